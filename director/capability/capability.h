@@ -1,0 +1,54 @@
+/*
+ * Capabilities: what a plugin may ask the director for. One table (table.c), one file per
+ * capability. The channel says which plugin asks; the call that it names says for which user.
+ */
+#pragma once
+
+#include "common/proto/capabilities.h"
+#include "common/proto/messages.h"
+
+struct director;
+struct user_context;
+
+/*
+ * One CALL in progress. A handler answers it exactly once, at once or later, with
+ * capability_reply() or capability_fail(); the arguments are valid until then. When the worker or
+ * its call has gone meanwhile, the answer is dropped by those functions.
+ */
+struct capability_call;
+
+/** The modules that a handler may need: store, settings, events, … (director/director.h). */
+struct director *capability_director(const struct capability_call *c);
+struct slice capability_plugin(const struct capability_call *c);
+/** The user of the call it belongs to; empty in app scope. */
+struct slice capability_user(const struct capability_call *c);
+struct slice capability_app(const struct capability_call *c);
+uint16_t capability_code(const struct capability_call *c);
+struct slice capability_args(const struct capability_call *c);
+/** The work call that this belongs to (0: app scope); cursors live as long as it. */
+uint64_t capability_work_id(const struct capability_call *c);
+/** A place for per-worker state of one capability, e.g. open cursors; freed with the worker. */
+void **capability_worker_slot(struct capability_call *c, void (*release)(void *));
+
+void capability_reply(struct capability_call *c, struct slice result);
+void capability_fail(struct capability_call *c, const char *code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+typedef void (*capability_handler_fn)(struct capability_call *c);
+
+struct capability {
+	const char *name;
+	const char *permission; /* "" = implicit */
+	size_t args_max;
+	capability_handler_fn handler;
+};
+
+/** The table's row of a code, or NULL. */
+const struct capability *capability_find(uint16_t code);
+
+/* Handlers, one file each. */
+void capability_database(struct capability_call *c);
+void capability_settings(struct capability_call *c);
+void capability_events(struct capability_call *c);
+void capability_websocket(struct capability_call *c);
+void capability_notifications(struct capability_call *c);

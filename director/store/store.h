@@ -1,0 +1,139 @@
+/*
+ * The store: documents, scoped. What every driver does behind it is the same.
+ *
+ * Called on the loop thread; the work runs on threads of the driver, never libuv's pool; the answer
+ * comes back on the loop thread. A write is answered only when it is durable.
+ *
+ * Scope is applied here (scope.c), before a driver sees anything: it rewrites the filter, the update
+ * and the documents, or refuses. A driver never gets a plugin's own words for the scope.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "common/base/slice.h"
+
+struct store;
+
+enum store_scope_kind {
+	/* One user's documents: the caller's user_id is in every filter and every document. */
+	STORE_SCOPE_USER,
+	/* A call without a user: only documents that have no user_id. */
+	STORE_SCOPE_APP,
+	/* A declared app-scoped collection, or core's own: no user filter. */
+	STORE_SCOPE_SHARED,
+};
+
+struct store_scope {
+	enum store_scope_kind kind;
+	struct slice app;    /* [A-Za-z0-9._-]{1,64} */
+	struct slice plugin; /* empty: core's own collections */
+	struct slice user;   /* only with STORE_SCOPE_USER */
+};
+
+enum store_op {
+	STORE_FIND,
+	STORE_COUNT,
+	STORE_DISTINCT,
+	STORE_INSERT,
+	STORE_UPDATE,
+	STORE_DELETE,
+	STORE_MODIFY,
+};
+
+/* BSON documents are slices; an absent one is empty. They need to be valid (bson_check()) and are
+ * copied by store_submit(). */
+struct store_command {
+	enum store_op op;
+	struct slice collection;
+	struct slice filter;
+	struct slice projection;
+	struct slice sort;
+	struct slice update;
+	struct slice documents; /* INSERT: documents in a row */
+	struct slice field;     /* DISTINCT */
+	uint64_t skip;
+	uint64_t limit; /* 0: all */
+	bool multi, upsert, ordered, remove, return_new;
+};
+
+/* Error classes, each with a stable code for plugins ("duplicate_key"). */
+enum store_error {
+	STORE_OK = 0,
+	STORE_E_INVALID,       /* "invalid_argument": names the operator or field */
+	STORE_E_UNSUPPORTED,   /* "unsupported" */
+	STORE_E_PERMISSION,    /* "permission_denied": reaches outside the scope */
+	STORE_E_LIMIT,         /* "limit_exceeded": names the limit, its value and the setting */
+	STORE_E_DUPLICATE,     /* "duplicate_key" */
+	STORE_E_UNAVAILABLE,   /* "unavailable": nothing was done */
+	STORE_E_UNKNOWN,       /* "unknown_outcome": a write may or may not have happened */
+	STORE_E_FULL,          /* "storage_full" */
+	STORE_E_INTERNAL,      /* "internal" */
+};
+
+const char *store_error_code(enum store_error e);
+
+struct store_write_error {
+	uint32_t index;
+	enum store_error error;
+	char message[200];
+};
+
+struct store_result {
+	enum store_error error;
+	char message[256]; /* for the plugin's author; no data of others in it */
+	/* FIND: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}.
+	 * MODIFY: the document or empty. Owned by the result. */
+	struct slice documents;
+	uint64_t n;        /* COUNT, inserted, matched, deleted */
+	uint64_t modified;
+	struct slice upserted_id; /* a document {_id: …}, or empty */
+	const struct store_write_error *write_errors;
+	size_t n_write_errors;
+};
+
+/* Once per submitted command, on the loop thread. The result is valid during the call, unless it is
+ * kept with store_result_steal_documents(). */
+typedef void (*store_done_fn)(void *owner, const struct store_result *result);
+
+struct store_config {
+	uv_loop_t *loop;
+	const char *uri; /* DATABASE_URI: NULL, sqlite:////path, mongodb://… */
+	const char *state_dir;
+	unsigned readers; /* reader threads: 2 */
+	unsigned queue;   /* commands that may wait: 4096 */
+	/* Limits, each named in the error that it causes. */
+	size_t document_bytes;  /* 262144: MOZAIKS_MAX_DOCUMENT_BYTES */
+	size_t filter_bytes;    /* 65536: MOZAIKS_MAX_FILTER_BYTES */
+	size_t result_bytes;    /* 16 MiB: MOZAIKS_MAX_RESULT_BYTES, of one find */
+	unsigned in_values;     /* 1000: MOZAIKS_MAX_IN_VALUES */
+	unsigned skip;          /* 10000: MOZAIKS_MAX_SKIP */
+	unsigned regex_bytes;   /* 1000 */
+};
+
+/** Fills in the defaults of every limit. */
+void store_config_init(struct store_config *c);
+
+/**
+ * Opens the store, creates what is missing. Blocking; at start only.
+ * @param ret_why a static or heap-free text for the operator when it fails: names the setting.
+ * @return 0; -EINVAL for a URI that no driver takes; another negative errno.
+ */
+int store_open(struct store **ret, const struct store_config *c, char why[static 256]);
+
+/**
+ * Queues a command. Everything is copied.
+ * @return 0 (done will be called), -ENOMEM. A refused command (scope, limits, a full queue) is also
+ *   answered through done, later, with its error.
+ */
+int store_submit(struct store *s, const struct store_scope *scope, const struct store_command *c,
+	store_done_fn done, void *owner);
+
+/** True when the database can be reached; for /readyz. */
+bool store_ready(const struct store *s);
+/** "sqlite" or "mongodb". */
+const char *store_driver_name(const struct store *s);
+
+/** Finishes what is queued, then `done`. Idempotent. */
+void store_close(struct store *s, void (*done)(void *arg), void *arg);
+void store_free(struct store *s);
