@@ -1,0 +1,68 @@
+/*
+ * What pluginhost sets up once, while it still has privileges, for all workers to come: the user
+ * namespace with its uid block and the cgroup subtree. Then it gives the privileges up.
+ *
+ *   sandbox_host_init()      as root, with CAP_SETUID + CAP_SETGID, or as anybody
+ *   open what is read later  (the program, the Python packages, plugin paths)
+ *   privileges_drop()
+ *   zygote_start() ...       pluginhost/zygote.h
+ *
+ * Tier 1: own uid per worker, Landlock, cgroup. Tier 2: one of them is missing. Without user
+ * namespaces nothing starts.
+ */
+#pragma once
+
+#include "common/base/buffer.h"
+#include "pluginhost/sandbox/cgroup.h"
+
+#include <sys/types.h>
+
+enum { SANDBOX_SLOTS_MAX = 1000 };
+
+enum sandbox_uids {
+	SANDBOX_UIDS_BLOCK,  /* each worker has a uid of its own */
+	SANDBOX_UIDS_SINGLE, /* all have pluginhost's own */
+};
+
+struct sandbox_host {
+	int user_ns; /* kept descriptor; each zygote generation enters it */
+	enum sandbox_uids uids;
+	uid_t uid; /* pluginhost's, after privileges_drop() */
+	gid_t gid;
+	uid_t first_uid; /* host id of slot 1 */
+	unsigned n_slots;
+	int landlock_abi;    /* 0: the kernel has none */
+	bool nested_user_ns; /* they could not be forbidden */
+	struct cgroup_root cgroup;
+	uint8_t used[(SANDBOX_SLOTS_MAX + 8) / 8]; /* slots with a living worker */
+	char failure[256];                         /* why sandbox_host_init() failed, for the log */
+};
+
+struct sandbox_options {
+	/* The ids pluginhost will have; its own when it does not change them. */
+	uid_t uid;
+	gid_t gid;
+	const char *name;    /* of this pluginhost; names its cgroup */
+	bool require_cgroup; /* `sandbox.require_cgroup`: no cgroup is fatal */
+};
+
+/**
+ * Single-threaded caller. @return 0; or a negative errno with `h->failure` saying what is missing,
+ * and then no plugin may be started.
+ */
+int sandbox_host_init(struct sandbox_host *h, const struct sandbox_options *options);
+void sandbox_host_deinit(struct sandbox_host *h);
+
+/** 1 or 2, see above. */
+int sandbox_host_tier(const struct sandbox_host *h);
+
+/** Appends the JSON object for HOST: {"tier","uids","landlock","cgroup","missing":[…]}. */
+int sandbox_host_report(const struct sandbox_host *h, struct buffer *out);
+
+/**
+ * Becomes `uid`/`gid` with `groups`, for good: no capability stays in any set, NO_NEW_PRIVS is set,
+ * and it is checked that uid 0 cannot be had back. With the ids it has already, only the
+ * capabilities go.
+ * @return 0 or a negative errno; then the process must not go on.
+ */
+int privileges_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups);
