@@ -1,0 +1,170 @@
+#include "pluginhost/beneath.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { OPEN_TRIES = 8, REMOVE_LEVELS_MAX = 64 };
+
+int beneath_open(int dir_fd, const char *path, int flags)
+{
+	bool by_path = (flags & O_PATH) != 0;
+	struct open_how how = {
+		.flags = (unsigned)(flags | O_CLOEXEC | (by_path ? 0 : O_NONBLOCK | O_NOCTTY)),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	/* EAGAIN: something on the way was renamed meanwhile, so that the kernel cannot tell. */
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+		if (fd >= 0) {
+			return (int)fd;
+		}
+		if (errno != EAGAIN && errno != EINTR) {
+			return -errno;
+		}
+	}
+	return -EAGAIN;
+}
+
+struct level {
+	DIR *dir;
+	char name[NAME_MAX + 1];
+};
+
+struct remover {
+	struct level levels[REMOVE_LEVELS_MAX];
+	int depth;
+};
+
+static int push_dir(struct remover *r, int parent_fd, const char *name)
+{
+	if (r->depth == REMOVE_LEVELS_MAX) {
+		return -ELOOP;
+	}
+	int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		return -errno;
+	}
+	struct level *level = &r->levels[r->depth];
+	level->dir = fdopendir(fd);
+	if (level->dir == NULL) {
+		int e = -errno;
+		(void)close(fd);
+		return e;
+	}
+	size_t n = strnlen(name, NAME_MAX);
+	memcpy(level->name, name, n);
+	level->name[n] = '\0';
+	r->depth++;
+	return 0;
+}
+
+/* Unlinks a file, or opens a directory to be emptied first. */
+static int remove_entry(struct remover *r, int parent_fd, const char *name)
+{
+	if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT) {
+		return 0;
+	}
+	return errno == EISDIR || errno == EPERM ? push_dir(r, parent_fd, name) : -errno;
+}
+
+/* One step at the deepest open directory: removes an entry of it, or it itself when it is empty. */
+static int remove_step(struct remover *r, int root_fd)
+{
+	struct level *level = &r->levels[r->depth - 1];
+	errno = 0;
+	const struct dirent *entry = readdir(level->dir);
+	if (entry != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+			return 0;
+		}
+		return remove_entry(r, dirfd(level->dir), entry->d_name);
+	}
+	int e = errno;
+	(void)closedir(level->dir);
+	r->depth--;
+	if (e != 0) {
+		return -e;
+	}
+	int parent_fd = r->depth == 0 ? root_fd : dirfd(r->levels[r->depth - 1].dir);
+	return unlinkat(parent_fd, level->name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int beneath_remove(int dir_fd, const char *name)
+{
+	struct remover *r = calloc(1, sizeof(*r));
+	if (r == NULL) {
+		return -ENOMEM;
+	}
+	int e = remove_entry(r, dir_fd, name);
+	while (e == 0 && r->depth > 0) {
+		e = remove_step(r, dir_fd);
+	}
+	while (r->depth > 0) {
+		(void)closedir(r->levels[--r->depth].dir);
+	}
+	free(r);
+	return e == -ENOENT ? 0 : e;
+}
+
+static int read_all(int fd, char *p, size_t n, size_t *ret_n)
+{
+	size_t got = 0;
+	while (got < n) {
+		ssize_t k = read(fd, p + got, n - got);
+		if (k < 0 && errno == EINTR) {
+			continue;
+		}
+		if (k < 0) {
+			return -errno;
+		}
+		if (k == 0) {
+			break;
+		}
+		got += (size_t)k;
+	}
+	*ret_n = got;
+	return 0;
+}
+
+int beneath_read(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_n)
+{
+	int fd = beneath_open(dir_fd, path, O_RDONLY);
+	if (fd < 0) {
+		return fd;
+	}
+	struct stat st;
+	char *text = NULL;
+	size_t n = 0;
+	int e = fstat(fd, &st) < 0 ? -errno : 0;
+	if (e == 0 && !S_ISREG(st.st_mode)) {
+		e = -EINVAL;
+	}
+	if (e == 0 && (uint64_t)st.st_size > max) {
+		e = -EFBIG;
+	}
+	if (e == 0) {
+		text = malloc(max + 2);
+		/* One byte over the limit shows a file that grew. */
+		e = text == NULL ? -ENOMEM : read_all(fd, text, max + 1, &n);
+	}
+	(void)close(fd);
+	if (e == 0 && n > max) {
+		e = -EFBIG;
+	}
+	if (e < 0) {
+		free(text);
+		return e;
+	}
+	text[n] = '\0';
+	*ret = text;
+	*ret_n = n;
+	return 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * Opening what others control: below a directory that is already open, never through a link, never
+ * out of it. Every path that comes from a plugin directory goes through here.
+ *
+ * Thread: any. No state.
+ */
+#pragma once
+
+#include <fcntl.h>
+
+/**
+ * Opens `path` below `dir_fd`: openat2() with BENEATH, NO_SYMLINKS and NO_MAGICLINKS, close-on-exec.
+ * A device or FIFO does not block and no terminal becomes ours.
+ * @param flags O_RDONLY, O_DIRECTORY, O_PATH …; not O_CREAT.
+ * @return a descriptor that the caller closes; -ELOOP for a link on the way, or another -errno.
+ */
+int beneath_open(int dir_fd, const char *path, int flags);
+
+/**
+ * Removes a file or a whole tree without following links. Bounded: trees deeper than 64 levels are
+ * refused. For trees of our own making.
+ * @return 0 (also when there is nothing), -ELOOP when it is too deep, or another -errno.
+ */
+int beneath_remove(int dir_fd, const char *name);
+
+/**
+ * Reads a small regular file whole, with a NUL byte behind it.
+ * @param max -EFBIG when the file is longer.
+ * @return 0, -EINVAL when it is no regular file, or another -errno. The caller frees *ret.
+ */
+int beneath_read(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_n);
