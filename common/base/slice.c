@@ -83,8 +83,8 @@ bool slice_to_u64(struct slice s, uint64_t max, uint64_t *ret_value)
 	return true;
 }
 
-/* Length of the well-formed sequence at p (at most n bytes), 0 when there is none: RFC 3629, 4. */
-static size_t utf8_sequence(const uint8_t *p, size_t n)
+/* RFC 3629, section 4. */
+size_t utf8_sequence(const uint8_t *p, size_t n)
 {
 	uint8_t c = p[0];
 	size_t len = c < 0x80 ? 1 : c >= 0xC2 && c <= 0xDF ? 2 : (c & 0xF0) == 0xE0 ? 3 :

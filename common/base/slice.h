@@ -58,5 +58,8 @@ bool slice_is_name(struct slice s, size_t max);
 /** A decimal number without sign, blanks or needless zeros in [0, max]; false otherwise. */
 bool slice_to_u64(struct slice s, uint64_t max, uint64_t *ret_value);
 
+/** Length of the strictly valid UTF-8 sequence at `p` (at most `n` >= 1 bytes), 0 if there is none. */
+size_t utf8_sequence(const uint8_t *p, size_t n);
+
 /** Strictly valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool slice_is_utf8(struct slice s);
