@@ -41,6 +41,33 @@ static bool parse_bytes(struct slice s, uint64_t max, uint64_t *ret)
 	return true;
 }
 
+/* Up to three decimals; "1." and ".5" are no numbers. */
+static bool parse_seconds(struct slice s, uint64_t max_ms, uint64_t *ret_ms)
+{
+	const uint8_t *point = s.n == 0 ? NULL : memchr(s.p, '.', s.n);
+	struct slice whole = slice_of(s.p, point == NULL ? s.n : (size_t)(point - s.p));
+	uint64_t ms = 0;
+	if (!slice_to_u64(whole, max_ms / 1000, &ms)) {
+		return false;
+	}
+	ms *= 1000;
+	if (point != NULL) {
+		struct slice decimals = slice_skip(s, whole.n + 1);
+		if (decimals.n == 0 || decimals.n > 3) {
+			return false;
+		}
+		uint64_t unit = 100;
+		for (size_t i = 0; i < decimals.n; i++, unit /= 10) {
+			if (decimals.p[i] < '0' || decimals.p[i] > '9') {
+				return false;
+			}
+			ms += unit * (uint64_t)(decimals.p[i] - '0');
+		}
+	}
+	*ret_ms = ms;
+	return ms <= max_ms;
+}
+
 static bool parse_switch(struct slice s, bool *ret)
 {
 	static const char *const words[] = { "0", "1", "false", "true", "no", "yes", "off", "on" };
@@ -78,9 +105,18 @@ static bool text_fits(const struct setting *row, struct slice s)
 	case SETTING_BYTES:
 	case SETTING_SWITCH:
 	case SETTING_CHOICE:
+	case SETTING_SECONDS:
 		break;
 	}
 	return false;
+}
+
+static bool parse_number(const struct setting *row, struct slice s, uint64_t *ret)
+{
+	bool good = row->kind == SETTING_NUMBER ? slice_to_u64(s, row->max, ret)
+		: row->kind == SETTING_BYTES    ? parse_bytes(s, row->max, ret)
+						: parse_seconds(s, row->max, ret);
+	return good && *ret >= row->min;
 }
 
 /* Stores the value when it obeys the rule of its row. */
@@ -102,9 +138,8 @@ static bool store_value(const struct setting *row, const char *value, uint8_t *t
 		return true;
 	case SETTING_NUMBER:
 	case SETTING_BYTES:
-		if (!(row->kind == SETTING_NUMBER ? slice_to_u64(s, row->max, &n)
-						  : parse_bytes(s, row->max, &n)) ||
-			n < row->min) {
+	case SETTING_SECONDS:
+		if (!parse_number(row, s, &n)) {
 			return false;
 		}
 		memcpy(to, &n, sizeof(n));
@@ -134,7 +169,7 @@ static int append_choices(struct buffer *b, const char *const *choices)
 	return r;
 }
 
-static int append_rule(struct buffer *b, const struct setting *row)
+int setting_append_rule(struct buffer *b, const struct setting *row)
 {
 	unsigned long long min = row->min;
 	unsigned long long max = row->max;
@@ -158,34 +193,51 @@ static int append_rule(struct buffer *b, const struct setting *row)
 		return buffer_printf(b, "must be 1 or 0 (true/false, yes/no, on/off)");
 	case SETTING_CHOICE:
 		return append_choices(b, row->choices);
+	case SETTING_SECONDS:
+		return buffer_printf(b,
+			"must be a number of seconds from %g to %g, up to 3 decimals",
+			(double)min / 1000, (double)max / 1000);
 	}
 	return 0;
 }
 
-static int explain(struct buffer *b, const struct setting *row, const char *value)
+static int explain(struct buffer *b, const struct setting *row, const char *name, const char *value)
 {
-	int r = buffer_printf(b, "%s=", row->name);
+	int r = buffer_printf(b, "%s=", name);
 	if (r == 0) {
 		r = row->kind == SETTING_SECRET ? buffer_printf(b, "(not shown)")
 						: buffer_append_json(b, slice_str(value));
 	}
 	r = r < 0 ? r : buffer_printf(b, ": ");
-	r = r < 0 ? r : append_rule(b, row);
+	r = r < 0 ? r : setting_append_rule(b, row);
 	return r < 0 ? r : SETTINGS_E_INVALID;
+}
+
+int setting_apply(const struct setting *row,
+	const char *name,
+	const char *value,
+	void *target,
+	struct buffer *message)
+{
+	if (store_value(row, value, (uint8_t *)target + row->offset)) {
+		return 0;
+	}
+	/* A default that breaks its own rule is our mistake. */
+	invariant(value != row->fallback);
+	return explain(message, row, name, value);
 }
 
 int settings_read(const struct setting *table, size_t n, void *target, struct buffer *message)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct setting *row = &table[i];
-		const char *value = setting_is_set(row->name) ? getenv(row->name) : row->fallback;
-		if (value == NULL) {
-			continue;
-		}
-		if (!store_value(row, value, (uint8_t *)target + row->offset)) {
-			/* A default that breaks its own rule is our mistake. */
-			invariant(value != row->fallback);
-			return explain(message, row, value);
+		bool aliased = !setting_is_set(row->name) && row->alias != NULL &&
+			setting_is_set(row->alias);
+		const char *name = aliased ? row->alias : row->name;
+		const char *value = setting_is_set(name) ? getenv(name) : row->fallback;
+		int r = value == NULL ? 0 : setting_apply(row, name, value, target, message);
+		if (r != 0) {
+			return r;
 		}
 	}
 	return 0;

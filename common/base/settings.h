@@ -28,6 +28,8 @@ enum setting_kind {
 	SETTING_SWITCH,
 	/* int: the index of the value in `choices`. */
 	SETTING_CHOICE,
+	/* uint64_t: milliseconds in [min, max], written as seconds: "30", "0.5". */
+	SETTING_SECONDS,
 };
 
 struct setting {
@@ -42,6 +44,10 @@ struct setting {
 	uint64_t max;
 	/* NULL-terminated, for SETTING_CHOICE. */
 	const char *const *choices;
+	/* Another name, read when the variable itself is unset; may be NULL. */
+	const char *alias;
+	/* A sentence or two for --help and the manual; may be NULL. */
+	const char *help;
 };
 
 enum settings_result {
@@ -56,6 +62,21 @@ enum settings_result {
  * @return 0, SETTINGS_E_INVALID, -ENOMEM, -ENOBUFS (message buffer too small).
  */
 int settings_read(const struct setting *table, size_t n, void *target, struct buffer *message);
+
+/**
+ * Stores one value by its row's rule; settings_read() is this for each row.
+ * @param name what the message calls it: the row's name, its alias, or where it came from.
+ * @return as settings_read().
+ */
+int setting_apply(const struct setting *row,
+	const char *name,
+	const char *value,
+	void *target,
+	struct buffer *message);
+
+/** Appends the row's rule, e.g. "must be a whole number from 1 to 65535". @return as buffer_append().
+ */
+int setting_append_rule(struct buffer *b, const struct setting *row);
 
 /** Was the variable given (and not empty)? A default path may be missing, a given one may not. */
 bool setting_is_set(const char *name);

@@ -18,6 +18,7 @@ struct target {
 	uint64_t bytes;
 	bool on;
 	int level;
+	uint64_t wait_ms;
 };
 
 static const char *const levels[] = { "error", "info", NULL };
@@ -31,6 +32,8 @@ static const struct setting table[] = {
 		.max = 1 << 30 },
 	{ "T_ON", SETTING_SWITCH, offsetof(struct target, on), NULL },
 	{ "T_LEVEL", SETTING_CHOICE, offsetof(struct target, level), "info", .choices = levels },
+	{ "T_WAIT", SETTING_SECONDS, offsetof(struct target, wait_ms), "30", .min = 100,
+		.max = 3600000, .alias = "T_OLD_WAIT" },
 };
 
 static int read_with(
@@ -39,6 +42,7 @@ static int read_with(
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		unsetenv(table[i].name);
 	}
+	unsetenv("T_OLD_WAIT");
 	if (name != NULL) {
 		setenv(name, value, 1);
 	}
@@ -64,6 +68,7 @@ static void defaults_apply(void **state)
 	assert_int_equal(t.bytes, 64 << 20);
 	assert_false(t.on);
 	assert_int_equal(t.level, 1);
+	assert_int_equal(t.wait_ms, 30000);
 	/* Empty is unset. */
 	assert_int_equal(read_with("T_PORT", "", &t, message), 0);
 	assert_int_equal(t.port, 8080);
@@ -85,6 +90,41 @@ static void good_values_are_taken(void **state)
 	assert_int_equal(t.level, 0);
 	assert_int_equal(read_with("T_TEXT", "abcd", &t, message), 0);
 	assert_string_equal(t.text, "abcd");
+}
+
+static void seconds_and_aliases(void **state)
+{
+	static const struct {
+		const char *value;
+		uint64_t ms;
+	} good[] = { { "1", 1000 }, { "0.1", 100 }, { "0.25", 250 }, { "1.005", 1005 },
+		{ "3600", 3600000 }, { "3600.0", 3600000 } };
+	static const char *const bad[] = { "0", "0.099", "3600.001", "3601", "1.", ".5", "1.0000",
+		"1,5", "1s", "-1", "1.-5", "1e3", " 1", "18446744073709551" };
+	struct target t;
+	char message[512];
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(read_with("T_WAIT", good[i].value, &t, message), 0);
+		assert_int_equal(t.wait_ms, good[i].ms);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(read_with("T_WAIT", bad[i], &t, message), SETTINGS_E_INVALID);
+		assert_non_null(strstr(message,
+			": must be a number of seconds from 0.1 to 3600, up to 3 decimals"));
+	}
+	assert_int_equal(read_with("T_OLD_WAIT", "2", &t, message), 0);
+	assert_int_equal(t.wait_ms, 2000);
+	/* The message names what was really set. */
+	assert_int_equal(read_with("T_OLD_WAIT", "x", &t, message), SETTINGS_E_INVALID);
+	assert_memory_equal(message, "T_OLD_WAIT=\"x\": ", 16);
+	/* The name itself wins. */
+	struct buffer b;
+	buffer_init(&b, 511);
+	setenv("T_OLD_WAIT", "2", 1);
+	setenv("T_WAIT", "3", 1);
+	assert_int_equal(settings_read(table, sizeof(table) / sizeof(table[0]), &t, &b), 0);
+	assert_int_equal(t.wait_ms, 3000);
+	buffer_deinit(&b);
 }
 
 static void bad_values_name_setting_value_and_rule(void **state)
@@ -126,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_apply),
 		cmocka_unit_test(good_values_are_taken),
+		cmocka_unit_test(seconds_and_aliases),
 		cmocka_unit_test(bad_values_name_setting_value_and_rule),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
