@@ -1,0 +1,51 @@
+/*
+ * Verified tokens by their SHA-256: who they stand for and when they may be used. Bounded; the one
+ * that was used longest ago leaves. Only tokens with a good signature get in, so a stranger cannot
+ * push others out. The tokens themselves are not kept.
+ */
+#pragma once
+
+#include "common/base/map.h"
+#include "director/auth/auth.h"
+
+enum { TOKEN_DIGEST_SIZE = 32 };
+
+/* When a token may be used. */
+struct token_window {
+	int64_t from_ms;  /* wall clock, from this millisecond on */
+	int64_t until_ms; /* wall clock, up to the millisecond before this one */
+	uint64_t end_ms;  /* the same end on the monotonic clock */
+};
+
+struct token_entry {
+	uint8_t digest[TOKEN_DIGEST_SIZE];
+	struct token_window window;
+	/* A reference of the cache's; NULL: it has run out for good. */
+	struct user_context *user;
+	struct token_entry *prev;
+	struct token_entry *next;
+	UT_hash_handle hh;
+};
+
+struct token_cache {
+	struct token_entry *table;
+	struct token_entry *recent; /* a list, the one used last in front */
+	size_t limit;
+	size_t n;
+};
+
+/** Takes no memory yet. */
+void token_cache_init(struct token_cache *c, size_t limit);
+
+void token_cache_deinit(struct token_cache *c);
+
+/** @return the entry, now the one used last; valid until the next put; or NULL. */
+struct token_entry *token_cache_find(
+	struct token_cache *c, const uint8_t digest[static TOKEN_DIGEST_SIZE]);
+
+/** Remembers a token that is not in it yet; takes a reference of its own. Without memory, or with a
+ * limit of 0, it just does not. */
+void token_cache_put(struct token_cache *c,
+	const uint8_t digest[static TOKEN_DIGEST_SIZE],
+	const struct token_window *window,
+	struct user_context *user);
