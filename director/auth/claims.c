@@ -1,7 +1,5 @@
 #include "director/auth/claims.h"
 
-#include "director/auth/token.h"
-
 #include <errno.h>
 #include <math.h>
 
@@ -145,16 +143,17 @@ static bool audience_fits(const json_t *tree, struct slice app_id)
 
 int claims_parse(struct slice json, const struct claims_policy *policy, struct claims *ret)
 {
-	/* The scanner is stricter than jansson and bounds the depth; jansson then refuses duplicate
-	 * names and numbers out of range, and, without JSON_ALLOW_NUL, NUL in strings. */
-	if (!token_json_is_object(json)) {
+	json_t *tree = NULL;
+	int r = json_tree_parse(json, &tree, NULL);
+	if (r == -EBADMSG) {
 		return AUTH_MALFORMED;
 	}
-	json_error_t error;
-	json_t *tree = json_loadb((const char *)json.p, json.n, JSON_REJECT_DUPLICATES, &error);
-	if (tree == NULL) {
-		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM
-									   : AUTH_MALFORMED;
+	if (r < 0) {
+		return r;
+	}
+	if (!json_is_object(tree)) {
+		json_decref(tree);
+		return AUTH_MALFORMED;
 	}
 	*ret = (struct claims){ .tree = tree };
 	if (!take_time(tree, "exp", true, &ret->exp_ms) ||

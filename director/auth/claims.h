@@ -13,9 +13,8 @@
  */
 #pragma once
 
+#include "common/json/tree.h"
 #include "director/auth/auth.h"
-
-#include <jansson.h>
 
 struct claims_policy {
 	struct slice app_id;

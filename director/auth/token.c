@@ -22,13 +22,6 @@ bool base64url_decode(struct slice text, uint8_t *out, size_t capacity, size_t *
 	return true;
 }
 
-bool token_json_is_object(struct slice text)
-{
-	enum json_kind kind;
-	struct json_failure failure;
-	return json_scan(text, NULL, NULL, &kind, &failure) == 0 && kind == JSON_OBJECT;
-}
-
 static bool split(struct slice compact, struct slice parts[static PARTS])
 {
 	struct slice rest = compact;
@@ -96,12 +89,11 @@ static enum token_result read_header(struct slice json, size_t used, struct toke
 {
 	struct header h = { .token = t, .used = used };
 	enum json_kind kind;
-	struct json_failure failure;
-	int r = json_scan(json, take_parameter, &h, &kind, &failure);
+	int r = json_scan(json, take_parameter, &h, &kind, NULL);
 	if (h.refused) {
 		return TOKEN_E_HEADER;
 	}
-	if (r < 0 || kind != JSON_OBJECT) {
+	if (r < 0 || kind != JSON_IS_OBJECT) {
 		return TOKEN_E_JSON;
 	}
 	bool has_alg = (h.seen & 1U) != 0;

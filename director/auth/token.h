@@ -42,8 +42,5 @@ enum token_result {
  */
 enum token_result token_parse(struct slice compact, struct token *ret);
 
-/** Is it one strict JSON object? (Here, as the names of common/json and jansson.h clash.) */
-bool token_json_is_object(struct slice text);
-
 /** Decodes base64url to the letter into `out`. @return false when it is not, or too long. */
 bool base64url_decode(struct slice text, uint8_t *out, size_t capacity, size_t *ret_n);
