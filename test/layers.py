@@ -1,0 +1,170 @@
+#!/usr/bin/python3
+"""Who may include what, and whether each header stands on its own.
+
+    layers.py includes SOURCE           checks every #include of the tree against the tables below
+    layers.py headers SOURCE BUILD      compiles each header alone, with the build's include paths
+
+The layers, each using only what stands to its left:
+
+    common/base -> common/json, common/proto -> common/uvx, common/nngx -> director | pluginhost
+
+Plugins see the published header alone. A library has one home, so that it can be replaced there.
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+# Folder -> the folders whose headers it may include; the longest match counts.
+LAYERS = {
+    "common/base": ["common/base"],
+    "common/json": ["common/base", "common/json"],
+    "common/proto": ["common/base", "common/proto"],
+    "common/uvx": ["common/base", "common/json", "common/proto", "common/uvx"],
+    "common/nngx": ["common/base", "common/json", "common/proto", "common/uvx", "common/nngx"],
+    "director": ["common", "director"],
+    "pluginhost": ["common/base", "common/json", "common/proto", "common/uvx", "pluginhost"],
+    "plugins": [],
+    "test": ["common", "director", "pluginhost", "test"],
+}
+
+# Library headers (a prefix) -> the folders that may include them.
+HOMES = {
+    "uv.h": ["common/uvx", "common/nngx", "director", "pluginhost"],
+    "nng/": ["common/nngx"],
+    "llhttp": ["director/http"],
+    "cjose/": ["director/auth"],
+    "openssl/": ["director/auth"],
+    "sqlite3.h": ["director/store"],
+    "mongoc": ["director/store"],
+    "pcre2.h": ["director/store"],
+    "seccomp.h": ["pluginhost/sandbox"],
+    "Python.h": ["pluginhost/runtime", "pluginhost/python"],
+    "mozaiks/": ["pluginhost/runtime", "plugins"],
+    "curl/": ["director"],
+    "nats": ["director"],
+    "bson": ["common/json", "director", "pluginhost"],
+    "jansson.h": ["common/json", "director", "pluginhost"],
+}
+
+# Calls -> the folders that may make them: whoever closes a handle knows when its memory may go.
+CALLS = {
+    "uv_close": ["common/uvx", "common/nngx"],
+    "uv_run": ["common/uvx", "common/nngx", "director/main.c", "pluginhost/main.c"],
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+
+
+def sources(top, *suffixes):
+    for folder in ("common", "director", "pluginhost", "plugins", "test"):
+        for path in sorted((top / folder).rglob("*")):
+            if path.suffix in suffixes and "node_modules" not in path.parts:
+                yield path.relative_to(top)
+
+
+def is_test(path):
+    """Tests may reach for a real peer: they are not part of a program."""
+    return path.name.startswith(("test-", "fuzz-")) or path.parts[0] == "test"
+
+
+def within(path, folder):
+    return path == folder or path.startswith(folder + "/")
+
+
+def layer_of(path):
+    folder = str(path.parent)
+    matches = [name for name in LAYERS if within(folder, name)]
+    return max(matches, key=len, default=None)
+
+
+def violations(path, text):
+    layer = layer_of(path)
+    if layer is None:
+        yield f"{path}: no layer is defined for this folder"
+        return
+    for mark, name in INCLUDE.findall(text):
+        top = name.split("/")[0]
+        if top in ("common", "director", "pluginhost", "plugins", "test"):
+            if mark == "<":
+                yield f"{path}: {name} is ours: include it with quotes"
+            folder = os.path.dirname(name)
+            if not is_test(path) and not any(within(folder, f) for f in LAYERS[layer]):
+                yield f"{path}: {layer} may not include {name}"
+            continue
+        if mark == '"' and not name.startswith("mozaiks/") and "/" not in name:
+            yield f"{path}: {name}: includes start at the root: \"common/base/slice.h\""
+        for library, homes in HOMES.items():
+            if name.startswith(library) and not is_test(path) and \
+                    not any(within(str(path.parent), home) for home in homes):
+                yield f"{path}: {name} belongs to {', '.join(homes)}"
+    for call, homes in CALLS.items():
+        if not is_test(path) and not any(within(str(path), home) for home in homes) and \
+                re.search(rf"\b{call}\s*\(", text):
+            yield f"{path}: only {', '.join(homes)} may call {call}()"
+
+
+def check_includes(top):
+    found, n = [], 0
+    for path in sources(top, ".c", ".h"):
+        n += 1
+        found += violations(path, (top / path).read_text(encoding="utf-8"))
+    for line in found:
+        print(line)
+    print(f"{n} files, {len(found)} violations")
+    return 1 if found or not n else 0
+
+
+def include_flags(build):
+    """The include paths of all the build's compilations, in order, each once."""
+    flags = {}
+    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
+        words = shlex.split(entry["command"])
+        for i, word in enumerate(words):
+            if word == "-isystem":
+                flags[f"-isystem{words[i + 1]}"] = True
+            elif word.startswith("-I"):
+                flags["-I" + os.path.join(entry["directory"], word[2:])] = True
+            elif word.startswith("-D") and not word.startswith("-D_FORTIFY"):
+                flags[word] = True
+    return list(flags)
+
+
+def check_headers(top, build):
+    flags = include_flags(build)
+    headers = list(sources(top, ".h"))
+
+    def compile_alone(path):
+        # Twice: a header must also bear being included again.
+        program = f'#include "{path}"\n#include "{path}"\n'
+        done = subprocess.run(
+            ["gcc", "-std=gnu17", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
+             "-Wno-unused-parameter", *flags, f"-I{top}", "-x", "c", "-"],
+            input=program, stderr=subprocess.PIPE, text=True)
+        return path, done.returncode, done.stderr
+
+    bad = 0
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for path, status, errors in pool.map(compile_alone, headers):
+            if status:
+                bad += 1
+                print(f"{path} does not compile alone:\n{errors}")
+    print(f"{len(headers)} headers, {bad} bad")
+    return 1 if bad or not headers else 0
+
+
+def main(arguments):
+    if len(arguments) == 2 and arguments[0] == "includes":
+        return check_includes(pathlib.Path(arguments[1]))
+    if len(arguments) == 3 and arguments[0] == "headers":
+        return check_headers(pathlib.Path(arguments[1]), pathlib.Path(arguments[2]))
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
