@@ -1,0 +1,124 @@
+"""A plugin that dies takes only its own calls with it."""
+import concurrent.futures
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import PLUGINS, cannot_run
+from runtime import Runtime, wait_for
+
+WAYS = ["exit", "abort", "segv", "recursion"]
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    plugins = {name: PLUGINS / name for name in ("answers", "busy")}
+    plugins.update({f"crash_{way}": PLUGINS / "crash" for way in WAYS})
+    plugins["once"] = PLUGINS / "crash"
+    plugins["starter"] = {"logic.py": "import os\nos._exit(7)\n"}
+    with Runtime(plugins) as r:
+        yield r
+
+
+class Neighbour:
+    """Calls another plugin all the time; every answer must be a 200."""
+
+    def __init__(self, runtime, plugin="answers"):
+        self.runtime, self.plugin = runtime, plugin
+        self.bad, self.good, self.slowest = [], 0, 0.0
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self.end.is_set():
+            started = time.monotonic()
+            try:
+                answer = self.runtime.execute(self.plugin, {"action": "true"}, user="neighbour")
+                if answer.status == 200 and answer.json is True:
+                    self.good += 1
+                else:
+                    self.bad.append(answer)
+            except OSError as error:
+                self.bad.append(error)
+            self.slowest = max(self.slowest, time.monotonic() - started)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_502_and_back_again(runtime, way):
+    plugin = f"crash_{way}"
+    with Neighbour(runtime) as neighbour:
+        answer = runtime.execute(plugin, {"action": way})
+        assert answer.status == 502, answer
+        back = wait_for(lambda: next((a for a in [runtime.execute(plugin)] if a.status == 200), None),
+                        20, "the new worker")
+        assert back.json == {"started": 1}
+    assert not neighbour.bad and neighbour.good > 0
+    entry = runtime.plugin(plugin)
+    assert entry["state"] == "ready"
+
+
+def test_only_the_calls_in_that_worker_fail(runtime):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        others = [pool.submit(runtime.execute, "busy", {"action": "sleep", "seconds": 1}, f"u{i}")
+                  for i in range(4)]
+        time.sleep(0.2)
+        assert runtime.execute("once", {"action": "exit"}).status == 502
+        assert [o.result().status for o in others] == [200] * 4
+
+
+def test_calls_wait_for_the_new_worker(runtime):
+    """After one crash the next call is not refused: it waits for the worker that is coming."""
+    wait_for(lambda: runtime.execute("once").status == 200, 20, "a worker")
+    assert runtime.execute("once", {"action": "exit"}).status == 502
+    assert runtime.execute("once").status in (200, 503)
+
+
+def test_the_last_exit_is_shown(runtime):
+    wait_for(lambda: runtime.execute("once").status == 200, 20, "a worker")
+    runtime.execute("once", {"action": "exit", "status": 9})
+    text = wait_for(lambda: next((t for t in [str(runtime.ctl("plugin", "list").stdout)]
+                                  if "once" in t), None), 5, "the list")
+    assert "once" in text
+    wait_for(lambda: "9" in str([r for r in runtime.records if r.get("plugin") == "once"]), 5,
+             "the reason in the log")
+
+
+def test_a_plugin_that_dies_at_import_backs_off(runtime):
+    """Restarts get rarer; the machine is not kept busy with it."""
+    entry = runtime.plugin("starter")
+    assert entry["state"] != "ready" and entry["error"]
+    answer = runtime.execute("starter")
+    assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1
+
+    def starts():
+        return sum(r.get("plugin") == "starter" and "exit" in str(r) for r in runtime.records)
+    before = starts()
+    time.sleep(5)
+    assert starts() - before <= 6
+
+
+def test_killed_from_outside(runtime):
+    """SIGKILL, as the kernel or an operator may send it."""
+    if os.geteuid() != 0:
+        cannot_run("only root sees into the mount namespaces of the workers")
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, 10, "the worker")
+    pid = next(pid for pid in runtime.workers() if os.path.isdir(f"/proc/{pid}/root/plugins/busy"))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(runtime.execute, "busy", {"action": "sleep", "seconds": 20})
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+        started = time.monotonic()
+        assert call.result().status == 502
+        assert time.monotonic() - started < 2
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, 20, "a new worker")

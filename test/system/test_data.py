@@ -1,0 +1,235 @@
+"""What a plugin can reach in the store: its caller's documents, and nothing else, by any spelling."""
+import uuid
+
+import pytest
+
+from conftest import PLUGINS
+from runtime import Runtime
+
+FORGETFUL = {"logic.py": """\
+from core.config.database import db
+
+
+async def execute(data):
+    # Never mentions a user.
+    items = db["items"]
+    if data["action"] == "add":
+        await items.insert_one({"title": data["title"]})
+        return {}
+    if data["action"] == "rename all":
+        return {"n": (await items.update_many({}, {"$set": {"title": "renamed"}})).matched_count}
+    if data["action"] == "delete all":
+        return {"n": (await items.delete_many({})).deleted_count}
+    return [d["title"] for d in await items.find({}).sort("title", 1).to_list(None)]
+"""}
+
+
+@pytest.fixture(scope="module")
+def runtime(store):
+    plugins = {"store": PLUGINS / "store", "other": PLUGINS / "store", "forgetful": FORGETFUL}
+    with Runtime(plugins, store, app=f"app-{uuid.uuid4().hex[:12]}") as r:
+        yield r
+
+
+class Caller:
+    """One user's operations on one collection of the `store` plugin."""
+
+    def __init__(self, runtime, user, collection, plugin="store"):
+        self.runtime, self.user, self.collection = runtime, user, collection
+        self.plugin = plugin
+
+    def __call__(self, op, *args, **more):
+        data = {"collection": self.collection, "op": op, "args": list(args), **more}
+        answer = self.runtime.execute(self.plugin, data, user=self.user)
+        assert answer.status == 200, answer
+        return answer.json
+
+    def find(self, filter=None, **more):
+        return self("find", filter or {}, **more)["documents"]
+
+
+@pytest.fixture
+def collection():
+    return f"c{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def alice(runtime, collection):
+    return Caller(runtime, "alice", collection)
+
+
+@pytest.fixture
+def bob(runtime, collection):
+    return Caller(runtime, "bob", collection)
+
+
+def values(documents, name="n"):
+    return [d[name] for d in documents]
+
+
+def test_a_plugin_that_forgets_the_user_leaks_nothing(runtime):
+    for user in ("alice", "bob"):
+        for title in ("x", "y"):
+            runtime.execute("forgetful", {"action": "add", "title": f"{user}-{title}"}, user=user)
+    assert runtime.execute("forgetful", {"action": "list"}, user="alice").json == ["alice-x", "alice-y"]
+    assert runtime.execute("forgetful", {"action": "rename all"}, user="alice").json == {"n": 2}
+    assert runtime.execute("forgetful", {"action": "list"}, user="bob").json == ["bob-x", "bob-y"]
+    assert runtime.execute("forgetful", {"action": "delete all"}, user="bob").json == {"n": 2}
+    assert runtime.execute("forgetful", {"action": "list"}, user="alice").json == ["renamed"] * 2
+
+
+FILTERS = [
+    {"user_id": "bob"}, {"user_id": {"$ne": "alice"}}, {"user_id": {"$exists": True}},
+    {"user_id": {"$in": ["alice", "bob"]}}, {"user_id": {"$gt": ""}}, {"user_id": None},
+    {"$or": [{"user_id": "bob"}, {"n": 1}]}, {"$nor": [{"user_id": "alice"}]},
+    {"$and": [{"user_id": "bob"}]}, {"user_id": {"$regex": "."}}, {"user_id": {"$not": {"$eq": "x"}}},
+    {"user_id.x": {"$exists": False}}, {"$or": [{}, {"user_id": "bob"}]},
+]
+
+
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_no_filter_reaches_another_user(alice, bob, filter):
+    alice("insert_one", {"n": 1})
+    bob("insert_one", {"n": 2})
+    answer = alice("find", filter)
+    assert 2 not in values(answer.get("documents", [])), answer
+    assert alice("count_documents", filter).get("result", 0) <= 1
+    for op in ("delete_many", "delete_one"):
+        alice(op, filter)
+    for update in ({"$set": {"n": 9}}, {"$set": {"user_id": "alice"}}):
+        alice("update_many", filter, update)
+    assert values(bob.find()) == [2]
+
+
+UPDATES = [
+    {"$set": {"user_id": "bob"}}, {"$unset": {"user_id": ""}}, {"$rename": {"n": "user_id"}},
+    {"$rename": {"user_id": "n"}}, {"$set": {"user_id.x": 1}}, {"$currentDate": {"user_id": True}},
+    {"$inc": {"user_id": 1}}, {"$push": {"user_id": "bob"}}, {"$setOnInsert": {"user_id": "bob"}},
+    [{"$set": {"user_id": "bob"}}],
+]
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=str)
+@pytest.mark.parametrize("op", ["update_one", "update_many", "find_one_and_update"])
+def test_no_update_gives_a_document_away(alice, bob, op, update):
+    alice("insert_one", {"n": 1})
+    answer = alice(op, {"n": 1}, update)
+    assert "failed" in answer, answer
+    assert bob.find() == []
+    assert [(d["n"], d["user_id"]) for d in alice.find()] == [(1, "alice")]
+
+
+def test_another_user_s_name_is_refused_on_insert(alice, bob):
+    assert "failed" in alice("insert_one", {"n": 1, "user_id": "bob"})
+    assert "failed" in alice("insert_many", [{"n": 1}, {"n": 2, "user_id": "bob"}])
+    assert bob.find() == []
+    assert "failed" not in alice("insert_one", {"n": 3, "user_id": "alice"})
+
+
+def test_replace_keeps_the_owner(alice, bob):
+    alice("insert_one", {"n": 1})
+    alice("replace_one", {"n": 1}, {"n": 2})
+    assert [(d["n"], d["user_id"]) for d in alice.find()] == [(2, "alice")]
+    assert "failed" in alice("replace_one", {"n": 2}, {"n": 3, "user_id": "bob"})
+    assert bob.find() == []
+
+
+def test_upsert_belongs_to_the_caller(alice, bob):
+    alice("insert_one", {"k": "x", "n": 1})
+    answer = bob("update_one", {"k": "x"}, {"$set": {"n": 2}}, kwargs={"upsert": True})
+    assert answer["upserted_id"] and answer["matched_count"] == 0
+    assert values(alice.find()) == [1] and values(bob.find()) == [2]
+
+
+def test_the_same_id_for_two_users_is_no_oracle(alice, bob):
+    """A duplicate key is a duplicate key; nothing of the other document is told."""
+    alice("insert_one", {"_id": "same", "secret": "hers"})
+    answer = bob("insert_one", {"_id": "same", "secret": "his"})
+    assert "hers" not in str(answer) and "alice" not in str(answer)
+    assert [d["secret"] for d in alice.find()] == ["hers"]
+    assert bob.find({"_id": "same", "secret": "hers"}) == []
+
+
+COLLECTIONS = ["{app}/other/{c}", "../other/{c}", "other/{c}", "/{c}", "other.{c}", "$cmd",
+               "system.users", "", "a\0b", "x" * 300, "{c}/", "..", "."]
+
+
+@pytest.mark.parametrize("spelling", COLLECTIONS, ids=repr)
+def test_no_spelling_opens_another_plugin_s_collection(runtime, collection, spelling):
+    theirs = Caller(runtime, "alice", collection, plugin="other")
+    theirs("insert_one", {"n": "theirs"})
+    name = spelling.format(app=runtime.env["MOZAIKS_APP_ID"], c=collection)
+    mine = Caller(runtime, "alice", name)
+    answer = mine("find", {})
+    assert "theirs" not in values(answer.get("documents", []))
+    mine("delete_many", {})
+    assert values(theirs.find()) == ["theirs"]
+
+
+def test_the_same_name_in_two_plugins_is_two_collections(runtime, collection):
+    one, two = (Caller(runtime, "alice", collection, p) for p in ("store", "other"))
+    one("insert_one", {"n": 1})
+    two("insert_one", {"n": 2})
+    assert values(one.find()) == [1] and values(two.find()) == [2]
+
+
+UNSUPPORTED = [{"$where": "1"}, {"n": {"$where": "1"}}, {"$expr": {"$eq": [1, 1]}},
+               {"$jsonSchema": {}}, {"n": {"$near": [1, 2]}}, {"$text": {"$search": "x"}},
+               {"n": {"$bitsAllSet": 1}}, {"$comment": "x"}]
+
+
+@pytest.mark.parametrize("filter", UNSUPPORTED, ids=str)
+def test_what_is_not_supported_says_so(alice, filter):
+    """A clear error that names the operator, never a silent no-match."""
+    alice("insert_one", {"n": 1})
+    answer = alice("find", filter)
+    operator = next(name for name in str(filter).replace("'", " ").split() if name.startswith("$"))
+    assert operator in answer.get("message", ""), answer
+
+
+def test_queries(alice):
+    alice("insert_many", [{"n": i, "even": i % 2 == 0, "tags": ["a", "b"] if i < 3 else ["c"]}
+                          for i in range(10)])
+    assert values(alice.find({"n": {"$gte": 3, "$lt": 6}}, sort=[["n", 1]])) == [3, 4, 5]
+    assert values(alice.find({"even": True}, sort=[["n", -1]], limit=2)) == [8, 6]
+    assert values(alice.find({"tags": "a"}, sort=[["n", 1]], skip=1)) == [1, 2]
+    assert values(alice.find({"n": {"$nin": [0, 1, 2, 3, 4, 5, 6, 7]}}, sort=[["n", 1]])) == [8, 9]
+    assert alice("count_documents", {"tags": {"$size": 1}})["result"] == 7
+    assert sorted(alice("distinct", "tags")["result"]) == ["a", "b", "c"]
+    assert alice("find_one", {"n": 4})["result"]["n"] == 4
+    assert alice("find_one", {"n": 400})["result"] is None
+    projected = alice("find", {"n": 4}, {"n": 1, "_id": 0})["documents"]
+    assert projected == [{"n": 4}]
+
+
+def test_updates(alice):
+    alice("insert_one", {"k": 1, "n": 1, "list": [1]})
+    assert alice("update_one", {"k": 1}, {"$inc": {"n": 5}, "$push": {"list": 2},
+                                          "$set": {"a.b": 1}})["modified_count"] == 1
+    assert alice("update_one", {"k": 1}, {"$addToSet": {"list": 2}})["modified_count"] == 0
+    document = alice("find_one", {"k": 1})["result"]
+    assert (document["n"], document["list"], document["a"]) == (6, [1, 2], {"b": 1})
+    assert alice("update_one", {"k": 1}, {"$pull": {"list": 1}, "$unset": {"a": ""}})[
+        "matched_count"] == 1
+    document = alice("find_one", {"k": 1})["result"]
+    assert document["list"] == [2] and "a" not in document
+    assert alice("delete_one", {"k": 1})["deleted_count"] == 1
+
+
+def test_many_documents(alice):
+    """More than one batch, all of them."""
+    for start in range(0, 1500, 500):
+        alice("insert_many", [{"n": i} for i in range(start, start + 500)])
+    answer = alice("find", {}, {"n": 1, "_id": 0}, sort=[["n", 1]])
+    assert values(answer["documents"]) == list(range(1500))
+
+
+def test_limits_are_named(alice):
+    big = alice("insert_one", {"text": "x" * 300_000})
+    assert "failed" in big and "MOZAIKS_MAX_DOCUMENT_BYTES" in big["message"]
+    many = alice("find", {"n": {"$in": list(range(1001))}})
+    assert "failed" in many and "MOZAIKS_MAX_IN_VALUES" in many["message"]
+    far = alice("find", {}, skip=10_001)
+    assert "failed" in far and "MOZAIKS_MAX_SKIP" in far["message"]
+    wide = alice("find", {"text": "x" * 70_000})
+    assert "failed" in wide and "MOZAIKS_MAX_FILTER_BYTES" in wide["message"]
