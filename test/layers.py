@@ -119,23 +119,27 @@ def check_includes(top):
     return 1 if found or not n else 0
 
 
-def include_flags(build):
-    """The include paths of all the build's compilations, in order, each once."""
+def include_flags(top, build):
+    """The definitions and the include paths outside the tree of all the build's compilations."""
     flags = {}
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
         words = shlex.split(entry["command"])
-        for i, word in enumerate(words):
-            if word == "-isystem":
-                flags[f"-isystem{words[i + 1]}"] = True
-            elif word.startswith("-I"):
-                flags["-I" + os.path.join(entry["directory"], word[2:])] = True
-            elif word.startswith("-D") and not word.startswith("-D_FORTIFY"):
-                flags[word] = True
+        for word, following in zip(words, words[1:] + [""]):
+            path = following if word == "-isystem" else word.removeprefix("-isystem")
+            if word.startswith("-I"):
+                path = word[2:]
+            elif not word.startswith("-isystem"):
+                if word.startswith("-D") and "FORTIFY" not in word:
+                    flags[word] = True
+                continue
+            path = os.path.normpath(os.path.join(entry["directory"], path))
+            if not within(path, str(top)):
+                flags[f"-isystem{path}"] = True
     return list(flags)
 
 
 def check_headers(top, build):
-    flags = include_flags(build)
+    flags = include_flags(top, build)
     headers = list(sources(top, ".h"))
 
     def compile_alone(path):
@@ -158,10 +162,11 @@ def check_headers(top, build):
 
 
 def main(arguments):
-    if len(arguments) == 2 and arguments[0] == "includes":
-        return check_includes(pathlib.Path(arguments[1]))
-    if len(arguments) == 3 and arguments[0] == "headers":
-        return check_headers(pathlib.Path(arguments[1]), pathlib.Path(arguments[2]))
+    paths = [pathlib.Path(path).resolve() for path in arguments[1:]]
+    if arguments[:1] == ["includes"] and len(paths) == 1:
+        return check_includes(*paths)
+    if arguments[:1] == ["headers"] and len(paths) == 2:
+        return check_headers(*paths)
     print(__doc__, file=sys.stderr)
     return 2
 
