@@ -9,6 +9,7 @@
 
 struct director;
 struct user_context;
+struct worker;
 
 /*
  * One CALL in progress. A handler answers it exactly once, at once or later, with
@@ -22,6 +23,12 @@ struct director *capability_director(const struct capability_call *c);
 struct slice capability_plugin(const struct capability_call *c);
 /** The user of the call it belongs to; empty in app scope. */
 struct slice capability_user(const struct capability_call *c);
+/** The whole context of that user, NULL in app scope. */
+struct user_context *capability_user_context(const struct capability_call *c);
+/** How deep the work is in a chain of events; 0 for anything but an event's handler. */
+unsigned capability_event_depth(const struct capability_call *c);
+/** The worker that asks, NULL once it is gone. */
+struct worker *capability_worker(const struct capability_call *c);
 struct slice capability_app(const struct capability_call *c);
 uint16_t capability_code(const struct capability_call *c);
 struct slice capability_args(const struct capability_call *c);
@@ -29,6 +36,9 @@ struct slice capability_args(const struct capability_call *c);
 uint64_t capability_work_id(const struct capability_call *c);
 /** A place for per-worker state of one capability, e.g. open cursors; freed with the worker. */
 void **capability_worker_slot(struct capability_call *c, void (*release)(void *));
+
+/** True for a collection that the plugin declared as app-scoped. */
+bool capability_collection_is_shared(const struct capability_call *c, struct slice collection);
 
 void capability_reply(struct capability_call *c, struct slice result);
 void capability_fail(struct capability_call *c, const char *code, const char *format, ...)
@@ -39,7 +49,7 @@ typedef void (*capability_handler_fn)(struct capability_call *c);
 struct capability {
 	const char *name;
 	const char *permission; /* "" = implicit */
-	size_t args_max;
+	size_t args_max; /* bytes of arguments */
 	capability_handler_fn handler;
 };
 

@@ -1,0 +1,175 @@
+/*
+ * The admin socket's routes, for mozaiksctl. Who may connect is who may open the socket: its file is
+ * mode 0600 in the state directory; besides, the peer must be root or the director's own user.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/buffer.h"
+#include "common/base/log.h"
+#include "common/json/tree.h"
+#include "director/api/api.h"
+#include "director/director.h"
+#include "director/hosts/control.h"
+#include "director/hosts/worker.h"
+
+enum { LIST_MAX = 8 * 1024 * 1024, TTL_DEFAULT_S = 24 * 3600, TTL_MAX_S = 366 * 24 * 3600 };
+
+static bool on_head(void *owner, struct http_request *r)
+{
+	uid_t uid;
+	pid_t pid;
+	const struct director *d = owner;
+	if (http_request_peer(r, &uid, &pid) &&
+		(uid == 0 || uid == geteuid() || uid == d->started_by)) {
+		return true;
+	}
+	http_problem(r, 403, "forbidden", 0,
+		"The admin socket is for root and for the user who started the director");
+	return false;
+}
+
+static void respond(struct http_request *r, struct buffer *b, int e)
+{
+	if (e < 0) {
+		http_problem(r, 503, "out_of_memory", 1, "No memory for this answer now");
+	} else {
+		http_respond(r, &(struct http_response){ .status = 200, .body = { buffer_slice(b) } });
+	}
+	buffer_deinit(b);
+}
+
+/* ["a","b"] -> "a,b" */
+static int join_roles(const json_t *roles, struct buffer *out)
+{
+	size_t i;
+	json_t *item;
+	int e = 0;
+	json_array_foreach(roles, i, item) {
+		e = e < 0 || i == 0 ? e : buffer_append_byte(out, ',');
+		e = e < 0 ? e : buffer_append(out, slice_str(json_string_value(item)));
+	}
+	return e;
+}
+
+static void answer_token(struct director *d, struct http_request *r, const json_t *request)
+{
+	const json_t *user = json_object_get(request, "user");
+	json_int_t ttl = json_integer_value(json_object_get(request, "ttl"));
+	struct buffer roles;
+	char *token = NULL;
+	buffer_init(&roles, 16384);
+	if (!json_is_string(user) || ttl < 0 || ttl > TTL_MAX_S) {
+		http_problem(r, 400, "invalid_argument", 0,
+			"user must be a string and ttl a number of seconds from 1 to %d", TTL_MAX_S);
+		return;
+	}
+	int e = join_roles(json_object_get(request, "roles"), &roles);
+	e = e < 0 ? e : auth_mint(d->auth, slice_of(json_string_value(user), json_string_length(user)),
+				buffer_slice(&roles), ttl == 0 ? TTL_DEFAULT_S : (unsigned)ttl, &token);
+	buffer_deinit(&roles);
+	if (e == -EINVAL) {
+		http_problem(r, 400, "invalid_argument", 0,
+			"A user or role name is 1 to 256 bytes of text without control characters");
+		return;
+	}
+	log_fields(LOG_INFO, "admin.token_made",
+		(struct log_field[]){ { "user_id", slice_str(json_string_value(user)) } }, 1,
+		"a token was made through the admin socket");
+	struct buffer b;
+	buffer_init(&b, 16384);
+	e = e < 0 ? e : buffer_append(&b, SLICE("{\"token\":"));
+	e = e < 0 ? e : buffer_append_json(&b, slice_str(token));
+	e = e < 0 ? e : buffer_append_byte(&b, '}');
+	free(token);
+	respond(r, &b, e);
+}
+
+static void token(void *owner, struct http_request *r, struct slice body)
+{
+	json_t *request = NULL;
+	struct json_why why = { "no memory" };
+	if (json_tree_parse(body, &request, &why) < 0) {
+		http_problem(r, 400, "invalid_json", 0, "Invalid JSON payload: %s", why.text);
+		return;
+	}
+	answer_token(owner, r, request);
+	json_decref(request);
+}
+
+static int append_workers(const struct plugin *p, struct buffer *b)
+{
+	int e = buffer_append(b, SLICE("\"workers\":["));
+	const struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		e = e < 0 || w == p->workers ? e : buffer_append_byte(b, ',');
+		e = e < 0 ? e : buffer_printf(b, "{\"id\":%llu,\"state\":\"%s\",\"version\":\"%s\","
+						 "\"running\":%u,\"served\":%llu,\"sandbox\":",
+					(unsigned long long)w->id, worker_state_name(w->state), w->version,
+					w->running, (unsigned long long)w->served);
+		/* A JSON object, checked when HELLO came. */
+		e = e < 0 ? e : buffer_append(b, w->report == NULL ? SLICE("null") : slice_str(w->report));
+		e = e < 0 ? e : buffer_append_byte(b, '}');
+	}
+	return e < 0 ? e : buffer_append_byte(b, ']');
+}
+
+static int append_text(struct buffer *b, const char *name, const char *value)
+{
+	int e = buffer_printf(b, "\"%s\":", name);
+	e = e < 0 ? e : value == NULL || value[0] == '\0' ? buffer_append(b, SLICE("null")) :
+							    buffer_append_json(b, slice_str(value));
+	return e < 0 ? e : buffer_append_byte(b, ',');
+}
+
+static int append_plugin(const struct plugin *p, struct buffer *b)
+{
+	int e = buffer_append_byte(b, '{');
+	e = e < 0 ? e : append_text(b, "id", p->id);
+	e = e < 0 ? e : append_text(b, "name", p->manifest.display_name);
+	e = e < 0 ? e : append_text(b, "kind", p->kind);
+	e = e < 0 ? e : append_text(b, "version", p->version);
+	e = e < 0 ? e : append_text(b, "state", plugin_state(p));
+	e = e < 0 ? e : append_text(b, "error", plugin_error(p));
+	e = e < 0 ? e : append_text(b, "last_exit", p->last_exit);
+	e = e < 0 ? e : append_text(b, "pluginhost", p->host);
+	e = e < 0 ? e : buffer_printf(b, "\"enabled\":%s,\"in_flight\":%u,\"restarts\":%llu,",
+				p->enabled ? "true" : "false", p->inflight,
+				(unsigned long long)p->restarts);
+	e = e < 0 ? e : append_workers(p, b);
+	return e < 0 ? e : buffer_append_byte(b, '}');
+}
+
+static void plugins(void *owner, struct http_request *r, struct slice body)
+{
+	const struct director *d = owner;
+	struct buffer b;
+	buffer_init(&b, LIST_MAX);
+	int e = buffer_append(&b, SLICE("{\"plugins\":["));
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, d->registry.plugins, p, next) {
+		e = e < 0 || p == d->registry.plugins ? e : buffer_append_byte(&b, ',');
+		e = e < 0 ? e : append_plugin(p, &b);
+	}
+	e = e < 0 ? e : buffer_append(&b, SLICE("]}"));
+	respond(r, &b, e);
+}
+
+static void refresh(void *owner, struct http_request *r, struct slice body)
+{
+	struct director *d = owner;
+	struct buffer b;
+	buffer_init(&b, 256);
+	unsigned asked = hosts_discover(d);
+	if (asked == 0) {
+		http_problem(r, 503, "not_ready", 1, "No pluginhost is connected");
+		return;
+	}
+	respond(r, &b, buffer_printf(&b, "{\"plugins\":%u}", HASH_COUNT(d->registry.plugins)));
+}
+
+const struct http_handler admin_token = { .on_head = on_head, .on_body = token };
+const struct http_handler admin_plugins = { .on_head = on_head, .on_body = plugins };
+const struct http_handler admin_refresh = { .on_head = on_head, .on_body = refresh };

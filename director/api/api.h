@@ -1,0 +1,24 @@
+/* The REST areas, one file each: request -> module -> response. Their routes are put together in
+ * routes.c. The owner of every handler is the struct director. Loop thread. */
+#pragma once
+
+#include "director/http/http.h"
+
+extern const struct http_handler health_livez;
+extern const struct http_handler health_readyz;
+extern const struct http_handler health_health;
+extern const struct http_handler health_ready;
+extern const struct http_handler health_info;
+
+extern const struct http_handler plugins_list;
+
+/* Only on the admin socket. */
+extern const struct http_handler admin_token;
+extern const struct http_handler admin_plugins;
+extern const struct http_handler admin_refresh;
+
+struct director;
+
+/** The routes of the public listener / of the admin socket. The table is the caller's to free(). */
+int routes_public(struct director *d, struct http_route **ret, size_t *ret_n);
+int routes_admin(struct director *d, struct http_route **ret, size_t *ret_n);

@@ -1,0 +1,62 @@
+#include "director/api/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "director/execute/execute.h"
+
+struct row {
+	enum http_method method;
+	const char *pattern;
+	const struct http_handler *handler;
+};
+
+static const struct row public_rows[] = {
+	{ HTTP_M_GET, "/livez", &health_livez },
+	{ HTTP_M_GET, "/readyz", &health_readyz },
+	{ HTTP_M_GET, "/health", &health_health },
+	{ HTTP_M_GET, "/ready", &health_ready },
+	{ HTTP_M_GET, "/info", &health_info },
+	{ HTTP_M_POST, "/api/execute/{plugin}", &execute_handler },
+	{ HTTP_M_GET, "/api/plugins", &plugins_list },
+	{ HTTP_M_GET, "/api/available-plugins", &plugins_list },
+};
+
+static const struct row admin_rows[] = {
+	{ HTTP_M_GET, "/livez", &health_livez },
+	{ HTTP_M_GET, "/readyz", &health_readyz },
+	{ HTTP_M_POST, "/api/execute/{plugin}", &execute_handler },
+	{ HTTP_M_POST, "/admin/token", &admin_token },
+	{ HTTP_M_GET, "/admin/plugins", &admin_plugins },
+	{ HTTP_M_POST, "/admin/plugins/refresh", &admin_refresh },
+};
+
+static int make(struct director *d, const struct row *rows, size_t n, struct http_route **ret,
+	size_t *ret_n)
+{
+	struct http_route *routes = calloc(n, sizeof(*routes));
+	if (routes == NULL) {
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++) {
+		routes[i] = (struct http_route){
+			.method = rows[i].method,
+			.pattern = rows[i].pattern,
+			.handler = rows[i].handler,
+			.owner = d,
+		};
+	}
+	*ret = routes;
+	*ret_n = n;
+	return 0;
+}
+
+int routes_public(struct director *d, struct http_route **ret, size_t *ret_n)
+{
+	return make(d, public_rows, sizeof(public_rows) / sizeof(public_rows[0]), ret, ret_n);
+}
+
+int routes_admin(struct director *d, struct http_route **ret, size_t *ret_n)
+{
+	return make(d, admin_rows, sizeof(admin_rows) / sizeof(admin_rows[0]), ret, ret_n);
+}

@@ -1,0 +1,282 @@
+#include "director/capability/calls.h"
+#include "director/capability/capability.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/buffer.h"
+#include "common/base/log.h"
+#include "director/director.h"
+#include "director/execute/call.h"
+#include "director/hosts/manifest.h"
+#include "director/hosts/worker.h"
+
+enum {
+	/* Asked and not answered. A runtime that keeps within them never sees the errors. */
+	IN_FLIGHT_PER_CALL = 64,
+	IN_FLIGHT_PER_WORKER = 512,
+	REPLY_OVERHEAD = FRAME_HEADER_SIZE + 8,
+	ERROR_MAX = 1024,
+};
+
+struct capability_call {
+	struct capability_call *prev, *next; /* in worker.capabilities */
+	struct director *director;
+	struct worker *worker; /* NULL once it is gone */
+	struct plugin *plugin;
+	struct user_context *user; /* NULL: app scope */
+	uint64_t work_id;
+	uint32_t seq;
+	uint16_t code;
+	size_t n_args;
+	uint8_t args[];
+};
+
+struct director *capability_director(const struct capability_call *c)
+{
+	return c->director;
+}
+
+struct slice capability_plugin(const struct capability_call *c)
+{
+	return plugin_slice(c->plugin);
+}
+
+struct slice capability_user(const struct capability_call *c)
+{
+	return c->user == NULL ? SLICE_NULL : c->user->user_id;
+}
+
+struct user_context *capability_user_context(const struct capability_call *c)
+{
+	return c->user;
+}
+
+struct worker *capability_worker(const struct capability_call *c)
+{
+	return c->worker;
+}
+
+unsigned capability_event_depth(const struct capability_call *c)
+{
+	const struct call *work =
+		c->worker == NULL ? NULL : c->worker->calls[c->work_id % WORKER_CALL_SLOTS];
+	return work == NULL || work->id != c->work_id ? 0 : work->event_depth;
+}
+
+struct slice capability_app(const struct capability_call *c)
+{
+	return c->director->app_id;
+}
+
+uint16_t capability_code(const struct capability_call *c)
+{
+	return c->code;
+}
+
+struct slice capability_args(const struct capability_call *c)
+{
+	return slice_of(c->args, c->n_args);
+}
+
+uint64_t capability_work_id(const struct capability_call *c)
+{
+	return c->work_id;
+}
+
+bool capability_collection_is_shared(const struct capability_call *c, struct slice collection)
+{
+	return manifest_is_shared(&c->plugin->manifest, collection);
+}
+
+void **capability_worker_slot(struct capability_call *c, void (*release)(void *))
+{
+	static void *none;
+	if (c->worker == NULL) {
+		none = NULL;
+		return &none;
+	}
+	for (size_t i = 0; i < WORKER_CAPABILITY_SLOTS; i++) {
+		struct worker_slot *slot = &c->worker->slots[i];
+		if (slot->release == NULL || slot->release == release) {
+			slot->release = release;
+			return &slot->state;
+		}
+	}
+	abort(); /* more capabilities with state than slots: a mistake of ours */
+}
+
+/* ---- answers -------------------------------------------------------------------------------- */
+
+static void finish(struct capability_call *c)
+{
+	struct worker *w = c->worker;
+	if (w != NULL) {
+		/* The work call is the one that had this id, unless it is over. */
+		struct call *work = w->calls[c->work_id % WORKER_CALL_SLOTS];
+		if (work != NULL && work->id == c->work_id) {
+			work->capability_calls--;
+		}
+		w->capability_calls--;
+		DL_DELETE(w->capabilities, c);
+	}
+	(void)user_context_unref(c->user);
+	plugin_unref(c->plugin);
+	free(c);
+}
+
+/* Sends a REPLY; a worker that does not read its answers is ended. */
+static void reply(struct worker *w, uint64_t work_id, uint16_t code, const struct msg_reply *m)
+{
+	struct buffer *b = channel_begin(w->channel, REPLY_OVERHEAD + m->result.n);
+	struct frame head = { .capability = code, .call_id = work_id };
+	int r = b == NULL ? -1 : msg_reply_append(b, &head, m);
+	if (r < 0) {
+		worker_end(w, "it does not read the answers to its capability calls");
+		return;
+	}
+	channel_end(w->channel);
+}
+
+static void reply_error(struct worker *w, uint64_t work_id, uint16_t code, uint32_t seq,
+	const char *error, struct slice message)
+{
+	struct buffer b;
+	buffer_init(&b, (size_t)8 * ERROR_MAX);
+	const struct capability *row = capability_find(code);
+	int r = buffer_printf(&b, "{\"code\":\"%s\",\"message\":", error);
+	r = r < 0 ? r : buffer_append_json(&b, message);
+	if (row != NULL && row->permission[0] != '\0') {
+		r = r < 0 ? r : buffer_printf(&b, ",\"permission\":\"%s\"", row->permission);
+	}
+	r = r < 0 ? r : buffer_append_byte(&b, '}');
+	struct msg_reply m = { .seq = seq, .status = REPLY_ERROR,
+		.result = r < 0 ? SLICE("{\"code\":\"internal\",\"message\":\"no memory\"}") :
+				  buffer_slice(&b) };
+	reply(w, work_id, code, &m);
+	buffer_deinit(&b);
+}
+
+void capability_reply(struct capability_call *c, struct slice result)
+{
+	if (c->worker != NULL) {
+		struct msg_reply m = { .seq = c->seq, .status = REPLY_OK, .result = result };
+		reply(c->worker, c->work_id, c->code, &m);
+	}
+	finish(c);
+}
+
+void capability_fail(struct capability_call *c, const char *code, const char *format, ...)
+{
+	char text[ERROR_MAX];
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (c->worker != NULL) {
+		size_t length = n < 0 ? 0 : (size_t)n >= sizeof(text) ? sizeof(text) - 1 : (size_t)n;
+		reply_error(c->worker, c->work_id, c->code, c->seq, code, slice_of(text, length));
+	}
+	finish(c);
+}
+
+void capability_calls_drop(struct worker *w)
+{
+	struct capability_call *c;
+	struct capability_call *next;
+	DL_FOREACH_SAFE (w->capabilities, c, next) {
+		c->worker = NULL;
+	}
+	w->capabilities = NULL;
+}
+
+/* ---- questions ------------------------------------------------------------------------------ */
+
+/* Why a CALL is refused: the error's code and text, or NULL. `work` is the call that it names. */
+static const char *refusal(const struct worker *w, uint16_t code, uint64_t work_id,
+	const struct call *work, size_t n_args, char text[static ERROR_MAX])
+{
+	const struct capability *row = capability_find(code);
+	if (row == NULL) {
+		(void)snprintf(text, ERROR_MAX, "there is no capability with the code %u", code);
+		return "unsupported";
+	}
+	if (work_id != 0 && (work == NULL || work->state != CALL_RUNNING)) {
+		(void)snprintf(text, ERROR_MAX, "%s: the call that it belongs to has ended", row->name);
+		return "call_ended";
+	}
+	if (!w->plugin->manifest.granted[code]) {
+		(void)snprintf(text, ERROR_MAX,
+			"%s needs the permission \"%s\", which this plugin was not granted", row->name,
+			row->permission);
+		return "permission_denied";
+	}
+	if (n_args > row->args_max) {
+		(void)snprintf(text, ERROR_MAX, "%s: arguments of %zu bytes, at most %zu are taken",
+			row->name, n_args, row->args_max);
+		return "limit_exceeded";
+	}
+	if (w->capability_calls >= IN_FLIGHT_PER_WORKER ||
+		(work != NULL && work->capability_calls >= IN_FLIGHT_PER_CALL)) {
+		(void)snprintf(text, ERROR_MAX,
+			"%s: more than %d capability calls at once in one request, or %d in one worker",
+			row->name, IN_FLIGHT_PER_CALL, IN_FLIGHT_PER_WORKER);
+		return "quota_exceeded";
+	}
+	return NULL;
+}
+
+static void log_denied(const struct worker *w, uint16_t code)
+{
+	const struct capability *row = capability_find(code);
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(w->plugin) },
+		{ "permission", slice_str(row->permission) },
+	};
+	log_fields(LOG_WARNING, "capability.denied", fields, 2, "asked for, not granted");
+}
+
+void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const struct msg_call *m)
+{
+	char text[ERROR_MAX];
+	struct call *work = NULL;
+	if (work_id != 0) {
+		if (work_id > w->last_call_id) {
+			worker_violation(w, "CALL for a call that was never made");
+			return;
+		}
+		work = w->calls[work_id % WORKER_CALL_SLOTS];
+		work = work != NULL && work->id == work_id ? work : NULL;
+	}
+	const char *error = refusal(w, code, work_id, work, m->args.n, text);
+	struct capability_call *c = error == NULL ? malloc(sizeof(*c) + m->args.n) : NULL;
+	if (c == NULL) {
+		if (error != NULL && slice_eq(slice_str(error), SLICE("permission_denied"))) {
+			log_denied(w, code);
+		}
+		reply_error(w, work_id, code, m->seq, error == NULL ? "unavailable" : error,
+			error == NULL ? SLICE("no memory") : slice_str(text));
+		return;
+	}
+	*c = (struct capability_call){
+		.director = w->director,
+		.worker = w,
+		.plugin = w->plugin,
+		.user = work == NULL || work->user == NULL ? NULL : user_context_ref(work->user),
+		.work_id = work_id,
+		.seq = m->seq,
+		.code = code,
+		.n_args = m->args.n,
+	};
+	if (m->args.n > 0) {
+		memcpy(c->args, m->args.p, m->args.n);
+	}
+	plugin_ref(c->plugin);
+	DL_APPEND(w->capabilities, c);
+	w->capability_calls++;
+	if (work != NULL) {
+		work->capability_calls++;
+	}
+	capability_find(code)->handler(c);
+}

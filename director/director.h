@@ -1,0 +1,44 @@
+/* The modules of the director, wired by main.c. Loop thread. */
+#pragma once
+
+#include <uv.h>
+
+#include "common/nngx/channel.h"
+#include "director/auth/auth.h"
+#include "director/config/settings.h"
+#include "director/execute/admit.h"
+#include "director/execute/call.h"
+#include "director/execute/inject.h"
+#include "director/hosts/registry.h"
+#include "director/http/http.h"
+#include "director/store/store.h"
+
+struct host;
+struct events;
+
+struct director {
+	uv_loop_t *loop;
+	const struct settings *settings;
+	struct slice app_id;
+
+	struct auth *auth;
+	struct store *store;
+	struct events *events;
+
+	struct channel_hub *hub;
+	struct host *hosts;
+	struct registry registry;
+	struct worker *workers; /* all, by id */
+	uint64_t last_worker_id;
+	unsigned starting; /* workers that are not ready yet */
+
+	struct admission admission;
+	struct injector *injector;
+	struct call_pool calls;
+
+	struct http_server *http;
+	struct http_server *admin;
+	int port;         /* bound */
+	uid_t started_by; /* who started the director, before root was given up */
+	bool stopping;
+};

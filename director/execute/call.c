@@ -1,0 +1,79 @@
+#include "director/execute/call.h"
+
+#include <stdlib.h>
+
+#include "common/base/error.h"
+#include "common/base/map.h"
+#include "director/auth/auth.h"
+#include "director/director.h"
+
+struct call *call_new(struct director *d)
+{
+	struct call_pool *pool = &d->calls;
+	struct call *c = pool->free;
+	if (c != NULL) {
+		LL_DELETE(pool->free, c);
+	} else {
+		c = calloc(1, sizeof(*c));
+		if (c == NULL) {
+			return NULL;
+		}
+		(void)uv_timer_init(d->loop, &c->timer);
+		c->timer.data = c;
+		c->director = d;
+		buffer_init(&c->data, FRAME_PAYLOAD_MAX);
+		pool->total++;
+	}
+	pool->used++;
+	return c;
+}
+
+void call_free(struct call *c)
+{
+	struct call_pool *pool = &c->director->calls;
+	invariant(c->admitted == NULL && c->worker == NULL);
+	(void)uv_timer_stop(&c->timer);
+	c->user = user_context_unref(c->user);
+	if (c->plugin != NULL) {
+		plugin_unref(c->plugin);
+		c->plugin = NULL;
+	}
+	buffer_deinit(&c->data);
+	c->state = CALL_FREE;
+	c->id = 0;
+	c->done = NULL;
+	c->owner = NULL;
+	c->capability_calls = 0;
+	c->event_depth = 0;
+	pool->used--;
+	LL_PREPEND(pool->free, c);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct call *c = handle->data;
+	struct call_pool *pool = &c->director->calls;
+	free(c);
+	if (--pool->total == 0) {
+		pool->closed(pool->closed_arg);
+	}
+}
+
+void call_pool_close(struct director *d, void (*closed)(void *arg), void *arg)
+{
+	struct call_pool *pool = &d->calls;
+	invariant(pool->used == 0);
+	pool->closed = closed;
+	pool->closed_arg = arg;
+	if (pool->total == 0) {
+		closed(arg);
+		return;
+	}
+	struct call *c = pool->free;
+	pool->free = NULL;
+	while (c != NULL) {
+		struct call *next = c->next;
+		uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+		c = next;
+	}
+}

@@ -1,0 +1,72 @@
+/*
+ * One call of a plugin, from admission to its answer.
+ *
+ *   WAITING --a worker is free--> RUNNING --RESULT--> (answered)
+ *      \__deadline__ (answered)      \__deadline, client gone--> ABANDONED --RESULT--> (forgotten)
+ *
+ * Calls come from a pool and keep their timer, so that a request allocates none. Loop thread.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "common/base/buffer.h"
+#include "common/proto/messages.h"
+
+struct admit_user;
+struct director;
+struct plugin;
+struct user_context;
+struct worker;
+
+enum call_state { CALL_FREE, CALL_WAITING, CALL_RUNNING, CALL_ABANDONED };
+
+enum call_end {
+	CALL_END_RESULT,      /* the worker answered */
+	CALL_END_DEADLINE,    /* 504 */
+	CALL_END_DIED,        /* the worker died: 502 */
+	CALL_END_UNAVAILABLE, /* no worker can be had: 503 */
+};
+
+struct call;
+
+/* How a call ended, told once to whoever submitted it. `result` only with CALL_END_RESULT and valid
+ * during the call. */
+typedef void (*call_done_fn)(struct call *c, enum call_end end, const struct msg_result *result);
+
+struct call {
+	struct call *prev, *next; /* in plugin.waiting, or in the pool */
+	struct director *director;
+	uv_timer_t timer;
+	enum call_state state;
+	uint8_t message; /* MSG_EXECUTE or MSG_EVENT */
+	uint64_t id;     /* on the worker's channel, 0 before it runs */
+	struct worker *worker;
+	struct plugin *plugin;
+	struct user_context *user; /* NULL: app scope */
+	struct admit_user *admitted;
+	struct buffer data; /* the payload while it waits */
+	uint64_t deadline_at_ms;
+	uint64_t submitted_ns;
+	unsigned capability_calls; /* asked during it, not answered */
+	unsigned event_depth;      /* an event from an event's handler is one deeper */
+	call_done_fn done;
+	void *owner;
+};
+
+struct call_pool {
+	struct call *free;
+	unsigned total, used;
+	bool closing;
+	void (*closed)(void *arg);
+	void *closed_arg;
+};
+
+/** A fresh call, or NULL without memory. */
+struct call *call_new(struct director *d);
+
+/** Gives it back to the pool; its references are released. */
+void call_free(struct call *c);
+
+/** Closes the timers of all calls; `closed` when done. No call may be in use. */
+void call_pool_close(struct director *d, void (*closed)(void *arg), void *arg);

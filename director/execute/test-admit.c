@@ -1,0 +1,49 @@
+/* Admission counts, refuses in order, and gives everything back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/base/map.h"
+#include "director/execute/admit.h"
+
+static void limits_hold_and_are_given_back(void **state)
+{
+	struct admission a = { .limits = { .per_user = 2, .per_plugin = 3, .total = 4 } };
+	struct user_context alice = { .user_id = SLICE("alice") };
+	struct user_context bob = { .user_id = SLICE("bob") };
+	struct user_context again = { .user_id = SLICE("alice") }; /* another token of hers */
+	unsigned p = 0;
+	unsigned q = 0;
+	struct admit_user *u[4];
+	struct admit_user *none = NULL;
+	assert_int_equal(admit_enter(&a, &alice, &p, &u[0]), ADMIT_OK);
+	assert_int_equal(admit_enter(&a, &again, &p, &u[1]), ADMIT_OK);
+	assert_ptr_equal(u[0], u[1]);
+	assert_int_equal(admit_enter(&a, &alice, &q, &none), ADMIT_USER_FULL);
+	assert_int_equal(admit_enter(&a, &bob, &p, &u[2]), ADMIT_OK);
+	assert_int_equal(admit_enter(&a, &bob, &p, &none), ADMIT_PLUGIN_FULL);
+	assert_int_equal(admit_enter(&a, &bob, &q, &u[3]), ADMIT_OK);
+	struct user_context carol = { .user_id = SLICE("carol") };
+	assert_int_equal(admit_enter(&a, &carol, &q, &none), ADMIT_FULL);
+	assert_null(none);
+	assert_int_equal(p, 3);
+	assert_int_equal(q, 1);
+	admit_leave(&a, u[0], &p);
+	assert_int_equal(admit_enter(&a, &carol, &q, &u[0]), ADMIT_OK);
+	admit_leave(&a, u[0], &q);
+	admit_leave(&a, u[1], &p);
+	admit_leave(&a, u[2], &p);
+	admit_leave(&a, u[3], &q);
+	assert_int_equal(a.total + p + q, 0);
+	assert_null(a.users);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = { cmocka_unit_test(limits_hold_and_are_given_back) };
+	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}

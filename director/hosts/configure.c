@@ -1,0 +1,100 @@
+#include "director/hosts/configure.h"
+
+#include <stdio.h>
+
+#include "common/base/log.h"
+#include "common/json/tree.h"
+#include "common/proto/capabilities.h"
+#include "director/director.h"
+
+int configure_start_spec(const struct worker *w, struct buffer *out)
+{
+	const char *limits = w->plugin->manifest.limits_json;
+	int r = buffer_append(out, SLICE("{\"plugin\":"));
+	r = r < 0 ? r : buffer_append_json(out, plugin_slice(w->plugin));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"version\":"));
+	r = r < 0 ? r : buffer_append_json(out, slice_str(w->version));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"socket\":\""));
+	r = r < 0 ? r : buffer_append(out, slice_str(w->folder));
+	r = r < 0 ? r : buffer_append(out, SLICE("/channel.sock\",\"limits\":"));
+	r = r < 0 ? r : buffer_append(out, limits == NULL ? SLICE("{}") : slice_str(limits));
+	return r < 0 ? r : buffer_append_byte(out, '}');
+}
+
+static int append_permissions(const struct plugin *p, struct buffer *out)
+{
+	static const struct {
+		const char *permission;
+		uint16_t code;
+	} rows[] = {
+#define PERMISSION_ROW(symbol, code_, name, permission_) { permission_, code_ },
+		CAPABILITIES(PERMISSION_ROW)
+#undef PERMISSION_ROW
+	};
+	int r = buffer_append_byte(out, '[');
+	const char *last = "";
+	bool first = true;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && r == 0; i++) {
+		/* Rows with one permission stand together in the table. */
+		if (rows[i].permission[0] == '\0' || !p->manifest.granted[rows[i].code] ||
+			slice_eq(slice_str(last), slice_str(rows[i].permission))) {
+			continue;
+		}
+		last = rows[i].permission;
+		r = first ? 0 : buffer_append_byte(out, ',');
+		r = r < 0 ? r : buffer_append_json(out, slice_str(last));
+		first = false;
+	}
+	return r < 0 ? r : buffer_append_byte(out, ']');
+}
+
+static int append_config(const struct worker *w, struct buffer *out)
+{
+	const struct plugin *p = w->plugin;
+	const struct settings *s = w->director->settings;
+	int r = buffer_append(out, SLICE("{\"plugin\":"));
+	r = r < 0 ? r : buffer_append_json(out, plugin_slice(p));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"app_id\":"));
+	r = r < 0 ? r : buffer_append_json(out, w->director->app_id);
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"version\":"));
+	r = r < 0 ? r : buffer_append_json(out, slice_str(w->version));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"kind\":"));
+	r = r < 0 ? r : buffer_append_json(out, slice_str(p->kind));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"permissions\":"));
+	r = r < 0 ? r : append_permissions(p, out);
+	return r < 0 ? r :
+		       buffer_printf(out,
+			       ",\"max_response\":%zu,\"concurrency\":%u,\"development\":%s,"
+			       "\"plugin_dir\":\"/plugins/%s\"}",
+			       s->max_response_bytes, p->manifest.concurrency,
+			       s->development ? "true" : "false", p->id);
+}
+
+int configure_append(const struct worker *w, struct buffer *out)
+{
+	struct buffer config;
+	buffer_init(&config, FRAME_PAYLOAD_MAX);
+	int r = append_config(w, &config);
+	struct msg_configure m = { .config = buffer_slice(&config) };
+	r = r < 0 ? r : msg_configure_append(out, &(struct frame){ 0 }, &m);
+	buffer_deinit(&config);
+	return r;
+}
+
+void configure_load_error(struct worker *w, struct slice info)
+{
+	struct plugin *p = w->plugin;
+	json_t *tree = NULL;
+	(void)json_tree_parse(info, &tree, NULL);
+	const char *error = json_string_value(json_object_get(tree, "error"));
+	const char *traceback = json_string_value(json_object_get(tree, "traceback"));
+	(void)snprintf(p->load_error, sizeof(p->load_error), "%s",
+		error == NULL ? "the plugin could not be loaded" : error);
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(p) },
+		{ "error", slice_str(p->load_error) },
+		{ "traceback", slice_str(traceback) },
+	};
+	log_fields(LOG_ERROR, "plugin.load_failed", fields, 3, "the plugin could not be loaded");
+	json_decref(tree);
+}

@@ -1,0 +1,27 @@
+/*
+ * The control channels to the pluginhosts: one listener for each configured name at
+ * <run>/control/NAME.sock. Loop thread.
+ */
+#pragma once
+
+#include "common/nngx/channel.h"
+#include "common/proto/messages.h"
+
+struct director;
+struct host;
+
+/** Listens for the pluginhosts of a comma-separated list of names.
+ * @return 0; -EINVAL for a bad name; another negative errno. */
+int hosts_open(struct director *d, const char *names);
+void hosts_close(struct director *d);
+
+/** Asks every pluginhost to look at its plugin paths again. @return how many were asked. */
+unsigned hosts_discover(struct director *d);
+
+/** Sends START for a worker to a pluginhost.
+ * @return 0; -ENOTCONN when it is not connected; -ENOBUFS; -ENOMEM. */
+int hosts_start_worker(struct director *d, const char *host, uint64_t worker_id, struct slice spec);
+void hosts_kill_worker(struct director *d, const char *host, uint64_t worker_id);
+
+/** True when this pluginhost is connected and has reported its plugins; NULL asks for any. */
+bool hosts_ready(const struct director *d, const char *host);

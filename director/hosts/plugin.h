@@ -1,0 +1,80 @@
+/*
+ * A plugin as the director knows it: what pluginhost found, what runs of it, and what waits for it.
+ *
+ * Owned by the registry. Loop thread.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "common/base/map.h"
+#include "common/base/slice.h"
+#include "common/proto/capabilities.h"
+
+struct call;
+struct director;
+struct worker;
+
+enum { PLUGIN_ID_MAX = 64, PLUGIN_VERSION_MAX = 64, PLUGIN_TEXT_MAX = 512,
+	PLUGIN_HOST_MAX = 32 };
+
+/* What pluginhost says of a plugin's files. */
+struct plugin_manifest {
+	char *display_name;
+	char *description;
+	char *version_text;
+	unsigned concurrency; /* calls at once in one worker */
+	unsigned workers;
+	unsigned timeout_ms; /* 0: the director's default */
+	bool granted[CAPABILITY_CODE_MAX + 1];
+	char **shared_collections; /* app-scoped ones, NULL-terminated */
+	char *limits_json;         /* for START */
+};
+
+struct plugin {
+	UT_hash_handle hh;
+	struct director *director;
+	char id[PLUGIN_ID_MAX + 1];
+	char host[PLUGIN_HOST_MAX + 1]; /* the pluginhost that has it */
+	char kind[16];
+	/* The snapshot that should run; empty when the files are broken. */
+	char version[PLUGIN_VERSION_MAX + 1];
+	struct plugin_manifest manifest;
+	char files_error[PLUGIN_TEXT_MAX]; /* pluginhost could not use the files */
+	char load_error[PLUGIN_TEXT_MAX];  /* the last version did not start */
+	unsigned listed; /* registry.listing when its pluginhost last had it */
+	bool enabled;
+	bool gone;   /* its files are away; freed with its last worker and call */
+	bool wanted; /* somebody called it since it was found: start it, even lazily */
+
+	struct worker *workers; /* all that live, of any version */
+	struct call *waiting;   /* admitted calls without a worker, in order */
+	unsigned inflight;      /* admitted: waiting and running */
+	unsigned refs;          /* calls that point here */
+	unsigned events_pending; /* events on their way to it */
+	uint64_t event_mark;     /* the last event that it was chosen for */
+
+	/* Restart after a crash. */
+	unsigned failures; /* in a row */
+	uint64_t retry_at_ms;
+	uint64_t restarts;
+	uv_timer_t timer;
+	bool timer_open;
+	uint64_t last_worker_id; /* the last that ended, and why */
+	char last_exit[PLUGIN_TEXT_MAX];
+};
+
+static inline struct slice plugin_slice(const struct plugin *p)
+{
+	return slice_str(p->id);
+}
+
+/** "ready", "starting", "broken", "waiting to restart", "stopped" or "disabled". */
+const char *plugin_state(const struct plugin *p);
+
+/** What is wrong, for API and log: the error of its files, else of its last start; "" for none. */
+const char *plugin_error(const struct plugin *p);
+
+/** A call holds its plugin. */
+void plugin_ref(struct plugin *p);
+void plugin_unref(struct plugin *p);

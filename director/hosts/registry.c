@@ -1,0 +1,346 @@
+#include "director/hosts/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/json/tree.h"
+#include "director/director.h"
+#include "director/execute/dispatch.h"
+#include "director/hosts/manifest.h"
+#include "director/hosts/registry_file.h"
+#include "director/hosts/supervise.h"
+#include "director/hosts/worker.h"
+
+enum { JSON_MAX = 8 * 1024 * 1024 };
+
+const char *plugin_state(const struct plugin *p)
+{
+	const struct worker *w;
+	bool starting = false;
+	if (!p->enabled) {
+		return "disabled";
+	}
+	DL_FOREACH (p->workers, w) {
+		if (w->state == WORKER_READY) {
+			return "ready";
+		}
+		starting = starting || w->state < WORKER_READY;
+	}
+	if (starting) {
+		return "starting";
+	}
+	if (p->files_error[0] != '\0' || p->load_error[0] != '\0') {
+		return "broken";
+	}
+	return supervise_retry_after_ms(p) > 0 ? "waiting to restart" : "stopped";
+}
+
+const char *plugin_error(const struct plugin *p)
+{
+	return p->files_error[0] != '\0' ? p->files_error : p->load_error;
+}
+
+void plugin_ref(struct plugin *p)
+{
+	p->refs++;
+}
+
+static void on_plugin_timer_closed(uv_handle_t *handle)
+{
+	struct plugin *p = handle->data;
+	manifest_deinit(&p->manifest);
+	free(p);
+}
+
+void registry_release(struct plugin *p)
+{
+	if (p->gone && p->refs == 0 && p->workers == NULL && p->timer_open) {
+		p->timer_open = false;
+		uv_close((uv_handle_t *)&p->timer, on_plugin_timer_closed);
+	}
+}
+
+void plugin_unref(struct plugin *p)
+{
+	invariant(p->refs > 0);
+	p->refs--;
+	registry_release(p);
+}
+
+int registry_init(struct registry *r, struct director *d, const char *path)
+{
+	*r = (struct registry){ 0 };
+	return registry_file_new(&r->file, d->loop, path);
+}
+
+/* Takes a plugin out of the table; it is freed when nothing uses it any more. */
+static void remove_plugin(struct registry *r, struct plugin *p)
+{
+	HASH_DELETE(hh, r->plugins, p);
+	p->gone = true;
+	plugin_ref(p);
+	supervise_stop(p, NULL);
+	plugin_unref(p);
+}
+
+void registry_deinit(struct registry *r)
+{
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, r->plugins, p, next) {
+		remove_plugin(r, p);
+	}
+	registry_file_free(r->file);
+	r->file = NULL;
+}
+
+struct plugin *registry_find(const struct registry *r, struct slice id)
+{
+	struct plugin *p;
+	HASH_FIND(hh, r->plugins, id.p, id.n, p);
+	return p;
+}
+
+void registry_note_exit(struct registry *r, uint64_t worker_id, const char *reason)
+{
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, r->plugins, p, next) {
+		if (p->last_worker_id == worker_id) {
+			(void)snprintf(p->last_exit, sizeof(p->last_exit), "%s", reason);
+			struct log_field fields[] = {
+				{ "plugin", plugin_slice(p) },
+				{ "reason", slice_str(reason) },
+			};
+			log_fields(LOG_WARNING, "worker.exit_reason", fields, 2, "a worker exited");
+		}
+	}
+}
+
+static struct plugin *add_plugin(struct registry *r, struct director *d, const char *id,
+	const char *host)
+{
+	struct plugin *p = calloc(1, sizeof(*p));
+	if (p == NULL) {
+		return NULL;
+	}
+	p->director = d;
+	p->enabled = true;
+	(void)snprintf(p->id, sizeof(p->id), "%s", id);
+	(void)snprintf(p->host, sizeof(p->host), "%s", host);
+	HASH_ADD_STR(r->plugins, id, p);
+	if (p->hh.tbl == NULL) {
+		free(p);
+		return NULL;
+	}
+	(void)uv_timer_init(d->loop, &p->timer);
+	p->timer.data = p;
+	p->timer_open = true;
+	return p;
+}
+
+static const char *text_of(const json_t *entry, const char *name)
+{
+	const char *text = json_string_value(json_object_get(entry, name));
+	return text == NULL ? "" : text;
+}
+
+static bool is_plugin_id(const char *id)
+{
+	struct slice s = slice_str(id);
+	return slice_is_name(s, PLUGIN_ID_MAX) && memchr(s.p, '.', s.n) == NULL;
+}
+
+/* A new snapshot, or files that cannot be used: the old version keeps serving until a new one is
+ * ready. */
+static int change_plugin(struct plugin *p, const json_t *entry)
+{
+	const char *version = text_of(entry, "version");
+	const char *error = text_of(entry, "error");
+	bool broken = !slice_eq(slice_str(text_of(entry, "state")), SLICE("ready"));
+	struct plugin_manifest m;
+	if (broken) {
+		(void)snprintf(p->files_error, sizeof(p->files_error), "%s",
+			error[0] == '\0' ? "the plugin cannot be used" : error);
+		return 0;
+	}
+	p->files_error[0] = '\0';
+	if (slice_eq(slice_str(version), slice_str(p->version)) ||
+		slice_str(version).n > PLUGIN_VERSION_MAX ||
+		!slice_is_name(slice_str(version), PLUGIN_VERSION_MAX)) {
+		return 0;
+	}
+	(void)snprintf(p->kind, sizeof(p->kind), "%s", text_of(entry, "kind"));
+	int r = manifest_read(&m, json_object_get(entry, "manifest"), p->id,
+		slice_eq(slice_str(p->kind), SLICE("native")));
+	if (r < 0) {
+		return r;
+	}
+	manifest_deinit(&p->manifest);
+	p->manifest = m;
+	(void)snprintf(p->version, sizeof(p->version), "%s", version);
+	p->load_error[0] = '\0';
+	p->failures = 0;
+	p->retry_at_ms = 0;
+	(void)uv_timer_stop(&p->timer);
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(p) },
+		{ "version", slice_of(p->version, slice_str(p->version).n > 12 ? 12 : slice_str(p->version).n) },
+		{ "kind", slice_str(p->kind) },
+	};
+	log_fields(LOG_INFO, "plugin.found", fields, 3, "a version of a plugin was found");
+	return 0;
+}
+
+static int take_entry(struct registry *r, struct director *d, const char *host, const json_t *entry)
+{
+	const char *id = text_of(entry, "id");
+	if (!is_plugin_id(id)) {
+		return 0;
+	}
+	struct plugin *p = registry_find(r, slice_str(id));
+	if (p != NULL && !slice_eq(slice_str(p->host), slice_str(host))) {
+		log_fields(LOG_WARNING, "plugin.twice",
+			(struct log_field[]){ { "plugin", slice_str(id) } }, 1,
+			"two pluginhosts have a plugin of this name; the first keeps it");
+		return 0;
+	}
+	p = p != NULL ? p : add_plugin(r, d, id, host);
+	if (p == NULL) {
+		return -ENOMEM;
+	}
+	p->listed = r->listing;
+	return change_plugin(p, entry);
+}
+
+static void remove_missing(struct registry *r, const char *host)
+{
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, r->plugins, p, next) {
+		if (slice_eq(slice_str(p->host), slice_str(host)) && p->listed != r->listing) {
+			log_fields(LOG_INFO, "plugin.removed",
+				(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
+				"a plugin was removed");
+			remove_plugin(r, p);
+		}
+	}
+}
+
+int registry_update(struct registry *r, struct director *d, const char *host, struct slice list)
+{
+	json_t *tree = NULL;
+	int result = json_tree_parse(list, &tree, NULL);
+	if (result == 0 && !json_is_array(tree)) {
+		json_decref(tree);
+		result = -EBADMSG;
+	}
+	if (result < 0) {
+		return result;
+	}
+	size_t i;
+	json_t *entry;
+	r->listing++;
+	json_array_foreach(tree, i, entry) {
+		result = result < 0 ? result : take_entry(r, d, host, entry);
+	}
+	json_decref(tree);
+	remove_missing(r, host);
+	registry_sync_file(r, d);
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, r->plugins, p, next) {
+		supervise(p);
+	}
+	return result;
+}
+
+static int append_entry(const struct plugin *p, enum registry_view view, struct buffer *out)
+{
+	int r = buffer_append(out, SLICE("{\"name\":"));
+	r = r < 0 ? r : buffer_append_json(out, plugin_slice(p));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"display_name\":"));
+	r = r < 0 ? r : buffer_append_json(out,
+			slice_str(p->manifest.display_name == NULL ? p->id : p->manifest.display_name));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"description\":"));
+	r = r < 0 ? r : buffer_append_json(out, slice_str(p->manifest.description));
+	r = r < 0 ? r : buffer_append(out, SLICE(",\"version\":"));
+	r = r < 0 ? r : buffer_append_json(out, slice_str(p->manifest.version_text));
+	r = r < 0 ? r : buffer_printf(out, ",\"enabled\":%s,\"backend\":\"plugins.%s.logic\"",
+				p->enabled ? "true" : "false", p->id);
+	if (view == REGISTRY_FILE) {
+		return r < 0 ? r : buffer_append_byte(out, '}');
+	}
+	r = r < 0 ? r : buffer_printf(out, ",\"kind\":\"%s\",\"state\":\"%s\",\"error\":", p->kind,
+				plugin_state(p));
+	r = r < 0 ? r : plugin_error(p)[0] == '\0' ? buffer_append(out, SLICE("null")) :
+			buffer_append_json(out, slice_str(plugin_error(p)));
+	return r < 0 ? r : buffer_append_byte(out, '}');
+}
+
+int registry_append_json(const struct registry *r, enum registry_view view, struct buffer *out)
+{
+	int e = buffer_append(out, SLICE("{\"plugins\":["));
+	bool first = true;
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, r->plugins, p, next) {
+		if (view == REGISTRY_API && !p->enabled) {
+			continue;
+		}
+		e = e < 0 || first ? e : buffer_append_byte(out, ',');
+		e = e < 0 ? e : append_entry(p, view, out);
+		first = false;
+	}
+	return e < 0 ? e : buffer_append(out, SLICE("]}"));
+}
+
+/* The operator's "enabled" in the file wins over ours. */
+static void take_enabled(struct registry *r, struct slice text)
+{
+	json_t *tree = NULL;
+	struct json_why why = { "no memory" };
+	if (text.n == 0) {
+		return;
+	}
+	if (json_tree_parse(text, &tree, &why) < 0) {
+		log_event(LOG_WARNING, "registry.unreadable",
+			"plugin_registry.json is written anew: %s", why.text);
+		return;
+	}
+	size_t i;
+	json_t *entry;
+	json_array_foreach(json_object_get(tree, "plugins"), i, entry) {
+		struct plugin *p = registry_find(r, slice_str(text_of(entry, "name")));
+		const json_t *enabled = json_object_get(entry, "enabled");
+		if (p == NULL || !json_is_boolean(enabled) || json_is_true(enabled) == p->enabled) {
+			continue;
+		}
+		p->enabled = json_is_true(enabled);
+		if (!p->enabled) {
+			supervise_stop(p, NULL);
+		}
+	}
+	json_decref(tree);
+}
+
+void registry_sync_file(struct registry *r, struct director *d)
+{
+	struct buffer text;
+	buffer_init(&text, JSON_MAX);
+	int e = registry_file_read(r->file, &text);
+	if (e < 0) {
+		log_event(LOG_WARNING, "registry.unreadable", "cannot read plugin_registry.json: %s",
+			strerror(-e));
+	} else {
+		take_enabled(r, buffer_slice(&text));
+	}
+	buffer_clear(&text);
+	if (registry_append_json(r, REGISTRY_FILE, &text) == 0 && buffer_append_byte(&text, '\n') == 0) {
+		registry_file_write(r->file, &text);
+	}
+	buffer_deinit(&text);
+}

@@ -1,0 +1,45 @@
+/*
+ * Step 3: the table of plugins. Filled from what pluginhosts report, mirrored to
+ * plugin_registry.json, where an operator may set "enabled". Loop thread.
+ */
+#pragma once
+
+#include "common/base/buffer.h"
+#include "director/hosts/plugin.h"
+
+struct registry {
+	struct plugin *plugins;
+	unsigned listing; /* counts the lists that came */
+	struct registry_file *file;
+};
+
+/** @return 0 or a negative errno. `path` is where plugin_registry.json lives. */
+int registry_init(struct registry *r, struct director *d, const char *path);
+void registry_deinit(struct registry *r);
+
+struct plugin *registry_find(const struct registry *r, struct slice id);
+
+/**
+ * Takes over the whole list of one pluginhost: adds, changes, removes. A name that another
+ * pluginhost has already stays with that one.
+ * @param list a JSON array, PLUGINS entries (common/proto/messages.h).
+ * @return 0; -EBADMSG when it is not such an array: nothing is changed.
+ */
+int registry_update(struct registry *r, struct director *d, const char *host, struct slice list);
+
+/** A worker that has ended already: why, as pluginhost saw it. */
+void registry_note_exit(struct registry *r, uint64_t worker_id, const char *reason);
+
+/** Reads "enabled" from the file, applies it, and writes the file again when it is out of date. */
+void registry_sync_file(struct registry *r, struct director *d);
+
+enum registry_view {
+	REGISTRY_FILE, /* the reference's fields of all plugins, for plugin_registry.json */
+	REGISTRY_API,  /* the enabled ones, with kind, state and error */
+};
+
+/** Appends {"plugins":[…]}. @return 0, -ENOBUFS, -ENOMEM. */
+int registry_append_json(const struct registry *r, enum registry_view view, struct buffer *out);
+
+/** Frees a plugin that is gone once nothing uses it any more. */
+void registry_release(struct plugin *p);

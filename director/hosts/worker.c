@@ -1,0 +1,476 @@
+#include "director/hosts/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/json/scan.h"
+#include "director/capability/calls.h"
+#include "director/director.h"
+#include "director/events/events.h"
+#include "director/execute/dispatch.h"
+#include "director/hosts/configure.h"
+#include "director/hosts/control.h"
+#include "director/hosts/supervise.h"
+
+enum {
+	HELLO_MS = 10000, /* from START to HELLO: fork, sandbox, handshake */
+	LOAD_MS = 30000,  /* from CONFIGURE to READY: imports, initialize */
+	PONG_MS = 1000,
+	FOLDER_MODE = 0750,
+};
+
+/* The states in which a frame may come, and what it does. */
+typedef void (*frame_fn)(struct worker *w, const struct frame *f);
+
+static void handle_hello(struct worker *w, const struct frame *f);
+static void handle_ready(struct worker *w, const struct frame *f);
+static void handle_pong(struct worker *w, const struct frame *f);
+static void handle_result(struct worker *w, const struct frame *f);
+static void handle_call(struct worker *w, const struct frame *f);
+static void handle_log(struct worker *w, const struct frame *f);
+
+#define IN(state) (1U << (state))
+#define LOADED    (IN(WORKER_READY) | IN(WORKER_DRAINING))
+
+static const struct {
+	unsigned states;
+	frame_fn handle;
+} frames[MSG_TYPE_MAX + 1] = {
+	[MSG_HELLO] = { IN(WORKER_STARTING), handle_hello },
+	[MSG_READY] = { IN(WORKER_LOADING), handle_ready },
+	[MSG_PONG] = { LOADED, handle_pong },
+	[MSG_RESULT] = { LOADED, handle_result },
+	[MSG_CALL] = { IN(WORKER_LOADING) | LOADED, handle_call },
+	[MSG_LOG] = { IN(WORKER_LOADING) | LOADED, handle_log },
+};
+
+/* What may follow what; worker_move() refuses the rest. */
+static const unsigned next_states[] = {
+	[WORKER_STARTING] = IN(WORKER_LOADING) | IN(WORKER_ENDING),
+	[WORKER_LOADING] = IN(WORKER_READY) | IN(WORKER_ENDING),
+	[WORKER_READY] = IN(WORKER_DRAINING) | IN(WORKER_ENDING),
+	[WORKER_DRAINING] = IN(WORKER_ENDING),
+	[WORKER_ENDING] = 0,
+};
+
+const char *worker_state_name(enum worker_state s)
+{
+	static const char *const names[] = { "starting", "loading", "ready", "draining", "ending" };
+	return names[s];
+}
+
+static void worker_move(struct worker *w, enum worker_state to)
+{
+	invariant((next_states[w->state] & IN(to)) != 0);
+	bool was_starting = w->state < WORKER_READY;
+	w->state = to;
+	if (was_starting && to >= WORKER_READY) {
+		w->director->starting--;
+	}
+}
+
+static void log_worker(const struct worker *w, enum log_level level, const char *event,
+	const char *text)
+{
+	char id[24];
+	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)w->id);
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(w->plugin) },
+		{ "worker", slice_str(id) },
+		{ "version", slice_of(w->version, w->version[0] == '\0' ? 0 : 12) },
+	};
+	log_fields(level, event, fields, 3, "%s", text);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct worker *w = handle->data;
+	free(w->report);
+	free(w);
+}
+
+/* The last step: nothing points here any more but the timer. */
+static void worker_free(struct worker *w)
+{
+	for (size_t i = 0; i < WORKER_CAPABILITY_SLOTS; i++) {
+		if (w->slots[i].release != NULL) {
+			w->slots[i].release(w->slots[i].state);
+		}
+	}
+	uv_close((uv_handle_t *)&w->timer, on_timer_closed);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct worker *w = timer->data;
+	switch (w->state) {
+	case WORKER_STARTING:
+		worker_end(w, "no HELLO within 10 s of its start");
+		break;
+	case WORKER_LOADING:
+		worker_end(w, "not ready within 30 s");
+		break;
+	case WORKER_READY:
+	case WORKER_DRAINING:
+		worker_end(w, w->pinged ? "its loop does not turn" : "drained long enough");
+		break;
+	case WORKER_ENDING:
+		break;
+	}
+}
+
+static void worker_arm(struct worker *w, unsigned ms)
+{
+	(void)uv_timer_start(&w->timer, on_timer, ms, 0);
+}
+
+static void on_open(void *owner);
+static void on_message(void *owner, struct slice message);
+static void on_close(void *owner);
+
+static const struct channel_events channel_events = { on_open, on_message, on_close };
+
+static int open_channel(struct worker *w)
+{
+	struct director *d = w->director;
+	char path[sizeof(w->folder) + 16];
+	int n = snprintf(w->folder, sizeof(w->folder), "%s/workers/%llu", d->settings->run_path,
+		(unsigned long long)w->id);
+	if (n < 0 || (size_t)n >= sizeof(w->folder)) {
+		return -ENAMETOOLONG;
+	}
+	if (mkdir(w->folder, FOLDER_MODE) < 0) {
+		return -errno;
+	}
+	(void)snprintf(path, sizeof(path), "%s/channel.sock", w->folder);
+	int r = channel_listen(&w->channel, d->hub, path, &channel_events, w);
+	if (r < 0) {
+		(void)rmdir(w->folder);
+	}
+	return r;
+}
+
+static void close_channel(struct worker *w)
+{
+	if (w->channel != NULL) {
+		channel_close(w->channel);
+		w->channel = NULL;
+		(void)rmdir(w->folder);
+	}
+}
+
+static int send_start(struct worker *w)
+{
+	struct buffer spec;
+	buffer_init(&spec, 65536);
+	int r = configure_start_spec(w, &spec);
+	r = r < 0 ? r : hosts_start_worker(w->director, w->plugin->host, w->id, buffer_slice(&spec));
+	buffer_deinit(&spec);
+	return r;
+}
+
+int worker_start(struct plugin *p)
+{
+	struct director *d = p->director;
+	struct worker *w = calloc(1, sizeof(*w));
+	if (w == NULL) {
+		return -ENOMEM;
+	}
+	w->director = d;
+	w->plugin = p;
+	w->id = ++d->last_worker_id;
+	w->started_ms = uv_now(d->loop);
+	memcpy(w->version, p->version, sizeof(w->version));
+	(void)uv_timer_init(d->loop, &w->timer);
+	w->timer.data = w;
+	int r = open_channel(w);
+	r = r < 0 ? r : send_start(w);
+	if (r == 0) {
+		HASH_ADD(hh, d->workers, id, sizeof(w->id), w);
+		r = w->hh.tbl == NULL ? -ENOMEM : 0;
+	}
+	if (r < 0) {
+		close_channel(w);
+		worker_free(w);
+		return r;
+	}
+	DL_APPEND(p->workers, w);
+	d->starting++;
+	worker_arm(w, HELLO_MS);
+	return 0;
+}
+
+bool worker_is_free(const struct worker *w)
+{
+	return w->state == WORKER_READY && !w->pinged && w->running < w->plugin->manifest.concurrency &&
+		w->running < WORKER_CALL_SLOTS;
+}
+
+void worker_drain(struct worker *w, unsigned ms)
+{
+	if (w->state != WORKER_READY) {
+		return;
+	}
+	worker_move(w, WORKER_DRAINING);
+	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE + 4);
+	if (b != NULL) {
+		(void)msg_drain_append(b, &(struct frame){ 0 }, &(struct msg_drain){ .deadline_ms = ms });
+		channel_end(w->channel);
+	}
+	worker_arm(w, ms);
+	/* Its replacement, and the calls that may go to it. */
+	supervise(w->plugin);
+	if (w->running == w->abandoned) {
+		worker_end(w, NULL);
+	}
+}
+
+void worker_ping(struct worker *w)
+{
+	if (w->pinged || w->state < WORKER_READY || w->state == WORKER_ENDING) {
+		return;
+	}
+	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE);
+	if (b != NULL) {
+		(void)frame_append(b, &(struct frame){ .type = MSG_PING });
+		channel_end(w->channel);
+	}
+	w->pinged = true;
+	worker_arm(w, PONG_MS);
+}
+
+void worker_end(struct worker *w, const char *reason)
+{
+	if (w->state == WORKER_ENDING) {
+		return;
+	}
+	struct plugin *p = w->plugin;
+	struct director *d = w->director;
+	uint64_t ready_ms = w->ready_ms == 0 ? 0 : uv_now(d->loop) - w->ready_ms + 1;
+	if (reason != NULL) {
+		log_worker(w, LOG_WARNING, "worker.ended", reason);
+		p->last_worker_id = w->id;
+		(void)snprintf(p->last_exit, sizeof(p->last_exit), "%s", reason);
+	}
+	worker_move(w, WORKER_ENDING);
+	(void)uv_timer_stop(&w->timer);
+	/* Closing the channel is the cut; the kill is clean-up. */
+	close_channel(w);
+	hosts_kill_worker(d, p->host, w->id);
+	HASH_DELETE(hh, d->workers, w);
+	DL_DELETE(p->workers, w);
+	events_unsubscribe_worker(d->events, w);
+	capability_calls_drop(w);
+	plugin_ref(p);
+	dispatch_on_worker_gone(w);
+	worker_free(w);
+	supervise_ended(p, reason != NULL, ready_ms);
+	plugin_unref(p);
+}
+
+void worker_exited(struct worker *w, const char *reason)
+{
+	worker_end(w, reason);
+}
+
+void worker_violation(struct worker *w, const char *what)
+{
+	char text[200];
+	(void)snprintf(text, sizeof(text), "protocol violation: %s", what);
+	worker_end(w, text);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------- */
+
+uint64_t worker_next_call_id(struct worker *w)
+{
+	if (w->running >= WORKER_CALL_SLOTS) {
+		return 0;
+	}
+	do {
+		w->last_call_id++;
+	} while (w->calls[w->last_call_id % WORKER_CALL_SLOTS] != NULL);
+	return w->last_call_id;
+}
+
+void worker_add_call(struct worker *w, struct call *c)
+{
+	w->calls[c->id % WORKER_CALL_SLOTS] = c;
+	w->running++;
+	c->worker = w;
+}
+
+void worker_remove_call(struct worker *w, struct call *c)
+{
+	w->calls[c->id % WORKER_CALL_SLOTS] = NULL;
+	w->running--;
+	w->abandoned -= c->state == CALL_ABANDONED ? 1 : 0;
+	c->worker = NULL;
+}
+
+/* ---- frames --------------------------------------------------------------------------------- */
+
+static void on_open(void *owner)
+{
+	/* Nobody else may connect to this worker's socket now. */
+	struct worker *w = owner;
+	char path[sizeof(w->folder) + 16];
+	(void)snprintf(path, sizeof(path), "%s/channel.sock", w->folder);
+	(void)unlink(path);
+}
+
+static void on_close(void *owner)
+{
+	struct worker *w = owner;
+	worker_end(w, w->state == WORKER_DRAINING && w->running == w->abandoned ?
+			NULL :
+			"the worker closed its channel");
+}
+
+static void on_message(void *owner, struct slice message)
+{
+	struct worker *w = owner;
+	struct director *d = w->director;
+	uint64_t id = w->id;
+	struct frame f;
+	enum frame_result r;
+	while ((r = frame_decode(&message, &f)) == FRAME_OK) {
+		const char *what = message_violation(&f, FROM_WORKER);
+		if (what == NULL && (frames[f.type].states & IN(w->state)) == 0) {
+			what = "a frame out of order";
+		}
+		if (what != NULL) {
+			worker_violation(w, what);
+			return;
+		}
+		frames[f.type].handle(w, &f);
+		/* A handler may end the worker: it is there as long as its id is. */
+		HASH_FIND(hh, d->workers, &id, sizeof(id), w);
+		if (w == NULL) {
+			return;
+		}
+	}
+	if (r == FRAME_MALFORMED) {
+		worker_violation(w, "a malformed frame");
+		return;
+	}
+	if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
+		worker_end(w, NULL);
+	}
+}
+
+static bool is_json_object(struct slice text)
+{
+	enum json_kind kind;
+	return json_scan(text, NULL, NULL, &kind, NULL) == 0 && kind == JSON_IS_OBJECT;
+}
+
+static void handle_hello(struct worker *w, const struct frame *f)
+{
+	struct msg_hello m;
+	if (!msg_hello_decode(f->payload, &m) || !is_json_object(m.report)) {
+		worker_violation(w, "a malformed HELLO");
+		return;
+	}
+	if (m.version != PROTOCOL_VERSION) {
+		char text[100];
+		(void)snprintf(text, sizeof(text), "it speaks protocol version %u, this director %d",
+			m.version, PROTOCOL_VERSION);
+		worker_end(w, text);
+		return;
+	}
+	w->native = m.native != 0;
+	w->report = slice_dup(m.report);
+	struct buffer *b = channel_begin(w->channel, 65536);
+	int r = b == NULL ? -ENOBUFS : configure_append(w, b);
+	if (r < 0) {
+		worker_end(w, "no memory for its configuration");
+		return;
+	}
+	channel_end(w->channel);
+	worker_move(w, WORKER_LOADING);
+	worker_arm(w, LOAD_MS);
+}
+
+static void handle_ready(struct worker *w, const struct frame *f)
+{
+	struct msg_ready m;
+	if (!msg_ready_decode(f->payload, &m) || !is_json_object(m.info)) {
+		worker_violation(w, "a malformed READY");
+		return;
+	}
+	if (m.ok == 0) {
+		configure_load_error(w, m.info);
+		worker_end(w, w->plugin->load_error);
+		return;
+	}
+	if (events_subscribe_ready(w->director->events, w, m.info) < 0) {
+		worker_violation(w, "a malformed list of subscriptions");
+		return;
+	}
+	worker_move(w, WORKER_READY);
+	(void)uv_timer_stop(&w->timer);
+	w->plugin->load_error[0] = '\0';
+	w->ready_ms = uv_now(w->director->loop);
+	log_worker(w, LOG_INFO, "worker.ready", "ready");
+	supervise_ready(w);
+}
+
+static void handle_pong(struct worker *w, const struct frame *f)
+{
+	if (!w->pinged) {
+		worker_violation(w, "PONG without PING");
+		return;
+	}
+	w->pinged = false;
+	(void)uv_timer_stop(&w->timer);
+	if (w->state == WORKER_DRAINING) {
+		worker_arm(w, LOAD_MS);
+	}
+}
+
+static void handle_result(struct worker *w, const struct frame *f)
+{
+	struct msg_result m;
+	if (!msg_result_decode(f->payload, &m)) {
+		worker_violation(w, "a malformed RESULT");
+		return;
+	}
+	dispatch_on_result(w, f->call_id, &m);
+}
+
+static void handle_call(struct worker *w, const struct frame *f)
+{
+	struct msg_call m;
+	if (!msg_call_decode(f->payload, &m)) {
+		worker_violation(w, "a malformed CALL");
+		return;
+	}
+	capability_on_call(w, f->capability, f->call_id, &m);
+}
+
+static void handle_log(struct worker *w, const struct frame *f)
+{
+	struct msg_log m;
+	if (!msg_log_decode(f->payload, &m)) {
+		worker_violation(w, "a malformed LOG");
+		return;
+	}
+	enum log_level level = m.level <= LOG_ERROR ? LOG_ERROR :
+		m.level <= LOG_WARNING		    ? LOG_WARNING :
+		m.level <= LOG_INFO		    ? LOG_INFO :
+						      LOG_DEBUG;
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(w->plugin) },
+		{ "logger", m.logger },
+		{ "text", m.message },
+	};
+	log_fields(level, "plugin.log", fields, 3, "plugin record");
+}

@@ -1,0 +1,93 @@
+/*
+ * One worker process as the director sees it: a channel, a state, the calls it runs.
+ *
+ *   STARTING --HELLO--> LOADING --READY ok--> READY --replaced, stuck--> DRAINING --empty--> ENDING
+ *       \_________________\__________________\_____ channel closed, killed, timeout ________/
+ *
+ * The channel is the identity: nothing in a frame says which plugin it is from. Whatever breaks the
+ * protocol closes the channel and has the process killed. Loop thread.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "common/nngx/channel.h"
+#include "common/proto/messages.h"
+#include "director/hosts/plugin.h"
+
+struct call;
+
+enum worker_state {
+	WORKER_STARTING,
+	WORKER_LOADING,
+	WORKER_READY,
+	WORKER_DRAINING,
+	WORKER_ENDING,
+};
+
+/* Calls that a worker may have at once, tombstones of abandoned ones included. */
+enum { WORKER_CALL_SLOTS = 1024 };
+
+/* State of one capability, kept for a worker (open cursors). */
+struct worker_slot {
+	void *state;
+	void (*release)(void *state);
+};
+
+enum { WORKER_CAPABILITY_SLOTS = 4 };
+
+struct worker {
+	UT_hash_handle hh;          /* in director.workers, by id */
+	struct worker *prev, *next; /* in plugin.workers */
+	struct director *director;
+	struct plugin *plugin;
+	uint64_t id;
+	enum worker_state state;
+	char version[PLUGIN_VERSION_MAX + 1];
+	char folder[128]; /* of its socket */
+	struct channel *channel;
+	uv_timer_t timer; /* of the state: hello, load, drain, ping */
+	bool timer_open, pinged, native;
+	char *report; /* the sandbox report of HELLO, JSON */
+	uint64_t started_ms, ready_ms;
+
+	struct call *calls[WORKER_CALL_SLOTS]; /* by id modulo the size */
+	uint64_t last_call_id;
+	unsigned running;   /* slots in use, tombstones included */
+	unsigned abandoned; /* tombstones: answered already, RESULT to come */
+	unsigned capability_calls;
+	struct capability_call *capabilities; /* asked, not answered */
+	struct worker_slot slots[WORKER_CAPABILITY_SLOTS];
+	uint64_t served;
+};
+
+/** Has pluginhost start a worker for the plugin's current version.
+ * @return 0 or a negative errno; nothing is left behind then. */
+int worker_start(struct plugin *p);
+
+/** True when it may get another call now. */
+bool worker_is_free(const struct worker *w);
+
+/** A fresh call id with a free slot, 0 when all are taken. */
+uint64_t worker_next_call_id(struct worker *w);
+
+/** Puts a call into its slot / takes it out. */
+void worker_add_call(struct worker *w, struct call *c);
+void worker_remove_call(struct worker *w, struct call *c);
+
+/** No new calls; ends when the running ones are done, at the latest after `ms`. */
+void worker_drain(struct worker *w, unsigned ms);
+
+/** Closes the channel and has the process killed. `reason` is for log and API. Idempotent. */
+void worker_end(struct worker *w, const char *reason);
+
+/** The peer broke the protocol: logged, counted, ended. */
+void worker_violation(struct worker *w, const char *what);
+
+/** Asks whether its loop still turns; ended when no PONG comes. */
+void worker_ping(struct worker *w);
+
+/** pluginhost reports that the process is gone. */
+void worker_exited(struct worker *w, const char *reason);
+
+const char *worker_state_name(enum worker_state s);
