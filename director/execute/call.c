@@ -6,6 +6,7 @@
 #include "common/base/map.h"
 #include "director/auth/auth.h"
 #include "director/director.h"
+#include "director/execute/dispatch.h"
 
 struct call *call_new(struct director *d)
 {
@@ -18,8 +19,7 @@ struct call *call_new(struct director *d)
 		if (c == NULL) {
 			return NULL;
 		}
-		(void)uv_timer_init(d->loop, &c->timer);
-		c->timer.data = c;
+		uvx_timer_init(&c->timer, d->loop, dispatch_on_deadline, c);
 		c->director = d;
 		buffer_init(&c->data, FRAME_PAYLOAD_MAX);
 		pool->total++;
@@ -32,7 +32,7 @@ void call_free(struct call *c)
 {
 	struct call_pool *pool = &c->director->calls;
 	invariant(c->admitted == NULL && c->worker == NULL);
-	(void)uv_timer_stop(&c->timer);
+	uvx_timer_stop(&c->timer);
 	c->user = user_context_unref(c->user);
 	if (c->plugin != NULL) {
 		plugin_unref(c->plugin);
@@ -49,9 +49,9 @@ void call_free(struct call *c)
 	LL_PREPEND(pool->free, c);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_timer_closed(void *arg)
 {
-	struct call *c = handle->data;
+	struct call *c = arg;
 	struct call_pool *pool = &c->director->calls;
 	free(c);
 	if (--pool->total == 0) {
@@ -73,7 +73,7 @@ void call_pool_close(struct director *d, void (*closed)(void *arg), void *arg)
 	pool->free = NULL;
 	while (c != NULL) {
 		struct call *next = c->next;
-		uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+		uvx_timer_close(&c->timer, on_timer_closed, c);
 		c = next;
 	}
 }

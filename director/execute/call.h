@@ -8,10 +8,9 @@
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/base/buffer.h"
 #include "common/proto/messages.h"
+#include "common/uvx/timer.h"
 
 struct admit_user;
 struct director;
@@ -37,7 +36,7 @@ typedef void (*call_done_fn)(struct call *c, enum call_end end, const struct msg
 struct call {
 	struct call *prev, *next; /* in plugin.waiting, or in the pool */
 	struct director *director;
-	uv_timer_t timer;
+	struct uvx_timer timer;
 	enum call_state state;
 	uint8_t message; /* MSG_EXECUTE or MSG_EVENT */
 	uint64_t id;     /* on the worker's channel, 0 before it runs */

@@ -19,8 +19,6 @@ enum {
 	DRAIN_MS = 30000,
 };
 
-static void on_deadline(uv_timer_t *timer);
-
 /* The call's place among those admitted is free as soon as its client has an answer. */
 static void leave(struct call *c)
 {
@@ -167,7 +165,7 @@ int dispatch_execute(struct call *c, struct plugin *p, const struct injector *in
 	if (r < 0) {
 		return refuse(c, r);
 	}
-	(void)uv_timer_start(&c->timer, on_deadline, timeout_ms, 0);
+	uvx_timer_once(&c->timer, timeout_ms);
 	if (w == NULL) {
 		wait_for_worker(c);
 	}
@@ -183,7 +181,7 @@ int dispatch_event(struct call *c, struct plugin *p, struct slice data, unsigned
 	if (r < 0) {
 		return refuse(c, r);
 	}
-	(void)uv_timer_start(&c->timer, on_deadline, timeout_ms, 0);
+	uvx_timer_once(&c->timer, timeout_ms);
 	if (w == NULL) {
 		wait_for_worker(c);
 	}
@@ -205,12 +203,12 @@ static void abandon(struct call *c, unsigned grace_ms)
 	c->state = CALL_ABANDONED;
 	c->worker->abandoned++;
 	send_cancel(c);
-	(void)uv_timer_start(&c->timer, on_deadline, grace_ms, 0);
+	uvx_timer_once(&c->timer, grace_ms);
 }
 
-static void on_deadline(uv_timer_t *timer)
+void dispatch_on_deadline(void *call)
 {
-	struct call *c = timer->data;
+	struct call *c = call;
 	struct worker *w = c->worker;
 	switch (c->state) {
 	case CALL_WAITING:

@@ -24,6 +24,9 @@ int dispatch_event(struct call *c, struct plugin *p, struct slice data, unsigned
 /** The client is gone: the plugin is told, the answer will be dropped. `done` is not called. */
 void dispatch_abandon(struct call *c);
 
+/** A call's timer fired; its argument is the call. */
+void dispatch_on_deadline(void *call);
+
 /** The worker answered. */
 void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_result *m);
 

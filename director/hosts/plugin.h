@@ -5,11 +5,10 @@
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/base/map.h"
 #include "common/base/slice.h"
 #include "common/proto/capabilities.h"
+#include "common/uvx/timer.h"
 
 struct call;
 struct director;
@@ -58,8 +57,8 @@ struct plugin {
 	unsigned failures; /* in a row */
 	uint64_t retry_at_ms;
 	uint64_t restarts;
-	uv_timer_t timer;
-	bool timer_open;
+	struct uvx_timer timer; /* until the next start */
+	bool timer_open, retrying;
 	uint64_t last_worker_id; /* the last that ended, and why */
 	char last_exit[PLUGIN_TEXT_MAX];
 };

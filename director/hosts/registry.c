@@ -48,9 +48,9 @@ void plugin_ref(struct plugin *p)
 	p->refs++;
 }
 
-static void on_plugin_timer_closed(uv_handle_t *handle)
+static void on_plugin_timer_closed(void *arg)
 {
-	struct plugin *p = handle->data;
+	struct plugin *p = arg;
 	manifest_deinit(&p->manifest);
 	free(p);
 }
@@ -59,7 +59,7 @@ void registry_release(struct plugin *p)
 {
 	if (p->gone && p->refs == 0 && p->workers == NULL && p->timer_open) {
 		p->timer_open = false;
-		uv_close((uv_handle_t *)&p->timer, on_plugin_timer_closed);
+		uvx_timer_close(&p->timer, on_plugin_timer_closed, p);
 	}
 }
 
@@ -136,8 +136,7 @@ static struct plugin *add_plugin(struct registry *r, struct director *d, const c
 		free(p);
 		return NULL;
 	}
-	(void)uv_timer_init(d->loop, &p->timer);
-	p->timer.data = p;
+	uvx_timer_init(&p->timer, d->loop, supervise_on_timer, p);
 	p->timer_open = true;
 	return p;
 }
@@ -185,7 +184,8 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	p->load_error[0] = '\0';
 	p->failures = 0;
 	p->retry_at_ms = 0;
-	(void)uv_timer_stop(&p->timer);
+	uvx_timer_stop(&p->timer);
+	p->retrying = false;
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(p) },
 		{ "version", slice_of(p->version, slice_str(p->version).n > 12 ? 12 : slice_str(p->version).n) },

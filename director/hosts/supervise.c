@@ -21,9 +21,11 @@ enum {
 	REPLACED_DRAIN_MS = 35000,
 };
 
-static void on_retry(uv_timer_t *timer)
+void supervise_on_timer(void *plugin)
 {
-	supervise(timer->data);
+	struct plugin *p = plugin;
+	p->retrying = false;
+	supervise(p);
 }
 
 /* Back-off after the n-th failure in a row, with a jitter of a fifth either way. */
@@ -65,8 +67,9 @@ static bool should_run(const struct plugin *p)
 
 static void retry_in(struct plugin *p, uint64_t ms)
 {
-	if (!uv_is_active((uv_handle_t *)&p->timer)) {
-		(void)uv_timer_start(&p->timer, on_retry, ms, 0);
+	if (!p->retrying) {
+		p->retrying = true;
+		uvx_timer_once(&p->timer, ms);
 	}
 }
 
@@ -155,7 +158,8 @@ void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms)
 
 void supervise_stop(struct plugin *p, const char *reason)
 {
-	(void)uv_timer_stop(&p->timer);
+	uvx_timer_stop(&p->timer);
+	p->retrying = false;
 	while (p->workers != NULL) {
 		worker_end(p->workers, reason);
 	}

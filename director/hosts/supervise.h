@@ -23,5 +23,8 @@ void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms);
 /** Ends everything that runs of it. */
 void supervise_stop(struct plugin *p, const char *reason);
 
+/** A plugin's timer fired; its argument is the plugin. */
+void supervise_on_timer(void *plugin);
+
 /** Milliseconds until the next start is tried, 0 when nothing holds it back. */
 uint64_t supervise_retry_after_ms(const struct plugin *p);

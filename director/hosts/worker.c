@@ -89,9 +89,9 @@ static void log_worker(const struct worker *w, enum log_level level, const char 
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_timer_closed(void *arg)
 {
-	struct worker *w = handle->data;
+	struct worker *w = arg;
 	free(w->report);
 	free(w);
 }
@@ -104,12 +104,12 @@ static void worker_free(struct worker *w)
 			w->slots[i].release(w->slots[i].state);
 		}
 	}
-	uv_close((uv_handle_t *)&w->timer, on_timer_closed);
+	uvx_timer_close(&w->timer, on_timer_closed, w);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(void *arg)
 {
-	struct worker *w = timer->data;
+	struct worker *w = arg;
 	switch (w->state) {
 	case WORKER_STARTING:
 		worker_end(w, "no HELLO within 10 s of its start");
@@ -124,11 +124,6 @@ static void on_timer(uv_timer_t *timer)
 	case WORKER_ENDING:
 		break;
 	}
-}
-
-static void worker_arm(struct worker *w, unsigned ms)
-{
-	(void)uv_timer_start(&w->timer, on_timer, ms, 0);
 }
 
 static void on_open(void *owner);
@@ -188,8 +183,7 @@ int worker_start(struct plugin *p)
 	w->id = ++d->last_worker_id;
 	w->started_ms = uv_now(d->loop);
 	memcpy(w->version, p->version, sizeof(w->version));
-	(void)uv_timer_init(d->loop, &w->timer);
-	w->timer.data = w;
+	uvx_timer_init(&w->timer, d->loop, on_timer, w);
 	int r = open_channel(w);
 	r = r < 0 ? r : send_start(w);
 	if (r == 0) {
@@ -203,7 +197,7 @@ int worker_start(struct plugin *p)
 	}
 	DL_APPEND(p->workers, w);
 	d->starting++;
-	worker_arm(w, HELLO_MS);
+	uvx_timer_once(&w->timer, HELLO_MS);
 	return 0;
 }
 
@@ -224,7 +218,7 @@ void worker_drain(struct worker *w, unsigned ms)
 		(void)msg_drain_append(b, &(struct frame){ 0 }, &(struct msg_drain){ .deadline_ms = ms });
 		channel_end(w->channel);
 	}
-	worker_arm(w, ms);
+	uvx_timer_once(&w->timer, ms);
 	/* Its replacement, and the calls that may go to it. */
 	supervise(w->plugin);
 	if (w->running == w->abandoned) {
@@ -243,7 +237,7 @@ void worker_ping(struct worker *w)
 		channel_end(w->channel);
 	}
 	w->pinged = true;
-	worker_arm(w, PONG_MS);
+	uvx_timer_once(&w->timer, PONG_MS);
 }
 
 void worker_end(struct worker *w, const char *reason)
@@ -260,7 +254,7 @@ void worker_end(struct worker *w, const char *reason)
 		(void)snprintf(p->last_exit, sizeof(p->last_exit), "%s", reason);
 	}
 	worker_move(w, WORKER_ENDING);
-	(void)uv_timer_stop(&w->timer);
+	uvx_timer_stop(&w->timer);
 	/* Closing the channel is the cut; the kill is clean-up. */
 	close_channel(w);
 	hosts_kill_worker(d, p->host, w->id);
@@ -396,7 +390,7 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	}
 	channel_end(w->channel);
 	worker_move(w, WORKER_LOADING);
-	worker_arm(w, LOAD_MS);
+	uvx_timer_once(&w->timer, LOAD_MS);
 }
 
 static void handle_ready(struct worker *w, const struct frame *f)
@@ -416,7 +410,7 @@ static void handle_ready(struct worker *w, const struct frame *f)
 		return;
 	}
 	worker_move(w, WORKER_READY);
-	(void)uv_timer_stop(&w->timer);
+	uvx_timer_stop(&w->timer);
 	w->plugin->load_error[0] = '\0';
 	w->ready_ms = uv_now(w->director->loop);
 	log_worker(w, LOG_INFO, "worker.ready", "ready");
@@ -430,9 +424,9 @@ static void handle_pong(struct worker *w, const struct frame *f)
 		return;
 	}
 	w->pinged = false;
-	(void)uv_timer_stop(&w->timer);
+	uvx_timer_stop(&w->timer);
 	if (w->state == WORKER_DRAINING) {
-		worker_arm(w, LOAD_MS);
+		uvx_timer_once(&w->timer, LOAD_MS);
 	}
 }
 

@@ -9,10 +9,9 @@
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/nngx/channel.h"
 #include "common/proto/messages.h"
+#include "common/uvx/timer.h"
 #include "director/hosts/plugin.h"
 
 struct call;
@@ -46,8 +45,8 @@ struct worker {
 	char version[PLUGIN_VERSION_MAX + 1];
 	char folder[128]; /* of its socket */
 	struct channel *channel;
-	uv_timer_t timer; /* of the state: hello, load, drain, ping */
-	bool timer_open, pinged, native;
+	struct uvx_timer timer; /* of the state: hello, load, drain, ping */
+	bool pinged, native;
 	char *report; /* the sandbox report of HELLO, JSON */
 	uint64_t started_ms, ready_ms;
 
