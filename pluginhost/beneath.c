@@ -168,3 +168,79 @@ int beneath_read(int dir_fd, const char *path, size_t max, char **ret, size_t *r
 	*ret_n = n;
 	return 0;
 }
+
+void names_deinit(struct names *n)
+{
+	for (size_t i = 0; i < n->n; i++) {
+		free(n->v[i]);
+	}
+	free(n->v);
+	*n = (struct names){ 0 };
+}
+
+static int add_name(struct names *names, const char *name)
+{
+	/* Room doubles at each power of two. */
+	if ((names->n & (names->n - 1)) == 0) {
+		char **v = reallocarray(names->v, names->n == 0 ? 1 : 2 * names->n, sizeof(*v));
+		if (v == NULL) {
+			return -ENOMEM;
+		}
+		names->v = v;
+	}
+	char *copy = strdup(name);
+	if (copy == NULL) {
+		return -ENOMEM;
+	}
+	names->v[names->n++] = copy;
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int read_names(DIR *dir, uint64_t max, struct names *names)
+{
+	for (;;) {
+		errno = 0;
+		const struct dirent *entry = readdir(dir);
+		if (entry == NULL) {
+			return -errno;
+		}
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+			continue;
+		}
+		int r = names->n == max ? -E2BIG : add_name(names, entry->d_name);
+		if (r < 0) {
+			return r;
+		}
+	}
+}
+
+int beneath_list(int dir_fd, uint64_t max, struct names *ret)
+{
+	int fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (dir == NULL) {
+		int e = -errno;
+		if (fd >= 0) {
+			(void)close(fd);
+		}
+		return e;
+	}
+	rewinddir(dir);
+	struct names names = { 0 };
+	int r = read_names(dir, max, &names);
+	(void)closedir(dir);
+	if (r < 0) {
+		names_deinit(&names);
+		return r;
+	}
+	if (names.n > 1) {
+		qsort(names.v, names.n, sizeof(names.v[0]), compare_names);
+	}
+	*ret = names;
+	return 0;
+}

@@ -7,6 +7,14 @@
 #pragma once
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The names in a directory, ordered by their bytes. */
+struct names {
+	char **v;
+	size_t n;
+};
 
 /**
  * Opens `path` below `dir_fd`: openat2() with BENEATH, NO_SYMLINKS and NO_MAGICLINKS, close-on-exec.
@@ -29,3 +37,13 @@ int beneath_remove(int dir_fd, const char *name);
  * @return 0, -EINVAL when it is no regular file, or another -errno. The caller frees *ret.
  */
 int beneath_read(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_n);
+
+/**
+ * The names in a directory but for "." and "..".
+ * @param dir_fd stays the caller's; its read position moves.
+ * @param max -E2BIG when there are more.
+ * @return 0, -E2BIG, or another -errno. *ret is freed with names_deinit().
+ */
+int beneath_list(int dir_fd, uint64_t max, struct names *ret);
+
+void names_deinit(struct names *n);

@@ -3,7 +3,6 @@
 #include "common/base/error.h"
 #include "pluginhost/beneath.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,9 +11,8 @@
 #include <unistd.h>
 
 struct level {
-	DIR *dir;
-	char **names;
-	size_t n_names;
+	int fd;
+	struct names names;
 	size_t next;
 	/* The names were read. */
 	bool read;
@@ -93,40 +91,12 @@ static bool is_allowed_name(const char *name)
 	return slice_is_utf8(slice_str(name));
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static void pop_level(struct walk *w)
 {
 	struct level *level = &w->levels[--w->depth];
-	for (size_t i = 0; i < level->n_names; i++) {
-		free(level->names[i]);
-	}
-	free(level->names);
-	if (level->dir != NULL) {
-		(void)closedir(level->dir);
-	}
+	names_deinit(&level->names);
+	(void)close(level->fd);
 	*level = (struct level){ 0 };
-}
-
-static int add_name(struct level *level, const char *name)
-{
-	if ((level->n_names & (level->n_names - 1)) == 0) {
-		size_t room = level->n_names == 0 ? 1 : 2 * level->n_names;
-		char **names = reallocarray(level->names, room, sizeof(*names));
-		if (names == NULL) {
-			return -ENOMEM;
-		}
-		level->names = names;
-	}
-	char *copy = strdup(name);
-	if (copy == NULL) {
-		return -ENOMEM;
-	}
-	level->names[level->n_names++] = copy;
-	return 0;
 }
 
 static int refuse_entries(struct walk *w)
@@ -141,50 +111,21 @@ static int refuse_entries(struct walk *w)
 /* Skipped names count too: they are read and held all the same. */
 static int read_names(struct walk *w, struct level *level)
 {
-	for (;;) {
-		errno = 0;
-		const struct dirent *entry = readdir(level->dir);
-		if (entry == NULL) {
-			break;
-		}
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
-			continue;
-		}
-		if (++w->entries > w->limits.entries) {
-			return refuse_entries(w);
-		}
-		if (is_skipped(entry->d_name)) {
-			continue;
-		}
-		int r = add_name(level, entry->d_name);
-		if (r < 0) {
-			return r;
-		}
+	int r = beneath_list(level->fd, w->limits.entries - w->entries, &level->names);
+	if (r == -E2BIG) {
+		return refuse_entries(w);
 	}
-	if (errno != 0) {
-		return -errno;
-	}
-	if (level->n_names > 1) {
-		qsort(level->names, level->n_names, sizeof(level->names[0]), compare_names);
-	}
-	return 0;
+	w->entries += level->names.n;
+	return r;
 }
 
 /* Takes `fd`. */
-static int push_level(struct walk *w, int fd, size_t path_n)
+static void push_level(struct walk *w, int fd, size_t path_n)
 {
-	struct level *level = &w->levels[w->depth];
-	*level = (struct level){ .dir = fdopendir(fd), .path_n = path_n };
-	if (level->dir == NULL) {
-		int e = -errno;
-		(void)close(fd);
-		return e;
-	}
-	w->depth++;
+	w->levels[w->depth++] = (struct level){ .fd = fd, .path_n = path_n };
 	if (w->hooks.on_directory != NULL) {
 		w->hooks.on_directory(w->hooks.context, fd);
 	}
-	return 0;
 }
 
 int walk_new(struct walk **ret,
@@ -207,11 +148,7 @@ int walk_new(struct walk **ret,
 		w->hooks = *hooks;
 	}
 	buffer_init(&w->why, WALK_WHY_MAX);
-	int r = push_level(w, root_fd, 0);
-	if (r < 0) {
-		(void)walk_free(w);
-		return r;
-	}
+	push_level(w, root_fd, 0);
 	*ret = w;
 	return 0;
 }
@@ -226,10 +163,15 @@ int walk_new_file(struct walk **ret, int dir_fd, const char *name, const char *a
 	}
 	w->levels[0].read = true;
 	w->as = strdup(as);
-	r = w->as == NULL ? -ENOMEM : add_name(&w->levels[0], name);
-	if (r < 0) {
+	struct names *names = &w->levels[0].names;
+	names->v = calloc(1, sizeof(names->v[0]));
+	if (names->v != NULL) {
+		names->v[0] = strdup(name);
+		names->n = names->v[0] != NULL;
+	}
+	if (w->as == NULL || names->n == 0) {
 		(void)walk_free(w);
-		return r;
+		return -ENOMEM;
 	}
 	*ret = w;
 	return 0;
@@ -251,7 +193,7 @@ struct walk *walk_free(struct walk *w)
 static int descend(struct walk *w)
 {
 	const struct level *parent = &w->levels[w->depth - 1];
-	const char *name = parent->names[parent->next - 1];
+	const char *name = parent->names.v[parent->next - 1];
 	size_t path_n = strlen(w->path);
 	if (w->depth > w->limits.depth) {
 		char rule[96];
@@ -259,16 +201,14 @@ static int descend(struct walk *w)
 			(unsigned long long)w->limits.depth);
 		return refuse(w, w->path, rule);
 	}
-	int fd = beneath_open(dirfd(parent->dir), name, O_RDONLY | O_DIRECTORY);
+	int fd = beneath_open(parent->fd, name, O_RDONLY | O_DIRECTORY);
 	if (fd < 0) {
 		return walk_explain_error(w, w->path, fd);
 	}
-	int r = push_level(w, fd, path_n + 1);
-	if (r == 0) {
-		w->path[path_n] = '/';
-		w->path[path_n + 1] = '\0';
-	}
-	return r;
+	push_level(w, fd, path_n + 1);
+	w->path[path_n] = '/';
+	w->path[path_n + 1] = '\0';
+	return 0;
 }
 
 /* Sets w->path to the entry's path. */
@@ -299,15 +239,9 @@ static int check_entry(struct walk *w, const char *name, const struct stat *st)
 	return 0;
 }
 
-int walk_next(struct walk *w, struct walk_entry *ret)
+/* The next name that counts; directories that are done are left behind. */
+static int next_name(struct walk *w, const char **ret)
 {
-	if (w->descend) {
-		w->descend = false;
-		int r = descend(w);
-		if (r != 0) {
-			return r;
-		}
-	}
 	for (;;) {
 		struct level *level = &w->levels[w->depth - 1];
 		if (!level->read) {
@@ -317,23 +251,41 @@ int walk_next(struct walk *w, struct walk_entry *ret)
 				return r;
 			}
 		}
-		if (level->next < level->n_names) {
-			break;
+		while (level->next < level->names.n) {
+			const char *name = level->names.v[level->next++];
+			if (!is_skipped(name)) {
+				*ret = name;
+				return 0;
+			}
 		}
 		if (w->depth == 1) {
 			return WALK_END;
 		}
 		pop_level(w);
 	}
-	struct level *level = &w->levels[w->depth - 1];
-	const char *name = level->names[level->next++];
-	int dir_fd = dirfd(level->dir);
-	int r = enter_path(w, level, name);
+}
+
+int walk_next(struct walk *w, struct walk_entry *ret)
+{
+	if (w->descend) {
+		w->descend = false;
+		int r = descend(w);
+		if (r != 0) {
+			return r;
+		}
+	}
+	const char *name;
+	int r = next_name(w, &name);
+	if (r != 0) {
+		return r;
+	}
+	const struct level *level = &w->levels[w->depth - 1];
+	r = enter_path(w, level, name);
 	if (r != 0) {
 		return r;
 	}
 	struct stat st;
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (fstatat(level->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		return walk_explain_error(w, w->path, -errno);
 	}
 	r = check_entry(w, name, &st);
@@ -345,7 +297,7 @@ int walk_next(struct walk *w, struct walk_entry *ret)
 	}
 	w->descend = S_ISDIR(st.st_mode);
 	*ret = (struct walk_entry){
-		.path = w->as != NULL ? w->as : w->path, .name = name, .dir_fd = dir_fd, .st = st
+		.path = w->as != NULL ? w->as : w->path, .name = name, .dir_fd = level->fd, .st = st
 	};
 	return WALK_ENTRY;
 }

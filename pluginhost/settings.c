@@ -1,0 +1,101 @@
+#include "pluginhost/settings.h"
+
+#include "common/base/settings.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct settings, member)
+#define KIB        UINT64_C(1024)
+#define MIB        (1024 * KIB)
+#define GIB        (1024 * MIB)
+
+static const char *const level_names[] = { "error", "warning", "info", "debug", NULL };
+static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+/* clang-format off */
+static const struct setting table[] = {
+	/* name, kind, where, default, min, max */
+	{ "MOZAIKS_PLUGINS_PATH", SETTING_PATH, AT(plugins_path), "plugins" },
+	{ "MOZAIKS_STATE_PATH", SETTING_PATH, AT(state_path), "var" },
+	{ "MOZAIKS_RUN_PATH", SETTING_PATH, AT(run_path), NULL },
+	{ "MOZAIKS_PYTHON_PATH", SETTING_PATH, AT(python_path), NULL },
+	{ "MOZAIKS_PLUGINHOST_NAME", SETTING_NAME, AT(name), "default", 1, 32 },
+	{ "ENV", SETTING_NAME, AT(environment), "development", 1, 32 },
+	{ "MOZAIKS_LOG_LEVEL", SETTING_CHOICE, AT(log_level_index), "info", .choices = level_names },
+	{ "MOZAIKS_AUTO_REFRESH_PLUGINS", SETTING_SWITCH, AT(auto_refresh), "0" },
+	{ "MOZAIKS_PLUGIN_REFRESH_SECONDS", SETTING_NUMBER, AT(refresh_seconds), "300", 1, 86400 },
+	{ "MOZAIKS_PLUGIN_SETTLE_MS", SETTING_NUMBER, AT(settle_ms), "200", 0, 60000 },
+	{ "MOZAIKS_PLUGINS_MAX", SETTING_NUMBER, AT(plugins_max), "1000", 1, 10000 },
+	{ "MOZAIKS_WORKERS_MAX", SETTING_NUMBER, AT(workers_max), "256", 1, 1000 },
+	{ "MOZAIKS_SNAPSHOT_FILES", SETTING_NUMBER, AT(snapshot_files), "2000", 1, 1000000 },
+	{ "MOZAIKS_SNAPSHOT_BYTES", SETTING_BYTES, AT(snapshot_bytes), "64M", 1, 16 * GIB },
+	{ "MOZAIKS_SNAPSHOT_DEPTH", SETTING_NUMBER, AT(snapshot_depth), "16", 1, WALK_DEPTH_MAX },
+	{ "MOZAIKS_SANDBOX_MEMORY", SETTING_BYTES, AT(memory_bytes), "256M", 16 * MIB, 1024 * GIB },
+	{ "MOZAIKS_SANDBOX_MEMORY_MAX", SETTING_BYTES, AT(memory_max), "1G", 16 * MIB, 1024 * GIB },
+	{ "MOZAIKS_SANDBOX_PIDS", SETTING_NUMBER, AT(processes), "64", 4, 4096 },
+	{ "MOZAIKS_SANDBOX_PIDS_MAX", SETTING_NUMBER, AT(processes_max), "256", 4, 4096 },
+	{ "MOZAIKS_SANDBOX_CPU", SETTING_NUMBER, AT(cpu_percent), "100", 1, 100000 },
+	{ "MOZAIKS_SANDBOX_CPU_MAX", SETTING_NUMBER, AT(cpu_max), "400", 1, 100000 },
+	{ "MOZAIKS_SANDBOX_REQUIRE_CGROUP", SETTING_SWITCH, AT(require_cgroup), "0" },
+	{ "MOZAIKS_PLUGIN_LOG_RATE", SETTING_BYTES, AT(log_rate), "64K", 1 * KIB, 64 * MIB },
+	{ "MOZAIKS_PLUGIN_LOG_BURST", SETTING_BYTES, AT(log_burst), "256K", 8 * KIB, 256 * MIB },
+	{ "MOZAIKS_PLUGIN_LOG_LINE", SETTING_BYTES, AT(log_line), "8K", 80, 8 * KIB },
+};
+
+/* Pairs in which the first may not be greater than the second. */
+static const struct {
+	const char *name, *max_name;
+	size_t value, max;
+} ordered[] = {
+	{ "MOZAIKS_SANDBOX_MEMORY", "MOZAIKS_SANDBOX_MEMORY_MAX", AT(memory_bytes), AT(memory_max) },
+	{ "MOZAIKS_SANDBOX_PIDS", "MOZAIKS_SANDBOX_PIDS_MAX", AT(processes), AT(processes_max) },
+	{ "MOZAIKS_SANDBOX_CPU", "MOZAIKS_SANDBOX_CPU_MAX", AT(cpu_percent), AT(cpu_max) },
+	{ "MOZAIKS_PLUGIN_LOG_LINE", "MOZAIKS_PLUGIN_LOG_BURST", AT(log_line), AT(log_burst) },
+};
+/* clang-format on */
+
+static uint64_t number_at(const struct settings *s, size_t offset)
+{
+	uint64_t n;
+	memcpy(&n, (const uint8_t *)s + offset, sizeof(n));
+	return n;
+}
+
+static int check_order(const struct settings *s, struct buffer *message)
+{
+	for (size_t i = 0; i < sizeof(ordered) / sizeof(ordered[0]); i++) {
+		unsigned long long value = number_at(s, ordered[i].value);
+		unsigned long long max = number_at(s, ordered[i].max);
+		if (value > max) {
+			int r = buffer_printf(message,
+				"%s=%llu: must not be greater than %s, which is %llu",
+				ordered[i].name, value, ordered[i].max_name, max);
+			return r < 0 ? r : SETTINGS_E_INVALID;
+		}
+	}
+	return 0;
+}
+
+int settings_load(struct settings *s, struct buffer *message)
+{
+	struct settings read = { 0 };
+	int r = settings_read(table, sizeof(table) / sizeof(table[0]), &read, message);
+	if (r == 0) {
+		r = check_order(&read, message);
+	}
+	if (r != 0) {
+		return r;
+	}
+	read.plugins_path_given = setting_is_set("MOZAIKS_PLUGINS_PATH");
+	read.log_level = levels[read.log_level_index];
+	read.watch = read.auto_refresh || strcmp(read.environment, "development") == 0;
+	read.snapshot = (struct snapshot_limits){
+		.walk = { .entries = read.snapshot_files, .depth = read.snapshot_depth },
+		.bytes = read.snapshot_bytes,
+		.settle_ms = read.settle_ms,
+	};
+	*s = read;
+	return 0;
+}
