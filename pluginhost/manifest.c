@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,7 +338,7 @@ static bool read_timeout(const struct json_fields *f, uint64_t *ret)
 			return json_field_refuse(
 				f, names[i], "must be a number of seconds from 0.05 to 86400");
 		}
-		*ret = (uint64_t)llround(seconds * 1000);
+		*ret = (uint64_t)(seconds * 1000 + 0.5);
 		return true;
 	}
 	return true;

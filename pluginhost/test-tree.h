@@ -23,6 +23,19 @@
 #include "common/base/slice.h"
 #include "pluginhost/beneath.h"
 
+/* Rights are checked against root too: as nobody, until as_before(). */
+static inline void as_nobody(void)
+{
+	if (getuid() == 0) {
+		assert_int_equal(seteuid(65534), 0);
+	}
+}
+
+static inline void as_before(void)
+{
+	assert_int_equal(seteuid(getuid()), 0);
+}
+
 struct tree {
 	char path[64];
 	int fd;
