@@ -4,6 +4,8 @@
 #include <uv.h>
 
 #include "common/nngx/channel.h"
+#include "common/uvx/signal.h"
+#include "common/uvx/timer.h"
 #include "director/auth/auth.h"
 #include "director/config/settings.h"
 #include "director/execute/admit.h"
@@ -20,6 +22,7 @@ struct director {
 	uv_loop_t *loop;
 	const struct settings *settings;
 	struct slice app_id;
+	const char *run_path;
 
 	struct auth *auth;
 	struct store *store;
@@ -40,5 +43,9 @@ struct director {
 	struct http_server *admin;
 	int port;         /* bound */
 	uid_t started_by; /* who started the director, before root was given up */
+
+	struct uvx_signals signals;
+	struct uvx_timer drain_timer;
 	bool stopping;
+	size_t stop_step; /* the next of stop.c's */
 };

@@ -143,7 +143,7 @@ static void admit_and_dispatch(struct execution *x, struct http_request *r)
 	c->owner = r;
 	x->call = c;
 	unsigned timeout = x->plugin->manifest.timeout_ms;
-	timeout = timeout == 0 ? d->settings->plugin_timeout_ms : timeout;
+	timeout = timeout == 0 ? (unsigned)d->settings->plugin_ms : timeout;
 	int sent = dispatch_execute(c, x->plugin, d->injector, timeout);
 	if (sent < 0) {
 		x->call = NULL;
@@ -184,10 +184,10 @@ static void answer_value(struct execution *x, struct http_request *r, struct sli
 {
 	struct answer a;
 	const char *why = NULL;
-	if (text.n > x->director->settings->max_response_bytes) {
+	if (text.n > x->director->settings->response_bytes) {
 		http_problem(r, 502, "plugin_response_too_large", 0,
-			"Plugin '%s' answered with more than %zu bytes (MOZAIKS_MAX_RESPONSE_BYTES)",
-			x->plugin->id, x->director->settings->max_response_bytes);
+			"Plugin '%s' answered with more than %llu bytes (MOZAIKS_MAX_RESPONSE_BYTES)",
+			x->plugin->id, (unsigned long long)x->director->settings->response_bytes);
 		return;
 	}
 	if (answer_judge(text, &a, &why) < 0) {
@@ -223,7 +223,7 @@ static void answer_exception(struct execution *x, struct http_request *r, struct
 		{ "exception", body },
 	};
 	log_fields(LOG_ERROR, "plugin.exception", fields, 3, "execute() raised");
-	if (x->director->settings->development) {
+	if (x->director->settings->environment == ENV_DEVELOPMENT) {
 		struct buffer extra;
 		buffer_init(&extra, body.n + 64);
 		int e = buffer_append(&extra, SLICE("\"exception\":"));
@@ -259,8 +259,8 @@ static void answer_result(struct execution *x, struct http_request *r, const str
 		return;
 	case RESULT_TOO_LARGE:
 		http_problem(r, 502, "plugin_response_too_large", 0,
-			"Plugin '%s' answered with more than %zu bytes (MOZAIKS_MAX_RESPONSE_BYTES)", id,
-			x->director->settings->max_response_bytes);
+			"Plugin '%s' answered with more than %llu bytes (MOZAIKS_MAX_RESPONSE_BYTES)", id,
+			(unsigned long long)x->director->settings->response_bytes);
 		return;
 	case RESULT_NO_ENTRY:
 		http_problem(r, 404, "plugin_has_no_execute", 0,

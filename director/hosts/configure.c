@@ -64,10 +64,10 @@ static int append_config(const struct worker *w, struct buffer *out)
 	r = r < 0 ? r : append_permissions(p, out);
 	return r < 0 ? r :
 		       buffer_printf(out,
-			       ",\"max_response\":%zu,\"concurrency\":%u,\"development\":%s,"
+			       ",\"max_response\":%llu,\"concurrency\":%u,\"development\":%s,"
 			       "\"plugin_dir\":\"/plugins/%s\"}",
-			       s->max_response_bytes, p->manifest.concurrency,
-			       s->development ? "true" : "false", p->id);
+			       (unsigned long long)s->response_bytes, p->manifest.concurrency,
+			       s->environment == ENV_DEVELOPMENT ? "true" : "false", p->id);
 }
 
 int configure_append(const struct worker *w, struct buffer *out)

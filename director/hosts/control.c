@@ -183,7 +183,7 @@ static int host_open(struct director *d, struct slice name)
 	h->director = d;
 	buffer_init(&h->list, PLUGINS_MAX_BYTES);
 	memcpy(h->name, name.p, name.n);
-	(void)snprintf(path, sizeof(path), "%s/control/%s.sock", d->settings->run_path, h->name);
+	(void)snprintf(path, sizeof(path), "%s/control/%s.sock", d->run_path, h->name);
 	int r = channel_listen(&h->channel, d->hub, path, &control_events, h);
 	if (r < 0) {
 		log_event(LOG_ERROR, "control.listen_failed", "cannot listen on %s: %s", path,
@@ -198,24 +198,19 @@ static int host_open(struct director *d, struct slice name)
 static int make_folder(const struct director *d, const char *name)
 {
 	char path[160];
-	int n = snprintf(path, sizeof(path), "%s/%s", d->settings->run_path, name);
+	int n = snprintf(path, sizeof(path), "%s/%s", d->run_path, name);
 	if (n < 0 || (size_t)n >= sizeof(path)) {
 		return -ENAMETOOLONG;
 	}
 	return mkdir(path, FOLDER_MODE) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-int hosts_open(struct director *d, const char *names)
+int hosts_open(struct director *d)
 {
-	struct slice rest = slice_str(names);
 	int r = make_folder(d, "control");
 	r = r < 0 ? r : make_folder(d, "workers");
-	while (r == 0 && rest.n > 0) {
-		const uint8_t *comma = memchr(rest.p, ',', rest.n);
-		size_t n = comma == NULL ? rest.n : (size_t)(comma - rest.p);
-		struct slice name = slice_of(rest.p, n);
-		rest = slice_skip(rest, comma == NULL ? n : n + 1);
-		r = slice_is_name(name, PLUGIN_HOST_MAX) ? host_open(d, name) : -EINVAL;
+	for (size_t i = 0; i < d->settings->n_pluginhosts && r == 0; i++) {
+		r = host_open(d, d->settings->pluginhost_names[i]);
 	}
 	return r;
 }

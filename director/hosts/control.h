@@ -10,9 +10,8 @@
 struct director;
 struct host;
 
-/** Listens for the pluginhosts of a comma-separated list of names.
- * @return 0; -EINVAL for a bad name; another negative errno. */
-int hosts_open(struct director *d, const char *names);
+/** Listens for the pluginhosts that MOZAIKS_PLUGINHOSTS names. @return 0 or a negative errno. */
+int hosts_open(struct director *d);
 void hosts_close(struct director *d);
 
 /** Asks every pluginhost to look at its plugin paths again. @return how many were asked. */

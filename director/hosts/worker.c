@@ -136,7 +136,7 @@ static int open_channel(struct worker *w)
 {
 	struct director *d = w->director;
 	char path[sizeof(w->folder) + 16];
-	int n = snprintf(w->folder, sizeof(w->folder), "%s/workers/%llu", d->settings->run_path,
+	int n = snprintf(w->folder, sizeof(w->folder), "%s/workers/%llu", d->run_path,
 		(unsigned long long)w->id);
 	if (n < 0 || (size_t)n >= sizeof(w->folder)) {
 		return -ENAMETOOLONG;

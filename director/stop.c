@@ -1,0 +1,104 @@
+#include "director/stop.h"
+
+#include "common/base/log.h"
+#include "director/director.h"
+#include "director/events/events.h"
+#include "director/hosts/control.h"
+
+enum { DRAIN_MS = 30000 };
+
+typedef void (*step_fn)(struct director *d);
+
+static void next(void *arg);
+
+static void drain_requests(struct director *d)
+{
+	/* From here on only ended requests shorten the wait; the timer bounds it. */
+	uvx_timer_once(&d->drain_timer, DRAIN_MS);
+	http_server_drain(d->http, next, d);
+}
+
+static void close_http(struct director *d)
+{
+	http_server_close(d->http, next, d);
+}
+
+static void close_admin(struct director *d)
+{
+	http_server_close(d->admin, next, d);
+}
+
+static void end_plugins(struct director *d)
+{
+	registry_deinit(&d->registry);
+	next(d);
+}
+
+static void close_store(struct director *d)
+{
+	store_close(d->store, next, d);
+}
+
+static void close_hosts(struct director *d)
+{
+	hosts_close(d);
+	next(d);
+}
+
+static void close_calls(struct director *d)
+{
+	call_pool_close(d, next, d);
+}
+
+static void close_hub(struct director *d)
+{
+	channel_hub_close(d->hub, next, d);
+}
+
+static void close_timer(struct director *d)
+{
+	uvx_timer_close(&d->drain_timer, next, d);
+}
+
+static void close_signals(struct director *d)
+{
+	uvx_signals_close(&d->signals, next, d);
+}
+
+static const struct {
+	const char *name;
+	step_fn run;
+} steps[] = {
+	{ "drain requests", drain_requests },
+	{ "close http", close_http },
+	{ "end plugins", end_plugins },
+	{ "close admin", close_admin },
+	{ "close store", close_store },
+	{ "close pluginhosts", close_hosts },
+	{ "close calls", close_calls },
+	{ "close channels", close_hub },
+	{ "close timer", close_timer },
+	{ "close signals", close_signals },
+};
+
+static void next(void *arg)
+{
+	struct director *d = arg;
+	if (d->stop_step < sizeof(steps) / sizeof(steps[0])) {
+		log_event(LOG_DEBUG, "director.stopping", "%s", steps[d->stop_step].name);
+		steps[d->stop_step++].run(d);
+	}
+}
+
+void director_stop(struct director *d)
+{
+	if (!d->stopping) {
+		d->stopping = true;
+		log_event(LOG_INFO, "director.stopping", "stopping: requests in flight may end");
+		next(d);
+	} else if (d->stop_step == 1) {
+		/* Closing ends the drain, which goes on with the next step. */
+		uvx_timer_stop(&d->drain_timer);
+		http_server_close(d->http, NULL, NULL);
+	}
+}

@@ -1,0 +1,10 @@
+/* The end of the director, step by step: nothing that was accepted is dropped. Loop thread. */
+#pragma once
+
+struct director;
+
+/**
+ * Stops accepting, lets what runs end, then closes module after module. The loop ends when all is
+ * closed. The first call begins; a second one does not wait for requests any more.
+ */
+void director_stop(struct director *d);
