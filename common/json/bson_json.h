@@ -59,7 +59,7 @@ int json_to_bson(struct slice text, int flags, bson_t *ret_bson, struct json_fai
 /**
  * Appends one JSON object. The BSON has passed bson_check() or is our own.
  * @param out unchanged on failure.
- * @return 0; -EDOM for NaN or an infinity; -EBADMSG when it is no BSON or nests deeper than
- *   BSON_DEPTH_MAX; -ENOBUFS; -ENOMEM.
+ * @return 0; -EDOM for NaN or an infinity; -EBADMSG when libbson finds it broken or it nests deeper
+ *   than BSON_DEPTH_MAX; -ENOBUFS; -ENOMEM.
  */
 int bson_to_json(struct slice document, int flags, struct buffer *out);

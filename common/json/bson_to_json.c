@@ -255,7 +255,9 @@ int bson_to_json(struct slice document, int flags, struct buffer *out)
 	w.depth = 1;
 	w.levels[0].array = false;
 	w.levels[0].any = false;
-	if (!bson_iter_init_from_data(&w.levels[0].iter, document.p, document.n)) {
+	/* libbson aborts when there is no pointer. */
+	if (document.n == 0 ||
+		!bson_iter_init_from_data(&w.levels[0].iter, document.p, document.n)) {
 		return -EBADMSG;
 	}
 	int r = buffer_append_byte(out, '{');

@@ -25,6 +25,12 @@ bool form_read_int64(struct slice text, int64_t *ret)
 	return true;
 }
 
+/* The C locale, whose decimal separator is JSON's. In glibc this neither fails nor takes memory. */
+static locale_t c_locale(void)
+{
+	return newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
 bool form_read_double(struct slice text, double *ret)
 {
 	char copy[FORM_NUMBER_MAX + 1];
@@ -33,11 +39,7 @@ bool form_read_double(struct slice text, double *ret)
 	}
 	memcpy(copy, text.p, text.n);
 	copy[text.n] = '\0';
-	/* Takes no memory for this locale in glibc. */
-	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-	if (c == (locale_t)0) {
-		return false;
-	}
+	locale_t c = c_locale();
 	char *end;
 	double value = strtod_l(copy, &end, c);
 	freelocale(c);
@@ -53,22 +55,15 @@ static bool same_bits(double a, double b)
 	return memcmp(&a, &b, sizeof(a)) == 0;
 }
 
-/* Puts a point where the locale has its own separator. @return the length. */
-static size_t put_point(char *text)
+/* As printf's %g with `digits` digits. @return the length. */
+static size_t print_double(double value, int digits, char *buffer, size_t size)
 {
-	char *out = text;
-	bool separator = false;
-	for (const char *p = text; *p != '\0'; p++) {
-		bool ours = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
-		if (ours) {
-			*out++ = *p;
-		} else if (!separator) {
-			*out++ = '.';
-		}
-		separator = !ours;
-	}
-	*out = '\0';
-	return (size_t)(out - text);
+	locale_t c = c_locale();
+	locale_t before = uselocale(c);
+	int n = snprintf(buffer, size, "%.*g", digits, value);
+	(void)uselocale(before);
+	freelocale(c);
+	return (size_t)n;
 }
 
 struct slice form_write_double(double value, char buffer[static FORM_DOUBLE_SIZE])
@@ -77,8 +72,7 @@ struct slice form_write_double(double value, char buffer[static FORM_DOUBLE_SIZE
 	/* 15 digits are always enough for a decimal of 15 digits, 17 for any double. */
 	for (int digits = 15; digits <= 17; digits++) {
 		double again;
-		(void)snprintf(buffer, FORM_DOUBLE_SIZE - 2, "%.*g", digits, value);
-		n = put_point(buffer);
+		n = print_double(value, digits, buffer, FORM_DOUBLE_SIZE - 2);
 		if (form_read_double(slice_of(buffer, n), &again) && same_bits(again, value)) {
 			break;
 		}

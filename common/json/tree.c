@@ -16,10 +16,10 @@ __attribute__((format(printf, 2, 3))) static void explain(
 	}
 }
 
-/* jansson's own texts quote the document; these do not. */
+/* What json_scan() lets through and jansson does not, or NULL. (jansson's own texts quote the
+ * document; these do not.) */
 static const char *jansson_reason(enum json_error_code code)
 {
-	/* What json_scan() lets through and jansson does not. */
 	switch ((int)code) {
 	case json_error_duplicate_key:
 		return "a name that occurs twice in one object";
@@ -29,7 +29,7 @@ static const char *jansson_reason(enum json_error_code code)
 	case json_error_null_byte_in_key:
 		return "a NUL character (\\u0000) in a string";
 	default:
-		return "something that cannot be read";
+		return NULL;
 	}
 }
 
@@ -48,13 +48,15 @@ int json_tree_parse(struct slice text, json_t **ret_tree, struct json_why *ret_w
 	json_t *tree = json_loadb(
 		(const char *)text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (tree == NULL) {
-		enum json_error_code code = json_error_code(&error);
-		if (code == json_error_out_of_memory) {
+		const char *what = jansson_reason(json_error_code(&error));
+		if (what == NULL) {
+			/* The text is JSON, so what is missing is memory, whatever jansson calls it: its
+			 * reader takes a failed allocation for a bad token. */
 			return -ENOMEM;
 		}
-		/* jansson names the place behind what it could not read. */
+		/* jansson names the place behind what it refused. */
 		explain(ret_why, "line %d, before column %d: %s", error.line, error.column + 1,
-			jansson_reason(code));
+			what);
 		return -EBADMSG;
 	}
 	*ret_tree = tree;
