@@ -4,14 +4,15 @@
  *
  * A request lives in its connection. Pipelined requests are answered one after another. Each
  * request is answered exactly once with http_respond() or http_problem(), at once or later;
- * afterwards the handler must not touch it. When the client goes away first, on_abort tells the
- * handler, and the request must not be touched after it returns.
+ * afterwards the handler must not touch it. When the client goes away first, or its body turns out
+ * to be bad, on_abort tells the handler, and the request must not be touched after it returns. A
+ * client that shuts its sending side while its answer is pending counts as gone.
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/base/slice.h"
+
+#include <uv.h>
 
 struct http_server;
 struct http_request;
@@ -27,13 +28,16 @@ enum http_method {
 	HTTP_M_OTHER,
 };
 
-/* What a route does. All but on_body may be NULL. */
+/* What a route does. All but on_body may be NULL. A handler may answer from within a call or later,
+ * and may answer other requests at any time. */
 struct http_handler {
 	/* The head is complete, the body not yet read. False: answered already (an error). */
 	bool (*on_head)(void *owner, struct http_request *r);
 	/* The whole body is here (empty without one). It is valid during this call only. */
 	void (*on_body)(void *owner, struct http_request *r, struct slice body);
-	/* The client is gone; no answer is possible any more. */
+	/* No answer is wanted any more: the client is gone, or the server itself has refused the body
+	 * (too long, malformed, too slow). Only for a request that on_head accepted or that on_body
+	 * has seen, and that is not answered. */
 	void (*on_abort)(void *owner, struct http_request *r);
 };
 
@@ -45,14 +49,30 @@ struct http_route {
 	void *owner;
 };
 
+/* 0 means the value in brackets. Further, fixed limits: 100 headers (431); 64 KiB of chunk sizes,
+ * extensions and trailers (400); 500 bytes/s on the average in a body after 5 s (408); 8 requests
+ * of one connection per turn of the loop, and one at a time. */
 struct http_limits {
-	size_t head_bytes;         /* request line and headers; over it 431, or 414 in the line */
-	size_t body_bytes;         /* MAX_REQUEST_BODY_BYTES; over it 413 */
-	unsigned connections;      /* in all; over it accept waits */
-	unsigned header_ms;        /* time for a head, from its first byte or the accept: 408 */
-	unsigned body_ms;          /* time without progress in a body: 408 */
-	unsigned keepalive_ms;     /* idle connection */
-	unsigned send_ms;          /* no progress in sending an answer */
+	size_t head_bytes; /* request line and headers; over it 431, or 414 in the line [16384] */
+	size_t body_bytes; /* MAX_REQUEST_BODY_BYTES; over it 413 [1000000] */
+	unsigned connections;  /* in all; over it accept waits [10000] */
+	unsigned header_ms;    /* time for a head, from its first byte or the accept: 408 [10000] */
+	unsigned body_ms;      /* time without progress in a body: 408 [20000] */
+	unsigned keepalive_ms; /* idle connection [75000] */
+	unsigned send_ms;      /* no progress in sending an answer [20000] */
+};
+
+enum { HTTP_HEAD_MIN = 256 }; /* the least head_bytes; the most is 65535 */
+
+/* What became of a request. The slices are valid during the call only. */
+struct http_outcome {
+	enum http_method method;
+	struct slice path;   /* as sent, without the query; empty when the head was refused */
+	const char *pattern; /* of its route; NULL when it has none */
+	struct slice request_id;
+	int status;          /* 499: the client went away */
+	size_t answer_bytes; /* of the body */
+	uint64_t microseconds;
 };
 
 struct http_config {
@@ -60,27 +80,35 @@ struct http_config {
 	const struct http_route *routes; /* outlives the server */
 	size_t n_routes;
 	struct http_limits limits;
-	bool development; /* problem bodies may say more */
+	bool development; /* a 500 says what went wrong */
+	/* For metrics and the access log: called at the end of every request. May be NULL. */
+	void (*observe)(void *owner, const struct http_outcome *outcome);
+	void *observe_owner;
 };
 
-/** @return 0, -ENOMEM, -EINVAL for a bad route pattern. */
+/** Ignores SIGPIPE in the whole process. @return 0, -ENOMEM, -EINVAL for a bad or repeated route
+ * pattern (more than 16 segments or 4 parameters, no on_body) or a limit out of its range. */
 int http_server_new(struct http_server **ret, const struct http_config *config);
 
 /** Listens on host:port (port 0: any). @return 0 and the bound port, or a negative errno. */
 int http_server_listen_tcp(struct http_server *s, const char *host, int port, int *ret_port);
 
-/** Listens on a unix socket with this mode. */
+/** Listens on a unix socket with this mode. A file left behind by a dead process is replaced; the
+ * file goes with the listener. */
 int http_server_listen_unix(struct http_server *s, const char *path, int mode);
 
-/** Listens on an inherited descriptor (socket activation). */
+/** Listens on an inherited descriptor (socket activation), which becomes the server's even when it
+ * fails. */
 int http_server_listen_fd(struct http_server *s, int fd);
 
 /** Stops accepting, answers what is in flight with `Connection: close`, closes idle connections.
- * `done` is called once when none is left. Idempotent. */
+ * `done` is called once when none is left, from the loop. Idempotent: later calls are ignored. */
 void http_server_drain(struct http_server *s, void (*done)(void *arg), void *arg);
 
-/** Closes everything now; `done` when all memory may be freed. */
+/** Closes everything in the next turn of the loop; `done`, from the loop, when http_server_free() may
+ * be called (it may call it). Handlers of unanswered requests get on_abort before. */
 void http_server_close(struct http_server *s, void (*done)(void *arg), void *arg);
+/** After the close is done. NULL is allowed. */
 void http_server_free(struct http_server *s);
 
 /* The request. Slices are valid until it is answered. */
@@ -96,9 +124,10 @@ struct slice http_request_id(struct http_request *r);
 /** Peer uid and pid of a unix socket connection; false for TCP. */
 bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_pid);
 
-/* A place for the handler's own state, e.g. the user found in on_head. `release` runs when the
- * request ends, however it ends. */
-void http_request_set_context(struct http_request *r, void *context, void (*release)(void *context));
+/* A place for the handler's own state, e.g. the user found in on_head. `release` (may be NULL) runs
+ * when the request ends, however it ends, and after on_abort. */
+void http_request_set_context(
+	struct http_request *r, void *context, void (*release)(void *context));
 void *http_request_context(const struct http_request *r);
 
 struct http_header {
@@ -107,24 +136,35 @@ struct http_header {
 };
 
 struct http_response {
-	int status;
-	struct slice content_type;          /* empty: application/json */
-	const struct http_header *headers;  /* beside the server's own */
+	int status;                        /* 200 to 599, else it becomes 500 */
+	struct slice content_type;         /* empty: application/json */
+	const struct http_header *headers; /* beside the server's own */
 	size_t n_headers;
-	struct slice body[2];               /* sent one after the other; copied */
+	struct slice body[2]; /* sent one after the other; copied */
 };
 
-/** Answers. Content-Length, Date, Connection, X-Request-Id and the version header are added. */
+/** Answers. Content-Length, Date, Connection, X-Request-Id and the version header are added. A header
+ * that would break the message (control bytes, one of those) is dropped and logged. */
 void http_respond(struct http_request *r, const struct http_response *response);
 
 /**
  * Answers with application/problem+json (RFC 9457): type, title, status, detail, instance and our
- * `code` and `request_id`. A 401 gets its WWW-Authenticate, a 503 or 429 its Retry-After.
+ * `code` and `request_id`. A 401 gets its WWW-Authenticate, a 503 or 429 its Retry-After. A 500
+ * carries the detail in development only.
+ * @param code NULL for the status's own.
  * @param retry_after_s seconds, 0 for none.
  */
-void http_problem(struct http_request *r, int status, const char *code, unsigned retry_after_s,
-	const char *format, ...) __attribute__((format(printf, 5, 6)));
+void http_problem(struct http_request *r,
+	int status,
+	const char *code,
+	unsigned retry_after_s,
+	const char *format,
+	...) __attribute__((format(printf, 5, 6)));
 
 /** A problem with more members: `extra` is JSON text such as `"errors":[…]`, without braces. */
-void http_problem_extra(struct http_request *r, int status, const char *code, struct slice extra,
-	const char *format, ...) __attribute__((format(printf, 5, 6)));
+void http_problem_extra(struct http_request *r,
+	int status,
+	const char *code,
+	struct slice extra,
+	const char *format,
+	...) __attribute__((format(printf, 5, 6)));

@@ -1,0 +1,120 @@
+/* What a handler may ask of its request, and how it answers. */
+#include "common/base/error.h"
+#include "director/http/connection.h"
+#include "director/http/server.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { DETAIL_MAX = 1024 };
+
+enum http_method http_request_method(const struct http_request *r)
+{
+	return r->head.method;
+}
+
+struct slice http_request_path(const struct http_request *r)
+{
+	return r->path;
+}
+
+struct slice http_request_query(const struct http_request *r)
+{
+	return r->head.query;
+}
+
+struct slice http_request_param(const struct http_request *r, size_t i)
+{
+	invariant(i < r->match.n_params);
+	return r->match.params[i];
+}
+
+struct slice http_request_header(const struct http_request *r, struct slice name)
+{
+	return head_find(&r->head, name);
+}
+
+struct slice http_request_id(struct http_request *r)
+{
+	return connection_request_id(r->connection);
+}
+
+bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_pid)
+{
+	return uvx_stream_peer(&r->connection->stream, ret_uid, ret_pid);
+}
+
+void http_request_set_context(struct http_request *r, void *context, void (*release)(void *context))
+{
+	r->context = context;
+	r->release = release;
+}
+
+void *http_request_context(const struct http_request *r)
+{
+	return r->context;
+}
+
+/* Inside a tick its end sends the answer; from elsewhere it goes at once. */
+static void go_on(struct connection *c)
+{
+	if (!c->ticking) {
+		connection_tick(c, 0);
+	}
+}
+
+void http_respond(struct http_request *r, const struct http_response *response)
+{
+	invariant(r->live && !r->answered);
+	connection_answer(r->connection, response);
+	go_on(r->connection);
+}
+
+static void __attribute__((format(printf, 3, 0))) respond_problem(
+	struct http_request *r, struct connection_problem *p, const char *format, va_list args)
+{
+	char detail[DETAIL_MAX];
+	invariant(r->live && !r->answered);
+	int n = vsnprintf(detail, sizeof(detail), format, args);
+	if (p->status == 500 && !r->connection->server->config.development) {
+		/* What went wrong inside is for the log, not for the client. */
+		p->detail = SLICE("Internal error; the log tells more under this request_id");
+	} else if (n > 0) {
+		size_t most = sizeof(detail) - 1;
+		p->detail = slice_of(detail, (size_t)n < most ? (size_t)n : most);
+	}
+	connection_problem(r->connection, p);
+	go_on(r->connection);
+}
+
+void http_problem(struct http_request *r,
+	int status,
+	const char *code,
+	unsigned retry_after_s,
+	const char *format,
+	...)
+{
+	struct connection_problem p = {
+		.status = status,
+		.code = code,
+		.retry_after_s = retry_after_s,
+	};
+	va_list args;
+	va_start(args, format);
+	respond_problem(r, &p, format, args);
+	va_end(args);
+}
+
+void http_problem_extra(struct http_request *r,
+	int status,
+	const char *code,
+	struct slice extra,
+	const char *format,
+	...)
+{
+	struct connection_problem p = { .status = status, .code = code, .extra = extra };
+	va_list args;
+	va_start(args, format);
+	respond_problem(r, &p, format, args);
+	va_end(args);
+}

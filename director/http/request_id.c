@@ -1,0 +1,33 @@
+#include "director/http/request_id.h"
+
+#include <sodium.h>
+#include <string.h>
+
+enum { RANDOM_BYTES = 10 };
+
+_Static_assert(REQUEST_ID_POOL % RANDOM_BYTES == 0, "the pool is used up exactly");
+
+void request_id_make(struct request_ids *ids, int64_t unix_ms, char ret[static REQUEST_ID_LENGTH])
+{
+	static const char hex[] = "0123456789abcdef";
+	uint8_t id[16];
+	if (ids->left < RANDOM_BYTES) {
+		randombytes_buf(ids->pool, sizeof(ids->pool));
+		ids->left = sizeof(ids->pool);
+	}
+	ids->left -= RANDOM_BYTES;
+	memcpy(id + 6, ids->pool + ids->left, RANDOM_BYTES);
+	for (int i = 0; i < 6; i++) {
+		id[i] = (uint8_t)((uint64_t)unix_ms >> (40 - 8 * i));
+	}
+	id[6] = (uint8_t)(0x70 | (id[6] & 0x0f)); /* version 7 */
+	id[8] = (uint8_t)(0x80 | (id[8] & 0x3f)); /* the RFC's variant */
+	size_t n = 0;
+	for (int i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10) {
+			ret[n++] = '-';
+		}
+		ret[n++] = hex[id[i] >> 4];
+		ret[n++] = hex[id[i] & 0x0f];
+	}
+}

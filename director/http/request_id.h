@@ -1,0 +1,15 @@
+/* Request ids: UUIDv7 (RFC 9562), with random bits drawn a few kilobytes at a time. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { REQUEST_ID_LENGTH = 36, REQUEST_ID_POOL = 4080 };
+
+struct request_ids {
+	uint8_t pool[REQUEST_ID_POOL];
+	size_t left; /* unused bytes at the end of the pool */
+};
+
+/** @param unix_ms milliseconds since 1970. @param ret not NUL-terminated. */
+void request_id_make(struct request_ids *ids, int64_t unix_ms, char ret[static REQUEST_ID_LENGTH]);
