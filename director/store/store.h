@@ -9,9 +9,9 @@
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/base/slice.h"
+
+#include <uv.h>
 
 struct store;
 
@@ -60,15 +60,15 @@ struct store_command {
 /* Error classes, each with a stable code for plugins ("duplicate_key"). */
 enum store_error {
 	STORE_OK = 0,
-	STORE_E_INVALID,       /* "invalid_argument": names the operator or field */
-	STORE_E_UNSUPPORTED,   /* "unsupported" */
-	STORE_E_PERMISSION,    /* "permission_denied": reaches outside the scope */
-	STORE_E_LIMIT,         /* "limit_exceeded": names the limit, its value and the setting */
-	STORE_E_DUPLICATE,     /* "duplicate_key" */
-	STORE_E_UNAVAILABLE,   /* "unavailable": nothing was done */
-	STORE_E_UNKNOWN,       /* "unknown_outcome": a write may or may not have happened */
-	STORE_E_FULL,          /* "storage_full" */
-	STORE_E_INTERNAL,      /* "internal" */
+	STORE_E_INVALID,     /* "invalid_argument": names the operator or field */
+	STORE_E_UNSUPPORTED, /* "unsupported" */
+	STORE_E_PERMISSION,  /* "permission_denied": reaches outside the scope */
+	STORE_E_LIMIT,       /* "limit_exceeded": names the limit, its value and the setting */
+	STORE_E_DUPLICATE,   /* "duplicate_key" */
+	STORE_E_UNAVAILABLE, /* "unavailable": nothing was done */
+	STORE_E_UNKNOWN,     /* "unknown_outcome": a write may or may not have happened */
+	STORE_E_FULL,        /* "storage_full" */
+	STORE_E_INTERNAL,    /* "internal" */
 };
 
 const char *store_error_code(enum store_error e);
@@ -85,7 +85,7 @@ struct store_result {
 	/* FIND: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}.
 	 * MODIFY: the document or empty. Owned by the result. */
 	struct slice documents;
-	uint64_t n;        /* COUNT, inserted, matched, deleted */
+	uint64_t n; /* COUNT, inserted, matched, deleted */
 	uint64_t modified;
 	struct slice upserted_id; /* a document {_id: …}, or empty */
 	const struct store_write_error *write_errors;
@@ -103,12 +103,12 @@ struct store_config {
 	unsigned readers; /* reader threads: 2 */
 	unsigned queue;   /* commands that may wait: 4096 */
 	/* Limits, each named in the error that it causes. */
-	size_t document_bytes;  /* 262144: MOZAIKS_MAX_DOCUMENT_BYTES */
-	size_t filter_bytes;    /* 65536: MOZAIKS_MAX_FILTER_BYTES */
-	size_t result_bytes;    /* 16 MiB: MOZAIKS_MAX_RESULT_BYTES, of one find */
-	unsigned in_values;     /* 1000: MOZAIKS_MAX_IN_VALUES */
-	unsigned skip;          /* 10000: MOZAIKS_MAX_SKIP */
-	unsigned regex_bytes;   /* 1000 */
+	size_t document_bytes; /* 262144: MOZAIKS_MAX_DOCUMENT_BYTES */
+	size_t filter_bytes;   /* 65536: MOZAIKS_MAX_FILTER_BYTES */
+	size_t result_bytes;   /* 16 MiB: MOZAIKS_MAX_RESULT_BYTES, of one find */
+	unsigned in_values;    /* 1000: MOZAIKS_MAX_IN_VALUES */
+	unsigned skip;         /* 10000: MOZAIKS_MAX_SKIP */
+	unsigned regex_bytes;  /* 1000 */
 };
 
 /** Fills in the defaults of every limit. */
@@ -126,8 +126,11 @@ int store_open(struct store **ret, const struct store_config *c, char why[static
  * @return 0 (done will be called), -ENOMEM. A refused command (scope, limits, a full queue) is also
  *   answered through done, later, with its error.
  */
-int store_submit(struct store *s, const struct store_scope *scope, const struct store_command *c,
-	store_done_fn done, void *owner);
+int store_submit(struct store *s,
+	const struct store_scope *scope,
+	const struct store_command *c,
+	store_done_fn done,
+	void *owner);
 
 /** True when the database can be reached; for /readyz. */
 bool store_ready(const struct store *s);
