@@ -1,0 +1,353 @@
+#include "director/config/settings.h"
+
+#include "common/base/error.h"
+#include "common/proto/frame.h"
+#include "director/auth/auth.h"
+#include "director/config/secrets.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { KIB = 1024, MIB = 1024 * KIB, MILLION = 1000000, HOUR_MS = 3600000 };
+
+/* An EXECUTE payload: the client's object, a comma and the trusted members; before it the deadline
+ * and three texts (user, instance, trace) with their lengths. */
+enum { WORK_HEADER_MAX = 2048 };
+_Static_assert((int)SETTINGS_BODY_BYTES_MAX + (int)AUTH_TRUSTED_MAX + (int)WORK_HEADER_MAX <=
+		(int)FRAME_PAYLOAD_MAX,
+	"a body of the limit fits a frame");
+
+static const char *const environments[] = { "development", "production", NULL };
+static const char *const auth_modes[] = { "local", NULL };
+static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
+
+#define AT(field) offsetof(struct settings, field)
+
+/* clang-format off */
+static const struct setting table[] = {
+	{ "PORT", SETTING_NUMBER, AT(port), "8080", 0, 65535,
+		.help = "TCP port to listen on; 0 takes any free one and prints it." },
+	{ "MOZAIKS_HOST", SETTING_TEXT, AT(host), "127.0.0.1", 2, 45,
+		.help = "IP address to listen on, or localhost; 0.0.0.0 and :: mean all." },
+	{ "MOZAIKS_APP_ID", SETTING_NAME, AT(app_id), "dev_app", 1, 64,
+		.help = "The application's id: it separates the data of applications that share a "
+			"database. Required in production." },
+	{ "ENV", SETTING_CHOICE, AT(environment), "development", .choices = environments,
+		.help = "In production a missing MOZAIKS_APP_ID or a weak JWT_SECRET stops the start; "
+			"in development errors say more to the client." },
+	{ "APP_NAME", SETTING_TEXT, AT(app_name), "Mozaiks", 1, 128,
+		.help = "Name of the application, for people." },
+	{ "APP_TIER", SETTING_TEXT, AT(app_tier), "free", 1, 64,
+		.help = "Reported by /info." },
+	{ "MONETIZATION", SETTING_SWITCH, AT(monetization), "0",
+		.help = "Checks the caller's subscription before a plugin runs." },
+
+	{ "MOZAIKS_AUTH_MODE", SETTING_CHOICE, AT(auth_mode), "local", .choices = auth_modes,
+		.help = "Where tokens come from: local means HS256 with JWT_SECRET." },
+	{ "JWT_SECRET", SETTING_SECRET, AT(jwt_secret), NULL, 1, 4096, .alias = "JWT_SECRET_KEY",
+		.help = "Signs and checks tokens (HS256). Unset in development: made once and kept in "
+			"the state directory. In production at least 32 characters with an upper and a "
+			"lower case letter and a digit." },
+	{ "MOZAIKS_SUPERADMIN_ROLE", SETTING_TEXT, AT(superadmin_role), "superadmin", 1,
+		AUTH_ROLE_BYTES_MAX,
+		.help = "The role that makes its holder superadmin; upper and lower case are one." },
+	{ "MOZAIKS_TOKEN_CACHE_ENTRIES", SETTING_NUMBER, AT(token_cache_entries), "10000", 0, MILLION,
+		.help = "Checked tokens that are remembered; 0: each is checked anew." },
+
+	{ "DATABASE_URI", SETTING_SECRET, AT(database_uri), NULL, 1, 4096, .alias = "MONGODB_URI",
+		.help = "mongodb://… or sqlite:////absolute/path. Unset: mozaiks.db in the state "
+			"directory." },
+	{ "MOZAIKS_STORE_READERS", SETTING_NUMBER, AT(store_readers), "2", 1, 64,
+		.help = "Threads that read from the store." },
+	{ "MOZAIKS_STORE_QUEUE", SETTING_NUMBER, AT(store_queue), "4096", 16, MILLION,
+		.help = "Store commands that may wait." },
+	{ "MOZAIKS_MAX_DOCUMENT_BYTES", SETTING_BYTES, AT(document_bytes), "256K", KIB,
+		FRAME_PAYLOAD_MAX - 4 * KIB,
+		.help = "Size of one stored document." },
+	{ "MOZAIKS_MAX_FILTER_BYTES", SETTING_BYTES, AT(filter_bytes), "64K", KIB, 512 * KIB,
+		.help = "Size of a query's filter." },
+	{ "MOZAIKS_MAX_RESULT_BYTES", SETTING_BYTES, AT(result_bytes), "16M", MIB, 1024 * MIB,
+		.help = "Documents that one find may return, in bytes." },
+	{ "MOZAIKS_MAX_IN_VALUES", SETTING_NUMBER, AT(in_values), "1000", 1, 100000,
+		.help = "Values in one $in, $nin or $all." },
+	{ "MOZAIKS_MAX_SKIP", SETTING_NUMBER, AT(skip), "10000", 0, 100 * MILLION,
+		.help = "Largest skip of a find." },
+	{ "MOZAIKS_MAX_REGEX_BYTES", SETTING_BYTES, AT(regex_bytes), "1000", 1, 32768,
+		.help = "Length of a $regex pattern." },
+
+	{ "MOZAIKS_CONFIGS_PATH", SETTING_PATH, AT(configs_path), "configs",
+		.help = "Directory of the JSON configurations." },
+	{ "MOZAIKS_STATE_PATH", SETTING_PATH, AT(state_path), NULL,
+		.help = "Directory of everything that is kept. Unset: ./var, or /var/lib/mozaiks-dev when "
+			"root starts it where others cannot reach it." },
+	{ "MOZAIKS_RUN_PATH", SETTING_PATH, AT(run_path), NULL,
+		.help = "Directory of the sockets to pluginhost and workers. Unset: run in the state "
+			"directory." },
+	{ "MOZAIKS_PLUGINHOSTS", SETTING_TEXT, AT(pluginhosts), "default", 1, 1024,
+		.help = "Names of the pluginhosts that serve this director, separated by commas." },
+	{ "MOZAIKS_AUTO_REFRESH_PLUGINS", SETTING_SWITCH, AT(auto_refresh_plugins), "0",
+		.help = "Takes over a changed plugin at once, as in development." },
+
+	{ "MAX_REQUEST_BODY_BYTES", SETTING_BYTES, AT(body_bytes), "1000000", 1,
+		SETTINGS_BODY_BYTES_MAX,
+		.help = "Size of a request's body; above it 413." },
+	{ "MOZAIKS_MAX_RESPONSE_BYTES", SETTING_BYTES, AT(response_bytes), "1000000", 1,
+		FRAME_PAYLOAD_MAX - 1,
+		.help = "Size of a plugin's answer; above it 502 plugin_response_too_large." },
+	{ "MOZAIKS_MAX_HEAD_BYTES", SETTING_BYTES, AT(head_bytes), "16384", KIB, 256 * KIB,
+		.help = "Size of a request's line and headers; above it 431 or 414." },
+	{ "MOZAIKS_MAX_CONNECTIONS", SETTING_NUMBER, AT(connections), "16384", 1, MILLION,
+		.help = "Client connections at a time; more wait to be accepted." },
+	{ "MOZAIKS_HEADER_TIMEOUT_SECONDS", SETTING_SECONDS, AT(header_ms), "10", 10, HOUR_MS,
+		.help = "Time for a request's head; then 408." },
+	{ "MOZAIKS_BODY_TIMEOUT_SECONDS", SETTING_SECONDS, AT(body_ms), "10", 10, HOUR_MS,
+		.help = "Time without progress in a request's body; then 408." },
+	{ "MOZAIKS_KEEPALIVE_TIMEOUT_SECONDS", SETTING_SECONDS, AT(keepalive_ms), "75", 10, HOUR_MS,
+		.help = "Time that an idle connection is kept." },
+	{ "MOZAIKS_SEND_TIMEOUT_SECONDS", SETTING_SECONDS, AT(send_ms), "20", 10, HOUR_MS,
+		.help = "Time without progress in sending an answer; then the connection is closed." },
+
+	{ "MOZAIKS_PLUGIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(plugin_ms), "30", 10, HOUR_MS,
+		.alias = "PLUGIN_EXEC_TIMEOUT_S",
+		.help = "Time for a plugin's answer; then 504." },
+	{ "MOZAIKS_MAX_INFLIGHT_PER_USER", SETTING_NUMBER, AT(inflight_per_user), "32", 1, MILLION,
+		.help = "Calls of one user, waiting and running; above it 429." },
+	{ "MOZAIKS_MAX_INFLIGHT_PER_PLUGIN", SETTING_NUMBER, AT(inflight_per_plugin), "256", 1, MILLION,
+		.help = "Calls to one plugin, waiting and running; above it 503." },
+	{ "MOZAIKS_MAX_INFLIGHT", SETTING_NUMBER, AT(inflight), "4096", 1, MILLION,
+		.help = "Calls in all, waiting and running; above it 503." },
+
+	{ "MOZAIKS_ACCESS_LOG", SETTING_SWITCH, AT(access_log), "0",
+		.help = "Logs every request." },
+	{ "MOZAIKS_LOG_LEVEL", SETTING_CHOICE, AT(log_level_index), "info", .choices = log_levels,
+		.help = "The least important records that are written." },
+};
+/* clang-format on */
+
+enum { N_ROWS = sizeof(table) / sizeof(table[0]) };
+
+const struct setting *settings_rows(size_t *ret_n)
+{
+	*ret_n = N_ROWS;
+	return table;
+}
+
+static int refuse(struct buffer *message, const char *name, const char *value, const char *rule)
+{
+	int r = buffer_printf(message, "%s=", name);
+	r = r < 0 ? r : buffer_append_json(message, slice_str(value));
+	r = r < 0 ? r : buffer_printf(message, ": %s", rule);
+	return r < 0 ? r : SETTINGS_E_INVALID;
+}
+
+static int check_host(struct settings *s, struct buffer *message)
+{
+	struct in6_addr address;
+	if (slice_eq_nocase(slice_str(s->host), SLICE("localhost"))) {
+		s->host = "127.0.0.1";
+	}
+	if (inet_pton(AF_INET, s->host, &address) == 1 ||
+		inet_pton(AF_INET6, s->host, &address) == 1) {
+		return 0;
+	}
+	return refuse(message, "MOZAIKS_HOST", s->host, "must be an IP address or localhost");
+}
+
+static bool add_pluginhost(struct settings *s, struct slice name)
+{
+	if (s->n_pluginhosts == SETTINGS_PLUGINHOSTS_MAX ||
+		!slice_is_name(name, SETTINGS_PLUGINHOST_NAME_MAX) || name.p[0] == '.') {
+		return false;
+	}
+	for (size_t i = 0; i < s->n_pluginhosts; i++) {
+		if (slice_eq(s->pluginhost_names[i], name)) {
+			return false;
+		}
+	}
+	s->pluginhost_names[s->n_pluginhosts] = name;
+	s->n_pluginhosts++;
+	return true;
+}
+
+static int split_pluginhosts(struct settings *s, struct buffer *message)
+{
+	struct slice rest = slice_str(s->pluginhosts);
+	for (bool more = true; more;) {
+		const uint8_t *comma = rest.n == 0 ? NULL : memchr(rest.p, ',', rest.n);
+		size_t n = comma == NULL ? rest.n : (size_t)(comma - rest.p);
+		if (!add_pluginhost(s, slice_of(rest.p, n))) {
+			return refuse(message, "MOZAIKS_PLUGINHOSTS", s->pluginhosts,
+				"must be 1 to 16 different names, separated by commas, each 1 to 32 of "
+				"the characters A-Z a-z 0-9 . _ - and not starting with a dot");
+		}
+		more = comma != NULL;
+		rest = slice_skip(rest, more ? n + 1 : n);
+	}
+	return 0;
+}
+
+bool settings_secret_is_strong(const char *secret)
+{
+	struct slice s = slice_str(secret);
+	bool upper = false;
+	bool lower = false;
+	bool digit = false;
+	for (size_t i = 0; i < s.n; i++) {
+		upper |= s.p[i] >= 'A' && s.p[i] <= 'Z';
+		lower |= s.p[i] >= 'a' && s.p[i] <= 'z';
+		digit |= s.p[i] >= '0' && s.p[i] <= '9';
+	}
+	return s.n >= 32 && upper && lower && digit;
+}
+
+static int check_production(
+	const struct settings *s, settings_warn_fn warn, void *arg, struct buffer *message)
+{
+	bool strong = settings_secret_is_strong(s->jwt_secret);
+	if (s->environment != ENV_PRODUCTION) {
+		if (s->jwt_secret != NULL && !strong) {
+			warn(arg,
+				"JWT_SECRET is weak: production needs at least 32 characters with an "
+				"upper and a lower case letter and a digit");
+		}
+		return 0;
+	}
+	int r = 0;
+	if (!setting_is_set("MOZAIKS_APP_ID")) {
+		r = buffer_printf(message, "MOZAIKS_APP_ID is not set: ENV=production requires it");
+		return r < 0 ? r : SETTINGS_E_INVALID;
+	}
+	if (!strong) {
+		r = buffer_printf(message,
+			"JWT_SECRET is %s: ENV=production requires at least 32 characters with an "
+			"upper and a lower case letter and a digit",
+			s->jwt_secret == NULL ? "not set" : "weak (not shown)");
+		return r < 0 ? r : SETTINGS_E_INVALID;
+	}
+	return 0;
+}
+
+/* Read by pluginhost, by tools and by tests: known, but not ours. */
+static bool is_known_elsewhere(struct slice name)
+{
+	static const char *const names[] = { "MOZAIKS_PLUGINS_PATH", "MOZAIKS_PYTHON_PATH",
+		"MOZAIKS_PLUGINHOST_NAME", "MOZAIKS_PLUGIN_REFRESH_SECONDS",
+		"MOZAIKS_PLUGIN_SETTLE_MS", "MOZAIKS_PLUGINS_MAX", "MOZAIKS_WORKERS_MAX",
+		"MOZAIKS_SHARED" };
+	static const char *const prefixes[] = { "MOZAIKS_SANDBOX_", "MOZAIKS_SNAPSHOT_",
+		"MOZAIKS_PLUGIN_LOG_", "MOZAIKS_TEST_" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (slice_eq(name, slice_str(names[i]))) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		if (slice_starts(name, slice_str(prefixes[i]))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The row's name, its alias, or for a secret NAME_FILE. */
+static bool row_has_name(const struct setting *row, struct slice name)
+{
+	struct slice own = slice_str(row->name);
+	return slice_eq(name, own) ||
+		(row->alias != NULL && slice_eq(name, slice_str(row->alias))) ||
+		(row->kind == SETTING_SECRET && slice_starts(name, own) &&
+			slice_eq(slice_skip(name, own.n), SLICE("_FILE")));
+}
+
+static bool is_known(struct slice name)
+{
+	for (size_t i = 0; i < N_ROWS; i++) {
+		if (row_has_name(&table[i], name)) {
+			return true;
+		}
+	}
+	return is_known_elsewhere(name);
+}
+
+static void warn_of_name(struct slice name, settings_warn_fn warn, void *arg)
+{
+	const char *similar = settings_similar_name(name);
+	struct buffer text;
+	buffer_init(&text, 512);
+	int r = buffer_append_json(&text, slice_of(name.p, name.n > 64 ? 64 : name.n));
+	r = r < 0 ? r : buffer_printf(&text, " in the environment is not a setting");
+	r = r < 0 || similar == NULL ? r : buffer_printf(&text, "; did you mean %s?", similar);
+	r = r < 0 ? r : buffer_append_byte(&text, '\0');
+	if (r == 0) {
+		warn(arg, (const char *)text.p);
+	}
+	buffer_deinit(&text);
+}
+
+static void warn_of_unknown(settings_warn_fn warn, void *arg)
+{
+	for (char **variable = environ; variable != NULL && *variable != NULL; variable++) {
+		struct slice text = slice_str(*variable);
+		const uint8_t *equals = memchr(text.p, '=', text.n);
+		struct slice name =
+			slice_of(text.p, equals == NULL ? text.n : (size_t)(equals - text.p));
+		if (slice_starts(name, SLICE("MOZAIKS_")) && !is_known(name)) {
+			warn_of_name(name, warn, arg);
+		}
+	}
+}
+
+static void warn_of_two_names(const struct setting *row, settings_warn_fn warn, void *arg)
+{
+	char text[128];
+	if (row->alias == NULL || !setting_is_set(row->name) || !setting_is_set(row->alias) ||
+		slice_eq(slice_str(getenv(row->name)), slice_str(getenv(row->alias)))) {
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s and %s differ; %s is used", row->name, row->alias,
+		row->name);
+	warn(arg, text);
+}
+
+static int read_rows(struct settings *s, settings_warn_fn warn, void *arg, struct buffer *message)
+{
+	for (size_t i = 0; i < N_ROWS; i++) {
+		warn_of_two_names(&table[i], warn, arg);
+		int r = table[i].kind == SETTING_SECRET ? secret_take(&table[i], s, message)
+							: settings_read(&table[i], 1, s, message);
+		if (r != 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+int settings_load(struct settings *ret, settings_warn_fn warn, void *arg, struct buffer *message)
+{
+	static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+	struct settings s = { 0 };
+	warn_of_unknown(warn, arg);
+	int r = read_rows(&s, warn, arg, message);
+	r = r != 0 ? r : check_host(&s, message);
+	r = r != 0 ? r : split_pluginhosts(&s, message);
+	r = r != 0 ? r : check_production(&s, warn, arg, message);
+	if (r != 0) {
+		settings_wipe_secrets(&s);
+		return r;
+	}
+	s.log_level = levels[s.log_level_index];
+	*ret = s;
+	return 0;
+}
+
+void settings_wipe_secrets(struct settings *s)
+{
+	for (size_t i = 0; i < N_ROWS; i++) {
+		if (table[i].kind == SETTING_SECRET) {
+			secret_wipe(&table[i], s);
+		}
+	}
+}

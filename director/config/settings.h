@@ -1,0 +1,110 @@
+/*
+ * The director's settings: one table of rows (settings.c), from which the environment is read, the
+ * help text and the manual are made (describe.c) and misspelled names are found.
+ *
+ * Secrets (JWT_SECRET, DATABASE_URI) also come from a file named by NAME_FILE, or from the systemd
+ * credential of that name in lower case. They are copied to the heap and overwritten in the
+ * environment, so that neither /proc/PID/environ nor a child has them.
+ *
+ * Called once at start, before threads exist and while the files of the secrets can be read (as
+ * root, before it is given up). Other texts point into the environment or the program.
+ */
+#pragma once
+
+#include "common/base/log.h"
+#include "common/base/settings.h"
+
+enum {
+	SETTINGS_PLUGINHOSTS_MAX = 16,
+	SETTINGS_PLUGINHOST_NAME_MAX = 32,
+	/* What is left for the client's JSON in an EXECUTE frame beside the trusted members and the
+	 * work header; settings.c derives it. */
+	SETTINGS_BODY_BYTES_MAX = 1030144,
+};
+
+enum environment { ENV_DEVELOPMENT, ENV_PRODUCTION };
+
+struct settings {
+	const char *host; /* an IP address */
+	uint64_t port;    /* 0: any free one */
+	const char *app_id;
+	int environment; /* enum environment */
+	int auth_mode;   /* 0: local, the only one */
+	const char *app_name;
+	const char *app_tier;
+	bool monetization;
+
+	/* On the heap, wiped by settings_wipe_secrets(). NULL: not given. */
+	const char *jwt_secret;
+	const char *database_uri;
+	const char *superadmin_role;
+	uint64_t token_cache_entries;
+
+	const char *configs_path;
+	const char *state_path; /* NULL: state_dir.h chooses */
+	const char *run_path;   /* NULL: <state>/run */
+	bool auto_refresh_plugins;
+	const char *pluginhosts; /* as given */
+	struct slice pluginhost_names[SETTINGS_PLUGINHOSTS_MAX];
+	size_t n_pluginhosts;
+
+	uint64_t body_bytes;
+	uint64_t response_bytes;
+	uint64_t head_bytes;
+	uint64_t connections;
+	uint64_t header_ms;
+	uint64_t body_ms;
+	uint64_t keepalive_ms;
+	uint64_t send_ms;
+	uint64_t plugin_ms; /* the default deadline of a call */
+	uint64_t inflight_per_user;
+	uint64_t inflight_per_plugin;
+	uint64_t inflight;
+
+	/* The store's; see store.h. */
+	uint64_t store_readers;
+	uint64_t store_queue;
+	uint64_t document_bytes;
+	uint64_t filter_bytes;
+	uint64_t result_bytes;
+	uint64_t in_values;
+	uint64_t skip;
+	uint64_t regex_bytes;
+
+	bool access_log;
+	int log_level_index;
+	enum log_level log_level;
+};
+
+/** The table's rows. */
+const struct setting *settings_rows(size_t *ret_n);
+
+/* A remark for the operator that does not stop the start. `text` has no value of a secret in it. */
+typedef void (*settings_warn_fn)(void *arg, const char *text);
+
+/**
+ * Reads the environment. In production MOZAIKS_APP_ID and a strong JWT_SECRET are required.
+ * @param warn unknown MOZAIKS_ variables, a weak secret in development, two names for one setting.
+ * @param message gets the text of SETTINGS_E_INVALID: the setting, its value and the rule.
+ * @return 0, SETTINGS_E_INVALID, -ENOMEM, -ENOBUFS (message too small).
+ */
+int settings_load(struct settings *ret, settings_warn_fn warn, void *arg, struct buffer *message);
+
+/** Frees the secrets and overwrites them first; they are NULL afterwards. */
+void settings_wipe_secrets(struct settings *s);
+
+/** At least 32 characters, with an upper and a lower case letter and a digit. */
+bool settings_secret_is_strong(const char *secret);
+
+/* How the table is written out. */
+enum settings_form { SETTINGS_HELP, SETTINGS_MARKDOWN, SETTINGS_MAN };
+
+/** Appends every setting with its default, rule and meaning. @return as buffer_append(). */
+int settings_describe(enum settings_form form, struct buffer *out);
+
+/**
+ * A known name like this one, for "did you mean": at most a third of it differs, or it lacks or has
+ * the MOZAIKS_ in front.
+ * @return NULL without one.
+ */
+const char *settings_similar_name(struct slice name);
