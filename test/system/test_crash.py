@@ -2,13 +2,12 @@
 import concurrent.futures
 import os
 import signal
-import threading
 import time
 
 import pytest
 
 from conftest import PLUGINS, cannot_run
-from runtime import Runtime, wait_for
+from runtime import Neighbour, Runtime, wait_for
 
 WAYS = ["exit", "abort", "segv", "recursion"]
 
@@ -21,37 +20,6 @@ def runtime():
     plugins["starter"] = {"logic.py": "import os\nos._exit(7)\n"}
     with Runtime(plugins) as r:
         yield r
-
-
-class Neighbour:
-    """Calls another plugin all the time; every answer must be a 200."""
-
-    def __init__(self, runtime, plugin="answers"):
-        self.runtime, self.plugin = runtime, plugin
-        self.bad, self.good, self.slowest = [], 0, 0.0
-        self.end = threading.Event()
-        self.thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        while not self.end.is_set():
-            started = time.monotonic()
-            try:
-                answer = self.runtime.execute(self.plugin, {"action": "true"}, user="neighbour")
-                if answer.status == 200 and answer.json is True:
-                    self.good += 1
-                else:
-                    self.bad.append(answer)
-            except OSError as error:
-                self.bad.append(error)
-            self.slowest = max(self.slowest, time.monotonic() - started)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.end.set()
-        self.thread.join()
 
 
 @pytest.mark.parametrize("way", WAYS)
