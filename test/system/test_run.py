@@ -216,6 +216,23 @@ def test_setup_without_sudo_names_what_is_missing(start):
         f.write("run no-such-package for the test\n")
     for path in [copy, *copy.rglob("*")]:
         path.chmod(0o755)
-    terminal = start([copy / "scripts" / "setup"], user="65534", PATH="/usr/bin:/bin")
-    assert terminal.end() != 0
-    assert "no-such-package" in terminal.output and "apt-get install" in terminal.output
+    done = subprocess.run([copy / "scripts" / "setup"], user=65534, group=65534, extra_groups=[],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "no-such-package" in done.stdout and "apt-get install" in done.stdout
+
+
+def test_an_ordinary_user(start):
+    """Without root: one uid for all, and everything works."""
+    if os.geteuid() != 0:
+        return  # then every test of this file is this one
+    if not pathlib.Path(TOP).stat().st_mode & 0o001:
+        from conftest import cannot_run
+        cannot_run("the checkout cannot be searched by others")
+    start.base.chmod(0o777)
+    terminal = start(user="65534", HOME="/nonexistent")
+    assert "you" in paste(terminal)
+    terminal.interrupt()
+    assert terminal.end() == 0
+    wait_for(lambda: not ours(), 5, "the end of all processes")
