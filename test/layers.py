@@ -54,7 +54,8 @@ HOMES = {
 # Calls -> the folders that may make them: whoever closes a handle knows when its memory may go.
 CALLS = {
     "uv_close": ["common/uvx", "common/nngx"],
-    "uv_run": ["common/uvx", "common/nngx", "director/main.c", "pluginhost/main.c"],
+    "uv_run": ["common/uvx", "common/nngx", "director/main.c", "pluginhost/main.c",
+               "director/http/http-floor.c"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

@@ -29,7 +29,7 @@ DIRECTOR = BUILD / "director" / "mozaiks-director"
 PLUGINHOST = BUILD / "pluginhost" / "mozaiks-pluginhost"
 CTL = BUILD / "director" / "ctl" / "mozaiksctl"
 
-SECRET = "a-secret-of-the-tests-that-is-long-enough-0123456789"
+SECRET = "A-secret-of-the-tests-that-is-long-enough-0123456789"
 APP = "test_app"
 START_SECONDS = 30
 STOP_SECONDS = 20
