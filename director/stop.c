@@ -11,11 +11,21 @@ typedef void (*step_fn)(struct director *d);
 
 static void next(void *arg);
 
+static void on_drained(void *arg)
+{
+	struct director *d = arg;
+	/* A drain that was cut off has gone on without this. */
+	if (d->stop_step == 1) {
+		uvx_timer_stop(&d->drain_timer);
+		next(d);
+	}
+}
+
 static void drain_requests(struct director *d)
 {
 	/* From here on only ended requests shorten the wait; the timer bounds it. */
 	uvx_timer_once(&d->drain_timer, DRAIN_MS);
-	http_server_drain(d->http, next, d);
+	http_server_drain(d->http, on_drained, d);
 }
 
 static void close_http(struct director *d)
@@ -96,9 +106,27 @@ void director_stop(struct director *d)
 		d->stopping = true;
 		log_event(LOG_INFO, "director.stopping", "stopping: requests in flight may end");
 		next(d);
-	} else if (d->stop_step == 1) {
-		/* Closing ends the drain, which goes on with the next step. */
-		uvx_timer_stop(&d->drain_timer);
-		http_server_close(d->http, NULL, NULL);
+	} else {
+		director_on_drain_timer(d);
 	}
+}
+
+void director_on_drain_timer(void *director)
+{
+	struct director *d = director;
+	if (d->stop_step == 1) {
+		log_event(LOG_WARNING, "director.drain_cut", "requests in flight are cut off");
+		/* The next step closes what the drain would have waited for. */
+		next(d);
+	}
+}
+
+void director_free(struct director *d)
+{
+	http_server_free(d->http);
+	http_server_free(d->admin);
+	store_free(d->store);
+	d->events = events_free(d->events);
+	d->injector = injector_free(d->injector);
+	d->auth = auth_free(d->auth);
 }

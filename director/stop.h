@@ -8,3 +8,9 @@ struct director;
  * closed. The first call begins; a second one does not wait for requests any more.
  */
 void director_stop(struct director *d);
+
+/** The drain took too long: the requests that are left are cut off. */
+void director_on_drain_timer(void *director);
+
+/** Frees what needs no closing; after the loop has ended. */
+void director_free(struct director *d);

@@ -1,0 +1,328 @@
+/*
+ * mozaiks-director: wires the modules. start() is the order in which they open, stop.c the order in
+ * which they close.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "director/api/api.h"
+#include "director/config/jwt_secret.h"
+#include "director/config/privileges.h"
+#include "director/config/state_dir.h"
+#include "director/director.h"
+#include "director/events/events.h"
+#include "director/hosts/control.h"
+#include "director/stop.h"
+
+enum { MESSAGE_MAX_BYTES = 4096, PATH_BYTES = 4096, ADMIN_MODE = 0600 };
+
+static struct settings settings;
+static struct state_dir state_dir = STATE_DIR_NULL;
+static uv_loop_t loop;
+static struct director director = { .loop = &loop, .settings = &settings };
+
+/* Says why the start ends. */
+static int refuse(const char *id, const char *text)
+{
+	log_event(LOG_ERROR, id, "%s", text);
+	return -1;
+}
+
+static void on_settings_warning(void *arg, const char *text)
+{
+	log_event(LOG_WARNING, "settings.warning", "%s", text);
+}
+
+static int read_settings(void)
+{
+	struct buffer message;
+	buffer_init(&message, MESSAGE_MAX_BYTES);
+	int r = settings_load(&settings, on_settings_warning, NULL, &message);
+	if (r != 0) {
+		(void)refuse("settings.invalid",
+			r < 0 || buffer_append_byte(&message, 0) < 0 ? "no memory" : (char *)message.p);
+	}
+	buffer_deinit(&message);
+	log_init("director", settings.log_level);
+	return r;
+}
+
+static int open_state(void)
+{
+	char why[STATE_WHY_SIZE];
+	struct state_dir_config config = {
+		.state_path = settings.state_path,
+		.run_path = settings.run_path,
+	};
+	state_dir_config_init(&config);
+	for (size_t i = 0; i < settings.n_pluginhosts; i++) {
+		size_t n = settings.pluginhost_names[i].n;
+		config.longest_pluginhost = n > config.longest_pluginhost ? n : config.longest_pluginhost;
+	}
+	if (state_dir_open(&state_dir, &config, why) < 0) {
+		return refuse("state.unusable", why);
+	}
+	director.app_id = slice_str(settings.app_id);
+	director.run_path = state_dir.run_path;
+	director.started_by = getuid();
+	if (state_dir.chosen) {
+		log_event(LOG_INFO, "state.chosen", "the state is kept in %s", state_dir.path);
+	}
+	return 0;
+}
+
+static struct http_config http_config(const struct http_route *routes, size_t n)
+{
+	return (struct http_config){
+		.loop = &loop,
+		.routes = routes,
+		.n_routes = n,
+		.limits = {
+			.head_bytes = settings.head_bytes,
+			.body_bytes = settings.body_bytes,
+			.connections = (unsigned)settings.connections,
+			.header_ms = (unsigned)settings.header_ms,
+			.body_ms = (unsigned)settings.body_ms,
+			.keepalive_ms = (unsigned)settings.keepalive_ms,
+			.send_ms = (unsigned)settings.send_ms,
+		},
+		.development = settings.environment == ENV_DEVELOPMENT,
+	};
+}
+
+/* Before root is given up: the port may be a privileged one. Nothing is read from it yet. */
+static int open_http(void)
+{
+	struct http_route *routes;
+	size_t n;
+	char text[MESSAGE_MAX_BYTES];
+	if (routes_public(&director, &routes, &n) < 0) {
+		return refuse("director.no_memory", "no memory");
+	}
+	struct http_config config = http_config(routes, n);
+	int r = http_server_new(&director.http, &config);
+	r = r < 0 ? r : http_server_listen_tcp(director.http, settings.host, (int)settings.port,
+				&director.port);
+	if (r < 0) {
+		(void)snprintf(text, sizeof(text), "cannot listen on %s port %d (MOZAIKS_HOST, PORT): %s",
+			settings.host, (int)settings.port, strerror(-r));
+		return refuse("http.listen_failed", text);
+	}
+	return 0;
+}
+
+static int open_auth(void)
+{
+	char why[JWT_SECRET_WHY_SIZE];
+	char *kept = NULL;
+	const char *secret = settings.jwt_secret;
+	if (secret == NULL) {
+		if (jwt_secret_keep(state_dir.fd, state_dir.path, &kept, why) < 0) {
+			return refuse("jwt_secret.unusable", why);
+		}
+		secret = kept;
+	}
+	struct auth_config config = {
+		.app_id = slice_str(settings.app_id),
+		.jwt_secret = slice_str(secret),
+		.superadmin_role = slice_str(settings.superadmin_role),
+		.leeway_s = 30,
+		.token_bytes = 8192,
+		.cache_entries = settings.token_cache_entries,
+	};
+	int r = auth_new(&director.auth, &config);
+	if (kept != NULL) {
+		explicit_bzero(kept, slice_str(kept).n);
+		free(kept);
+	}
+	return r < 0 ? refuse("auth.failed", strerror(-r)) : 0;
+}
+
+static int open_store(void)
+{
+	char why[256] = "no memory";
+	struct store_config config;
+	store_config_init(&config);
+	config.loop = &loop;
+	config.uri = settings.database_uri;
+	config.state_dir = state_dir.path;
+	config.readers = (unsigned)settings.store_readers;
+	config.queue = (unsigned)settings.store_queue;
+	config.document_bytes = settings.document_bytes;
+	config.filter_bytes = settings.filter_bytes;
+	config.result_bytes = settings.result_bytes;
+	config.in_values = (unsigned)settings.in_values;
+	config.skip = (unsigned)settings.skip;
+	config.regex_bytes = (unsigned)settings.regex_bytes;
+	return store_open(&director.store, &config, why) < 0 ? refuse("store.failed", why) : 0;
+}
+
+/* plugin_registry.json: beside the other configuration when that can be written, else with the
+ * state. */
+static int open_registry(void)
+{
+	char path[PATH_BYTES];
+	bool writable = settings.configs_path != NULL && access(settings.configs_path, W_OK) == 0;
+	int n = snprintf(path, sizeof(path), "%s/plugin_registry.json",
+		writable ? settings.configs_path : state_dir.path);
+	if (n < 0 || (size_t)n >= sizeof(path)) {
+		return refuse("registry.failed", "MOZAIKS_CONFIGS_PATH is too long");
+	}
+	int r = registry_init(&director.registry, &director, path);
+	return r < 0 ? refuse("registry.failed", strerror(-r)) : 0;
+}
+
+static int open_modules(void)
+{
+	director.admission.limits = (struct admit_limits){
+		.per_user = (unsigned)settings.inflight_per_user,
+		.per_plugin = (unsigned)settings.inflight_per_plugin,
+		.total = (unsigned)settings.inflight,
+	};
+	int r = injector_new(&director.injector);
+	r = r < 0 ? r : events_new(&director.events, &director);
+	r = r < 0 ? r : channel_hub_new(&director.hub, &loop);
+	return r < 0 ? refuse("director.no_memory", strerror(-r)) : open_registry();
+}
+
+static int open_admin(void)
+{
+	struct http_route *routes;
+	size_t n;
+	char path[PATH_BYTES];
+	if (routes_admin(&director, &routes, &n) < 0) {
+		return refuse("director.no_memory", "no memory");
+	}
+	(void)snprintf(path, sizeof(path), "%s/admin.sock", state_dir.path);
+	/* Left by a director that was killed; the lock says that none runs. */
+	(void)unlink(path);
+	struct http_config config = http_config(routes, n);
+	int r = http_server_new(&director.admin, &config);
+	r = r < 0 ? r : http_server_listen_unix(director.admin, path, ADMIN_MODE);
+	return r < 0 ? refuse("admin.listen_failed", strerror(-r)) : 0;
+}
+
+/* Where tools find the port when it was any: <run>/http_port. */
+static int write_port(void)
+{
+	char path[PATH_BYTES];
+	char port[16];
+	(void)snprintf(path, sizeof(path), "%s/http_port", state_dir.run_path);
+	(void)snprintf(port, sizeof(port), "%d\n", director.port);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	ssize_t n = fd < 0 ? -1 : write(fd, port, slice_str(port).n);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return n < 0 ? refuse("http.port_file", strerror(errno)) : 0;
+}
+
+static void on_signal(void *arg, int signum)
+{
+	struct director *d = arg;
+	if (signum == SIGHUP) {
+		(void)hosts_discover(d);
+	} else {
+		director_stop(d);
+	}
+}
+
+static int watch_signals(void)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	int r = uvx_signals_init(&director.signals, &loop, signals, 3, on_signal, &director);
+	uvx_timer_init(&director.drain_timer, &loop, director_on_drain_timer, &director);
+	return r < 0 ? refuse("director.signals", strerror(-r)) : 0;
+}
+
+static int give_up_privileges(void)
+{
+	int r = privileges_drop();
+	return r < 0 ? refuse("privileges.kept", "cannot give up privileges; not started") : 0;
+}
+
+static int open_hosts(void)
+{
+	return hosts_open(&director) < 0 ? -1 : 0;
+}
+
+/* The order: what needs root, giving it up, what starts threads, what others connect to. */
+static int (*const start_steps[])(void) = {
+	read_settings,
+	open_state,
+	open_http,
+	give_up_privileges,
+	watch_signals,
+	open_auth,
+	open_store,
+	open_modules,
+	open_hosts,
+	open_admin,
+	write_port,
+};
+
+static int start(void)
+{
+	for (size_t i = 0; i < sizeof(start_steps) / sizeof(start_steps[0]); i++) {
+		if (start_steps[i]() != 0) {
+			return -1;
+		}
+	}
+	settings_wipe_secrets(&settings);
+	return 0;
+}
+
+static int print_help(void)
+{
+	struct buffer text;
+	buffer_init(&text, (size_t)1 << 20);
+	int r = buffer_append(&text,
+		SLICE("Usage: mozaiks-director [--help | --version]\n\n"
+		      "The front of the plugin runtime. It is configured by its environment:\n\n"));
+	r = r < 0 ? r : settings_describe(SETTINGS_HELP, &text);
+	(void)fwrite(text.p, 1, text.n, stdout);
+	buffer_deinit(&text);
+	return r < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && slice_eq(slice_str(argv[1]), SLICE("--help"))) {
+		return print_help();
+	}
+	if (argc == 2 && slice_eq(slice_str(argv[1]), SLICE("--version"))) {
+		(void)puts("mozaiks-director " MOZAIKS_VERSION);
+		return 0;
+	}
+	if (argc != 1) {
+		(void)fprintf(stderr, "mozaiks-director: unknown argument; see --help\n");
+		return 2;
+	}
+	log_init("director", LOG_INFO);
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* libmongoc would make a world-visible file of counters. */
+	(void)setenv("MONGOC_DISABLE_SHM", "1", 1);
+	if (map_init() < 0 || uv_loop_init(&loop) < 0 || start() < 0) {
+		return 1;
+	}
+	char port[16];
+	(void)snprintf(port, sizeof(port), "%d", director.port);
+	struct log_field fields[] = {
+		{ "host", slice_str(settings.host) },
+		{ "port", slice_str(port) },
+		{ "store", slice_str(store_driver_name(director.store)) },
+	};
+	log_fields(LOG_INFO, "http.listening", fields, 3, "listening");
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	director_free(&director);
+	state_dir_close(&state_dir);
+	log_event(LOG_INFO, "director.stopped", "stopped");
+	return 0;
+}
