@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / "system"), str(HERE / "servers")]
+sys.path[:0] = [str(HERE), str(HERE / "system"), str(HERE / "servers")]
 
 import runtime as runtime_module  # noqa: E402
 import servers  # noqa: E402
