@@ -57,11 +57,10 @@ static int read_settings(void)
 static int open_state(void)
 {
 	char why[STATE_WHY_SIZE];
-	struct state_dir_config config = {
-		.state_path = settings.state_path,
-		.run_path = settings.run_path,
-	};
+	struct state_dir_config config;
 	state_dir_config_init(&config);
+	config.state_path = settings.state_path;
+	config.run_path = settings.run_path;
 	for (size_t i = 0; i < settings.n_pluginhosts; i++) {
 		size_t n = settings.pluginhost_names[i].n;
 		config.longest_pluginhost = n > config.longest_pluginhost ? n : config.longest_pluginhost;
@@ -76,6 +75,22 @@ static int open_state(void)
 		log_event(LOG_INFO, "state.chosen", "the state is kept in %s", state_dir.path);
 	}
 	return 0;
+}
+
+/* MOZAIKS_ACCESS_LOG=1: a record for each request. */
+static void on_request_end(void *owner, const struct http_outcome *o)
+{
+	char status[16];
+	char us[24];
+	(void)snprintf(status, sizeof(status), "%d", o->status);
+	(void)snprintf(us, sizeof(us), "%llu", (unsigned long long)o->microseconds);
+	struct log_field fields[] = {
+		{ "path", o->path },
+		{ "status", slice_str(status) },
+		{ "duration_us", slice_str(us) },
+		{ "request_id", o->request_id },
+	};
+	log_fields(LOG_INFO, "http.access", fields, 4, "request");
 }
 
 static struct http_config http_config(const struct http_route *routes, size_t n)
@@ -94,6 +109,7 @@ static struct http_config http_config(const struct http_route *routes, size_t n)
 			.send_ms = (unsigned)settings.send_ms,
 		},
 		.development = settings.environment == ENV_DEVELOPMENT,
+		.observe = settings.access_log ? on_request_end : NULL,
 	};
 }
 

@@ -297,32 +297,12 @@ static void publish_outcome(struct execution *x, const struct call *c, bool fail
 	buffer_deinit(&data);
 }
 
-static void log_access(struct execution *x, struct http_request *r, const struct call *c,
-	const char *outcome)
-{
-	char us[24];
-	(void)snprintf(us, sizeof(us), "%llu",
-		(unsigned long long)((uv_hrtime() - c->submitted_ns) / 1000));
-	struct log_field fields[] = {
-		{ "plugin", plugin_slice(x->plugin) },
-		{ "user_id", x->user->user_id },
-		{ "request_id", http_request_id(r) },
-		{ "outcome", slice_str(outcome) },
-		{ "duration_us", slice_str(us) },
-	};
-	log_fields(LOG_INFO, "execute.access", fields, 5, "execute");
-}
-
 static void on_done(struct call *c, enum call_end end, const struct msg_result *result)
 {
-	static const char *const outcomes[] = { "result", "deadline", "died", "unavailable" };
 	struct http_request *r = c->owner;
 	struct execution *x = http_request_context(r);
 	struct plugin *p = x->plugin;
 	x->call = NULL;
-	if (x->director->settings->access_log) {
-		log_access(x, r, c, outcomes[end]);
-	}
 	publish_outcome(x, c, end != CALL_END_RESULT || result->outcome != RESULT_VALUE);
 	switch (end) {
 	case CALL_END_RESULT:
