@@ -230,8 +230,7 @@ static bool is_provider(int dir_fd, const char *name)
 
 #define UNSUPPORTED "plugins of this kind are not supported by this version"
 
-/* Tells the kind of a directory. @return false when nothing says that it is a plugin. */
-static bool recognise(int dir_fd, struct found *f)
+bool discover_kind(int dir_fd, struct found *f)
 {
 	f->has_native = has_file(dir_fd, "logic.so");
 	if (has_file(dir_fd, "logic.py")) {
@@ -273,17 +272,16 @@ static bool recognise(int dir_fd, struct found *f)
 
 struct scan {
 	struct discovery *out;
-	const struct plugin_path *paths;
+	const struct discover_config *config;
+	/* The index of the path that is being looked at. */
 	size_t path;
-	size_t plugins_max;
-	const struct walk_hooks *hooks;
 };
 
 static int complain(struct scan *s, const char *source, const char *rule)
 {
 	struct buffer *b = &s->out->complaints;
 	size_t before = b->n;
-	int r = buffer_append_json(b, slice_str(s->paths[s->path].path));
+	int r = buffer_append_json(b, slice_str(s->config->paths[s->path].path));
 	if (r == 0 && source != NULL) {
 		r = buffer_printf(b, " ");
 		r = r < 0 ? r : buffer_append_json(b, slice_str(source));
@@ -318,13 +316,14 @@ static int add(struct scan *s, const struct found *f)
 		char rule[512];
 		(void)snprintf(rule, sizeof(rule),
 			"the id is taken by %.200s in %.200s; this one is left out", other->source,
-			s->paths[other->path].path);
+			s->config->paths[other->path].path);
 		return complain(s, f->source, rule);
 	}
-	if (d->n == s->plugins_max) {
+	if (d->n == s->config->plugins_max) {
 		char rule[96];
 		(void)snprintf(rule, sizeof(rule),
-			"more than %zu plugins (MOZAIKS_PLUGINS_MAX); left out", s->plugins_max);
+			"more than %zu plugins (MOZAIKS_PLUGINS_MAX); left out",
+			s->config->plugins_max);
 		return complain(s, f->source, rule);
 	}
 	if (d->n == d->room) {
@@ -387,6 +386,13 @@ static int found_directory(struct scan *s, struct found *f, const char *name)
 	return add(s, f);
 }
 
+static void tell_hooks(const struct discover_config *config, int fd)
+{
+	if (config->hooks != NULL) {
+		config->hooks->on_directory(config->hooks->context, fd);
+	}
+}
+
 static int scan_directory(struct scan *s, int parent_fd, const char *category, const char *name)
 {
 	struct found f = { .path = s->path, .entry = "" };
@@ -400,11 +406,9 @@ static int scan_directory(struct scan *s, int parent_fd, const char *category, c
 			  "permission";
 		return found_directory(s, &f, name);
 	}
-	if (s->hooks != NULL) {
-		s->hooks->on_directory(s->hooks->context, fd);
-	}
+	tell_hooks(s->config, fd);
 	int r = 0;
-	if (recognise(fd, &f)) {
+	if (discover_kind(fd, &f)) {
 		r = found_directory(s, &f, name);
 	} else if (category == NULL && plugin_id_is_valid(slice_str(name))) {
 		r = scan_names(s, fd, name);
@@ -434,14 +438,13 @@ static int scan_link(struct scan *s, const char *category, const char *name)
 static int scan_name(struct scan *s, int dir_fd, const char *category, const char *name)
 {
 	struct stat st;
-	if (name[0] == '.' || name[0] == '_' ||
+	if (walk_skips(name) || name[0] == '_' ||
 		fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		return 0;
 	}
 	if (S_ISDIR(st.st_mode)) {
-		return strcmp(name, "node_modules") == 0
-			? 0
-			: scan_directory(s, dir_fd, category, name);
+		bool ours = st.st_dev == s->config->skip_dev && st.st_ino == s->config->skip_ino;
+		return ours ? 0 : scan_directory(s, dir_fd, category, name);
 	}
 	if (S_ISLNK(st.st_mode)) {
 		return scan_link(s, category, name);
@@ -471,21 +474,16 @@ static int compare_found(const void *a, const void *b)
 	return strcmp(((const struct found *)a)->id, ((const struct found *)b)->id);
 }
 
-int discover_scan(const struct plugin_path paths[],
-	size_t n,
-	size_t plugins_max,
-	const struct walk_hooks *hooks,
-	struct discovery *ret)
+int discover_scan(const struct discover_config *config, struct discovery *ret)
 {
 	struct discovery d = { 0 };
 	buffer_init(&d.complaints, DISCOVER_COMPLAINTS_MAX);
-	struct scan s = { .out = &d, .paths = paths, .plugins_max = plugins_max, .hooks = hooks };
+	struct scan s = { .out = &d, .config = config };
 	int r = 0;
-	for (s.path = 0; s.path < n && r == 0; s.path++) {
-		if (hooks != NULL) {
-			hooks->on_directory(hooks->context, paths[s.path].fd);
-		}
-		r = scan_names(&s, paths[s.path].fd, NULL);
+	for (; s.path < config->n_paths && r == 0; s.path++) {
+		int fd = config->paths[s.path].fd;
+		tell_hooks(config, fd);
+		r = scan_names(&s, fd, NULL);
 	}
 	if (r < 0) {
 		discovery_deinit(&d);

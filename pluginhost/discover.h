@@ -85,15 +85,27 @@ int discover_check(const struct plugin_path paths[], size_t n, struct buffer *wh
 
 void discover_close(struct plugin_path paths[], size_t n);
 
+struct discover_config {
+	const struct plugin_path *paths;
+	size_t n_paths;
+	size_t plugins_max;
+	/* A directory that is never looked into: the state directory may lie in a plugin path. */
+	dev_t skip_dev;
+	ino_t skip_ino;
+	/* Told of each directory that is read; may be NULL. */
+	const struct walk_hooks *hooks;
+};
+
 /**
  * Looks at all paths.
- * @param hooks told of each directory that is read; may be NULL.
  * @return 0 or a negative errno (memory); a path that cannot be read is a complaint.
  */
-int discover_scan(const struct plugin_path paths[],
-	size_t n,
-	size_t plugins_max,
-	const struct walk_hooks *hooks,
-	struct discovery *ret);
+int discover_scan(const struct discover_config *config, struct discovery *ret);
+
+/**
+ * Tells by its files of which kind a directory is: kind, has_native, entry and error of `f`.
+ * @return false when nothing says that it is a plugin.
+ */
+bool discover_kind(int dir_fd, struct found *f);
 
 void discovery_deinit(struct discovery *d);

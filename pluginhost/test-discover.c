@@ -29,8 +29,9 @@ static void deinit(struct fixture *f)
 
 static void scan(struct fixture *f)
 {
+	const struct discover_config c = { f->paths, 2, 100 };
 	discovery_deinit(&f->d);
-	assert_int_equal(discover_scan(f->paths, 2, 100, NULL, &f->d), 0);
+	assert_int_equal(discover_scan(&c, &f->d), 0);
 }
 
 static void plugin(struct fixture *f, const char *dir, const char *file, const char *text)
@@ -216,7 +217,8 @@ static void the_number_is_limited(void **state)
 		(void)snprintf(name, sizeof(name), "p%d.py", i);
 		tree_file(&f.trees[0], name, "");
 	}
-	assert_int_equal(discover_scan(f.paths, 2, 4, NULL, &f.d), 0);
+	const struct discover_config c = { f.paths, 2, 4 };
+	assert_int_equal(discover_scan(&c, &f.d), 0);
 	assert_int_equal(f.d.n, 4);
 	assert_true(complains(&f, "\"p4.py\": more than 4 plugins (MOZAIKS_PLUGINS_MAX)"));
 	deinit(&f);
@@ -284,6 +286,23 @@ static void paths_are_opened(void **state)
 	tree_deinit(&b);
 }
 
+static void the_state_directory_is_left_out(void **state)
+{
+	struct fixture f;
+	struct stat st;
+	init(&f);
+	tree_dir(&f.trees[0], "var");
+	plugin(&f, "var/inner", "logic.py", "");
+	scan(&f);
+	assert_int_equal(f.d.n, 1);
+	assert_int_equal(fstatat(f.trees[0].fd, "var", &st, 0), 0);
+	const struct discover_config c = { f.paths, 2, 100, st.st_dev, st.st_ino };
+	discovery_deinit(&f.d);
+	assert_int_equal(discover_scan(&c, &f.d), 0);
+	assert_int_equal(f.d.n, 0);
+	deinit(&f);
+}
+
 static void count(void *context, int dir_fd)
 {
 	(*(int *)context)++;
@@ -298,7 +317,8 @@ static void tells_what_to_watch(void **state)
 	plugin(&f, "tools/two", "logic.py", "");
 	int n = 0;
 	const struct walk_hooks hooks = { count, &n };
-	assert_int_equal(discover_scan(f.paths, 2, 100, &hooks, &f.d), 0);
+	const struct discover_config c = { f.paths, 2, 100, .hooks = &hooks };
+	assert_int_equal(discover_scan(&c, &f.d), 0);
 	/* Two paths, the category, two plugins. */
 	assert_int_equal(n, 5);
 	deinit(&f);
@@ -315,6 +335,7 @@ int main(void)
 		cmocka_unit_test(the_number_is_limited),
 		cmocka_unit_test(a_locked_directory_is_shown),
 		cmocka_unit_test(paths_are_opened),
+		cmocka_unit_test(the_state_directory_is_left_out),
 		cmocka_unit_test(tells_what_to_watch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,7 @@ int walk_explain_error(struct walk *w, const char *path, int error)
 	}
 }
 
-static bool is_skipped(const char *name)
+bool walk_skips(const char *name)
 {
 	return name[0] == '.' || strcmp(name, "__pycache__") == 0 ||
 		strcmp(name, "node_modules") == 0;
@@ -253,7 +253,7 @@ static int next_name(struct walk *w, const char **ret)
 		}
 		while (level->next < level->names.n) {
 			const char *name = level->names.v[level->next++];
-			if (!is_skipped(name)) {
+			if (!walk_skips(name)) {
 				*ret = name;
 				return 0;
 			}

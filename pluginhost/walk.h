@@ -40,6 +40,9 @@ struct walk_entry {
 	struct stat st;
 };
 
+/** Names that are no part of a plugin: dot files, __pycache__, node_modules. */
+bool walk_skips(const char *name);
+
 struct walk;
 
 struct walk_hooks {

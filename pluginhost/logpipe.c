@@ -1,0 +1,302 @@
+#include "pluginhost/logpipe.h"
+
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/uvx/poll.h"
+#include "common/uvx/timer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REPORT_EVERY_MS = 1000, NAME_SIZE = 72 };
+
+struct logpipe {
+	char plugin[NAME_SIZE];
+	char version[NAME_SIZE];
+	char worker[24];
+	const char *stream;
+	struct log_budget *budget;
+	int fd;
+	bool ended;
+	size_t in_period;
+	struct log_lines lines;
+	struct uvx_poll poll;
+	/* Runs while there is something to count. */
+	struct uvx_timer period;
+	bool counting;
+	struct uvx_closing closing;
+	uvx_closed_fn closed;
+	void *closed_arg;
+};
+
+/* Budget */
+
+void log_budget_init(struct log_budget *b, uint64_t rate, uint64_t burst, uint64_t now_ms)
+{
+	*b = (struct log_budget){
+		.rate = rate, .burst = burst, .left = burst, .filled_ms = now_ms
+	};
+}
+
+static void refill(struct log_budget *b, uint64_t now_ms)
+{
+	uint64_t elapsed = now_ms - b->filled_ms;
+	/* An hour fills every burst; more would only overflow. */
+	uint64_t bytes = b->rate * (elapsed < 3600000 ? elapsed : 3600000) / 1000;
+	if (bytes == 0) {
+		return;
+	}
+	b->filled_ms = now_ms;
+	b->left = bytes >= b->burst - b->left ? b->burst : b->left + bytes;
+}
+
+bool log_budget_take(struct log_budget *b, size_t bytes, uint64_t now_ms)
+{
+	refill(b, now_ms);
+	if (bytes > b->left) {
+		b->dropped_lines++;
+		b->dropped_bytes += bytes;
+		return false;
+	}
+	b->left -= bytes;
+	return true;
+}
+
+/* Lines */
+
+void log_lines_init(struct log_lines *l, size_t max)
+{
+	l->n = 0;
+	l->cut = 0;
+	l->max = max < LOGPIPE_LINE_MAX ? max : LOGPIPE_LINE_MAX;
+}
+
+static void add_bytes(struct log_lines *l, struct slice bytes)
+{
+	size_t room = l->max - l->n;
+	size_t n = bytes.n < room ? bytes.n : room;
+	memcpy(l->line + l->n, bytes.p, n);
+	l->n += n;
+	l->cut += bytes.n - n;
+}
+
+static void end_line(struct log_lines *l,
+	void (*emit)(void *context, struct slice line, size_t cut),
+	void *context)
+{
+	if (l->n > 0 && l->cut == 0 && l->line[l->n - 1] == '\r') {
+		l->n--;
+	}
+	emit(context, slice_of(l->line, l->n), l->cut);
+	l->n = 0;
+	l->cut = 0;
+}
+
+void log_lines_feed(struct log_lines *l,
+	struct slice bytes,
+	void (*emit)(void *context, struct slice line, size_t cut),
+	void *context)
+{
+	while (bytes.n > 0) {
+		const uint8_t *end = memchr(bytes.p, '\n', bytes.n);
+		struct slice part =
+			slice_of(bytes.p, end == NULL ? bytes.n : (size_t)(end - bytes.p));
+		add_bytes(l, part);
+		if (end == NULL) {
+			return;
+		}
+		end_line(l, emit, context);
+		bytes = slice_skip(bytes, part.n + 1);
+	}
+}
+
+void log_lines_end(struct log_lines *l,
+	void (*emit)(void *context, struct slice line, size_t cut),
+	void *context)
+{
+	if (l->n > 0 || l->cut > 0) {
+		end_line(l, emit, context);
+	}
+}
+
+/* Records */
+
+static void report_dropped(struct logpipe *l, uint64_t now_ms, bool at_once)
+{
+	struct log_budget *b = l->budget;
+	if (b->dropped_lines == 0 || (!at_once && now_ms - b->reported_ms < REPORT_EVERY_MS)) {
+		return;
+	}
+	const struct log_field fields[] = { { "plugin", slice_str(l->plugin) } };
+	log_fields(LOG_WARNING, "plugin.output_dropped", fields, 1,
+		"dropped %llu lines, %llu bytes (MOZAIKS_PLUGIN_LOG_RATE)",
+		(unsigned long long)b->dropped_lines, (unsigned long long)b->dropped_bytes);
+	b->dropped_lines = 0;
+	b->dropped_bytes = 0;
+	b->reported_ms = now_ms;
+}
+
+static void emit_line(void *context, struct slice line, size_t cut)
+{
+	struct logpipe *l = context;
+	uint64_t now_ms = clock_ms();
+	if (!log_budget_take(l->budget, line.n + LOGPIPE_LINE_COST, now_ms)) {
+		return;
+	}
+	const struct log_field fields[] = {
+		{ "plugin", slice_str(l->plugin) },
+		{ "version", slice_str(l->version) },
+		{ "worker", slice_str(l->worker) },
+		{ "stream", slice_str(l->stream) },
+		{ "line", line },
+	};
+	if (cut > 0) {
+		log_fields(LOG_INFO, "plugin.output", fields, 5,
+			"%s: a line of which %zu bytes are cut off", l->plugin, cut);
+	} else {
+		log_fields(LOG_INFO, "plugin.output", fields, 5, "%s", l->plugin);
+	}
+}
+
+/* Reading */
+
+/* Takes up to `max` bytes. @return false when the writers are gone. */
+static bool read_some(struct logpipe *l, size_t max)
+{
+	uint8_t bytes[16 * 1024];
+	size_t got = 0;
+	while (got < max) {
+		ssize_t n = read(l->fd, bytes, sizeof(bytes));
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n < 0 && errno == EAGAIN) {
+			return true;
+		}
+		if (n <= 0) {
+			return false;
+		}
+		got += (size_t)n;
+		l->in_period += (size_t)n;
+		log_lines_feed(&l->lines, slice_of(bytes, (size_t)n), emit_line, l);
+	}
+	return true;
+}
+
+static void logpipe_read(struct logpipe *l)
+{
+	if (!l->counting) {
+		l->counting = true;
+		uvx_timer_once(&l->period, LOGPIPE_PAUSE_MS);
+	}
+	if (!read_some(l, LOGPIPE_READ_BYTES)) {
+		l->ended = true;
+		log_lines_end(&l->lines, emit_line, l);
+		(void)uvx_poll_pause(&l->poll);
+		return;
+	}
+	if (l->in_period >= LOGPIPE_FLOOD_BYTES) {
+		(void)uvx_poll_pause(&l->poll);
+	}
+}
+
+static void logpipe_on_ready(void *arg)
+{
+	logpipe_read(arg);
+}
+
+/* The period is over: whoever flooded may go on. */
+static void logpipe_on_period(void *arg)
+{
+	struct logpipe *l = arg;
+	bool paused = l->in_period >= LOGPIPE_FLOOD_BYTES;
+	l->in_period = 0;
+	l->counting = false;
+	report_dropped(l, clock_ms(), false);
+	if (l->budget->dropped_lines > 0) {
+		l->counting = true;
+		uvx_timer_once(&l->period, LOGPIPE_PAUSE_MS);
+	}
+	if (paused && !l->ended) {
+		(void)uvx_poll_resume(&l->poll);
+	}
+}
+
+/* Life */
+
+static void logpipe_on_closed(void *arg)
+{
+	struct logpipe *l = arg;
+	uvx_closed_fn closed = l->closed;
+	void *closed_arg = l->closed_arg;
+	(void)close(l->fd);
+	free(l);
+	if (closed != NULL) {
+		closed(closed_arg);
+	}
+}
+
+static int open_pipe(int ret[static 2])
+{
+	if (pipe2(ret, O_CLOEXEC) < 0) {
+		return -errno;
+	}
+	/* Only our end: the worker's writes wait as writes to a pipe do. */
+	if (fcntl(ret[0], F_SETFL, O_NONBLOCK) < 0) {
+		int e = -errno;
+		(void)close(ret[0]);
+		(void)close(ret[1]);
+		return e;
+	}
+	return 0;
+}
+
+int logpipe_new(struct logpipe **ret, const struct logpipe_config *config, int *ret_write_fd)
+{
+	int fds[2];
+	struct logpipe *l = calloc(1, sizeof(*l));
+	int r = l == NULL ? -ENOMEM : open_pipe(fds);
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	(void)snprintf(l->plugin, sizeof(l->plugin), "%s", config->plugin);
+	(void)snprintf(l->version, sizeof(l->version), "%s", config->version);
+	(void)snprintf(l->worker, sizeof(l->worker), "%llu", (unsigned long long)config->worker_id);
+	l->stream = config->stream;
+	l->budget = config->budget;
+	l->fd = fds[0];
+	log_lines_init(&l->lines, config->line_max);
+	r = uvx_poll_init(&l->poll, config->loop, l->fd, logpipe_on_ready, l);
+	if (r < 0) {
+		(void)close(fds[0]);
+		(void)close(fds[1]);
+		free(l);
+		return r;
+	}
+	uvx_timer_init(&l->period, config->loop, logpipe_on_period, l);
+	*ret = l;
+	*ret_write_fd = fds[1];
+	return 0;
+}
+
+void logpipe_close(struct logpipe *l, uvx_closed_fn closed, void *arg)
+{
+	if (!l->ended) {
+		(void)read_some(l, LOGPIPE_FLOOD_BYTES);
+		log_lines_end(&l->lines, emit_line, l);
+		l->ended = true;
+	}
+	report_dropped(l, clock_ms(), true);
+	l->closed = closed;
+	l->closed_arg = arg;
+	uvx_closing_begin(&l->closing, logpipe_on_closed, l);
+	uvx_poll_close(&l->poll, uvx_closing_one, uvx_closing_add(&l->closing));
+	uvx_timer_close(&l->period, uvx_closing_one, uvx_closing_add(&l->closing));
+	uvx_closing_one(&l->closing);
+}

@@ -1,0 +1,94 @@
+/*
+ * What workers write to stdout and stderr: read from pipes, cut into lines, logged as records with
+ * the plugin's name. The bytes are hostile: control bytes are escaped by the log, lines are cut, and
+ * all workers of a plugin together have a budget (64 KiB/s, burst 256 KiB). What is over it is
+ * dropped and counted ("dropped 17 lines, 1380 bytes").
+ *
+ * A pipe that floods is read at most LOGPIPE_FLOOD_BYTES per LOGPIPE_PAUSE_MS, so it costs little
+ * here and slows down only its writer. Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/slice.h"
+#include "common/uvx/close.h"
+
+#include <uv.h>
+
+enum {
+	/* Read from one pipe before others have their turn. */
+	LOGPIPE_READ_BYTES = 64 * 1024,
+	LOGPIPE_FLOOD_BYTES = 1024 * 1024,
+	LOGPIPE_PAUSE_MS = 100,
+	/* What a line costs beside its bytes: its record is longer than it. */
+	LOGPIPE_LINE_COST = 64,
+	/* The longest line that the log takes, LOG_VALUE_MAX. */
+	LOGPIPE_LINE_MAX = 8192,
+};
+
+/* The budget of a plugin; its pipes share it. */
+struct log_budget {
+	uint64_t rate;  /* bytes per second */
+	uint64_t burst; /* bytes */
+	uint64_t left;
+	uint64_t filled_ms;
+	/* Not reported yet. */
+	uint64_t dropped_lines;
+	uint64_t dropped_bytes;
+	uint64_t reported_ms;
+};
+
+void log_budget_init(struct log_budget *b, uint64_t rate, uint64_t burst, uint64_t now_ms);
+
+/** Takes the cost of a line. @return false when it must be dropped; then it is counted. */
+bool log_budget_take(struct log_budget *b, size_t bytes, uint64_t now_ms);
+
+/* Bytes into lines; pure. */
+struct log_lines {
+	uint8_t line[LOGPIPE_LINE_MAX];
+	size_t n;
+	size_t max;
+	/* The rest of the line in work is over `max` and thrown away. */
+	size_t cut;
+};
+
+void log_lines_init(struct log_lines *l, size_t max);
+
+/**
+ * Feeds bytes; `emit` gets each line without its end, with the number of bytes cut off it.
+ * \n and \r\n end a line; so does the end of the stream, with log_lines_end().
+ */
+void log_lines_feed(struct log_lines *l,
+	struct slice bytes,
+	void (*emit)(void *context, struct slice line, size_t cut),
+	void *context);
+void log_lines_end(struct log_lines *l,
+	void (*emit)(void *context, struct slice line, size_t cut),
+	void *context);
+
+struct logpipe;
+
+struct logpipe_config {
+	uv_loop_t *loop;
+	/* Copied. `stream` is "stdout" or "stderr"; all for the record. */
+	const char *plugin;
+	const char *version;
+	const char *stream;
+	uint64_t worker_id;
+	/* Shared; outlives the pipe. */
+	struct log_budget *budget;
+	size_t line_max;
+};
+
+/**
+ * Makes a pipe and reads its one end.
+ * @param ret_write_fd the other end, blocking and close-on-exec; the caller closes it.
+ * @return 0 or a negative errno.
+ */
+int logpipe_new(struct logpipe **ret, const struct logpipe_config *config, int *ret_write_fd);
+
+/**
+ * Frees it after what the pipe still holds was logged, up to one flood's worth: for a writer that
+ * is gone.
+ * @param closed may be NULL.
+ */
+void logpipe_close(struct logpipe *l, uvx_closed_fn closed, void *arg);
