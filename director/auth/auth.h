@@ -40,9 +40,6 @@ struct user_context {
 	bool is_superadmin;
 	struct slice trusted;
 	int64_t expires_at; /* seconds since 1970 */
-	/* The per-user in-flight count, execute/admit.c's, and what the last unref does with it. */
-	void *admission;
-	void (*admission_release)(void *admission);
 };
 
 struct user_context *user_context_ref(struct user_context *u);

@@ -21,9 +21,6 @@ struct user_context *user_context_unref(struct user_context *u)
 	invariant(u->refs > 0);
 	u->refs--;
 	if (u->refs == 0) {
-		if (u->admission_release != NULL) {
-			u->admission_release(u->admission);
-		}
 		free(u);
 	}
 	return NULL;
