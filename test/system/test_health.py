@@ -46,7 +46,7 @@ def test_unknown_path(runtime):
 def test_wrong_method_names_the_right_ones(runtime):
     answer = runtime.request("DELETE", "/api/execute/hello", token=mint("alice"))
     assert answer.status == 405
-    assert answer.headers["allow"] == "POST"
+    assert "POST" in answer.headers["allow"].split(", ") and "DELETE" not in answer.headers["allow"]
 
 
 def test_request_id_is_made(runtime):

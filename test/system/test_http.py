@@ -120,7 +120,6 @@ def test_body_at_the_limit(runtime):
         answer = runtime.execute("answers", body)
         assert answer.status == status, answer
     assert "MAX_REQUEST_BODY_BYTES" in answer.json["detail"]
-    assert str(BODY_LIMIT) in answer.json["detail"]
 
 
 def test_413_comes_before_the_body(runtime):
@@ -198,7 +197,6 @@ REFUSED = {
     "no slash": (request(NONE, path="api"), {400}),
     "leading blank": (b" " + request(NONE), {400}),
     "CONNECT": (request(b"", method="CONNECT", path="a:1"), {501, 405, 400}),
-    "TRACE": (request(b"", method="TRACE", path="/livez"), {405}),
     "another expectation": (request(NONE, ["Expect: 200-ok"]), {417}),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 300, {400}),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 505}),
@@ -216,9 +214,16 @@ def test_refused_and_closed(runtime, name):
     assert runtime.get("/livez").status == 200
 
 
-def test_a_problem_names_the_limit(runtime):
-    received = runtime.raw(request(headers=[f"X-Long: {LONG}"]), timeout=5)
-    assert b"16384" in received or b"16 KiB" in received
+@pytest.mark.parametrize("data", [request(headers=[f"X-Long: {LONG}"]), request(path="/" + LONG)],
+                         ids=["header", "target"])
+def test_a_problem_names_the_limit(runtime, data):
+    assert b"MOZAIKS_MAX_HEAD_BYTES" in runtime.raw(data, timeout=5)
+
+
+def test_trace_echoes_nothing(runtime):
+    data = request(b"", ["Connection: close", "X-Secret: abc"], method="TRACE", path="/livez")
+    received = runtime.raw(data)
+    assert statuses(received) == [405] and b"abc" not in received
 
 
 def test_half_a_head_is_no_request(runtime):
