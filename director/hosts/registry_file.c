@@ -51,10 +51,20 @@ void registry_file_free(struct registry_file *f)
 	}
 }
 
-int registry_file_read(const struct registry_file *f, struct buffer *out)
+/* What the file holds is what was read, until a write changes it: an operator may have edited it. */
+static void note_content(struct registry_file *f, struct slice content)
+{
+	buffer_clear(&f->written);
+	if (buffer_append(&f->written, content) < 0) {
+		buffer_clear(&f->written);
+	}
+}
+
+int registry_file_read(struct registry_file *f, struct buffer *out)
 {
 	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0) {
+		note_content(f, SLICE_NULL);
 		return errno == ENOENT ? 0 : -errno;
 	}
 	int r = 0;
@@ -66,6 +76,9 @@ int registry_file_read(const struct registry_file *f, struct buffer *out)
 		out->n += n > 0 ? (size_t)n : 0;
 	}
 	(void)close(fd);
+	if (!f->busy) {
+		note_content(f, r < 0 ? SLICE_NULL : buffer_slice(out));
+	}
 	return r;
 }
 
@@ -131,10 +144,7 @@ static void start(struct registry_file *f)
 	f->writing = f->next;
 	f->next = taken;
 	buffer_clear(&f->next);
-	buffer_clear(&f->written);
-	if (buffer_append(&f->written, buffer_slice(&f->writing)) < 0) {
-		buffer_clear(&f->written);
-	}
+	note_content(f, buffer_slice(&f->writing));
 	f->busy = uv_queue_work(f->loop, &f->work, on_work, on_written) == 0;
 }
 

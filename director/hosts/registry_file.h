@@ -17,8 +17,9 @@ int registry_file_new(struct registry_file **ret, uv_loop_t *loop, const char *p
 /** Frees it once a write that is under way has ended. NULL is allowed. */
 void registry_file_free(struct registry_file *f);
 
-/** Reads the file. Blocking, bounded. @return 0 with an empty `out` when there is none. */
-int registry_file_read(const struct registry_file *f, struct buffer *out);
+/** Reads the file, and remembers what it holds. Blocking, bounded.
+ * @return 0 with an empty `out` when there is none. */
+int registry_file_read(struct registry_file *f, struct buffer *out);
 
 /** Writes the text unless the file holds just that already. The text is taken over. */
 void registry_file_write(struct registry_file *f, struct buffer *text);

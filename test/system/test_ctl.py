@@ -66,11 +66,11 @@ def test_call(runtime):
 
 
 def test_call_fails(runtime):
-    for arguments in (["answers", '{"action":"raise"}'], ["unknown", "{}"], ["answers", "{"],
-                      ["answers", '{"action":"error","answer":{"error":"x"}}']):
+    for arguments, status in ((["answers", '{"action":"raise"}'], 1), (["unknown", "{}"], 4),
+                              (["answers", '{"action":"error","answer":{"error":"x"}}'], 1),
+                              (["answers", "{"], 2), (["answers", "[]"], 2)):
         done = runtime.ctl("call", *arguments, "--user", "dora", check=False)
-        assert done.returncode not in (0, 2), done
-        assert done.stderr or done.stdout
+        assert done.returncode == status and done.stderr, done
 
 
 def test_not_running(runtime):
