@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BYTES_PER_RUN = 16 * 1024 * 1024, RUNS = 9 };
+enum { BYTES_PER_RUN = 16 << 20, TEXT_MAX = 1 << 20, RUNS = 9 };
 
 static void must(bool ok)
 {
@@ -108,7 +108,7 @@ int main(void)
 			false },
 	};
 	struct buffer text;
-	buffer_init(&text, 1024 * 1024);
+	buffer_init(&text, TEXT_MAX);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		make(&text, cases[i].size, cases[i].title, cases[i].indented);
 		double ours = measure(scan, buffer_slice(&text));

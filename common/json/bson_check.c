@@ -226,6 +226,7 @@ static int check_binary(struct walk *w)
 
 static int check_regex(struct walk *w)
 {
+	static const uint8_t known[] = { 'i', 'l', 'm', 's', 'u', 'x' };
 	struct slice pattern;
 	struct slice options;
 	int r = take_cstring(w, &pattern);
@@ -235,7 +236,7 @@ static int check_regex(struct walk *w)
 		return r;
 	}
 	for (size_t i = 0; i < options.n; i++) {
-		if (memchr("ilmsux", options.p[i], 6) == NULL) {
+		if (memchr(known, options.p[i], sizeof(known)) == NULL) {
 			return fail(
 				w, at, "a regular expression's option other than i, l, m, s, u, x");
 		}

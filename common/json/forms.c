@@ -52,7 +52,11 @@ bool form_read_double(struct slice text, double *ret)
 
 static bool same_bits(double a, double b)
 {
-	return memcmp(&a, &b, sizeof(a)) == 0;
+	uint64_t x;
+	uint64_t y;
+	memcpy(&x, &a, sizeof(x));
+	memcpy(&y, &b, sizeof(y));
+	return x == y;
 }
 
 /* As printf's %g with `digits` digits. @return the length. */
@@ -78,8 +82,8 @@ struct slice form_write_double(double value, char buffer[static FORM_DOUBLE_SIZE
 		}
 	}
 	if (memchr(buffer, '.', n) == NULL && memchr(buffer, 'e', n) == NULL) {
-		memcpy(buffer + n, ".0", 2);
-		n += 2;
+		buffer[n++] = '.';
+		buffer[n++] = '0';
 	}
 	return slice_of(buffer, n);
 }

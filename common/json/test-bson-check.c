@@ -351,6 +351,12 @@ static void names_the_limit(void **state)
 	assert_int_equal(failure.limit, BSON_LIMIT_BYTES);
 	assert_int_equal(failure.offset, 0);
 
+	/* libbson's own limit holds whatever ours is. */
+	struct bson_limits none = exact;
+	none.bytes = SIZE_MAX;
+	failure = refusal(SLICE("\0\0\0\x80\0"), &none);
+	assert_int_equal(failure.limit, BSON_LIMIT_BYTES);
+
 	struct bson_limits flat = exact;
 	flat.depth--;
 	failure = refusal(bytes_of(&b), &flat);
@@ -437,6 +443,23 @@ static void finds_duplicates_among_few_and_many(void **state)
 	}
 }
 
+/* A name that begins like another is another, in either order, among few and many. */
+static void tells_names_from_their_beginnings(void **state)
+{
+	static const unsigned counts[] = { 3, 40 };
+	for (size_t i = 0; i < 2; i++) {
+		bson_t b = BSON_INITIALIZER;
+		char name[41];
+		memset(name, 'x', sizeof(name));
+		for (unsigned n = counts[i]; n > 0; n--) {
+			assert_true(bson_append_int32(&b, name, (int)n, 1));
+		}
+		BSON_APPEND_INT32(&b, "", 1);
+		accept_all(bytes_of(&b), &limits);
+		bson_destroy(&b);
+	}
+}
+
 /* The same names in a parent, its children and siblings are no duplicates; a duplicate behind a
  * child is one. */
 static void tells_documents_apart(void **state)
@@ -486,6 +509,7 @@ int main(void)
 		cmocka_unit_test(names_the_limit),
 		cmocka_unit_test(bounds_the_depth_without_recursion),
 		cmocka_unit_test(finds_duplicates_among_few_and_many),
+		cmocka_unit_test(tells_names_from_their_beginnings),
 		cmocka_unit_test(tells_documents_apart),
 		cmocka_unit_test(many_names_take_linear_time),
 	};
