@@ -48,7 +48,7 @@ struct worker {
 	struct uvx_timer timer; /* of the state: hello, load, drain, ping */
 	bool pinged, native;
 	char *report; /* the sandbox report of HELLO, JSON */
-	uint64_t started_ms, ready_ms;
+	uint64_t started_ns, ready_ms;
 
 	struct call *calls[WORKER_CALL_SLOTS]; /* by id modulo the size */
 	uint64_t last_call_id;
