@@ -91,14 +91,15 @@ static void log_worker(const struct worker *w, enum log_level level, const char 
 static void log_ready(const struct worker *w)
 {
 	char id[24];
-	char ms[32];
+	char us[24];
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)w->id);
-	(void)snprintf(ms, sizeof(ms), "%.3f", (double)(uv_hrtime() - w->started_ns) / 1e6);
+	(void)snprintf(us, sizeof(us), "%llu",
+		(unsigned long long)((uv_hrtime() - w->started_ns) / 1000));
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(w->plugin) },
 		{ "worker", slice_str(id) },
 		{ "version", slice_of(w->version, w->version[0] == '\0' ? 0 : 12) },
-		{ "start_ms", slice_str(ms) },
+		{ "start_us", slice_str(us) },
 	};
 	log_fields(LOG_INFO, "worker.ready", fields, 4, "ready");
 }

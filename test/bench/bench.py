@@ -305,7 +305,7 @@ def plugin_workers(runtime):
 
 def start_times(runtime, n):
     def ready():
-        return [float(r["start_ms"]) for r in runtime.records
+        return [int(r["start_us"]) / 1000 for r in runtime.records
                 if r.get("id") == "worker.ready" and r.get("plugin") == "started"]
     for i in range(n):
         before = len(ready())
