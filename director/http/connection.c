@@ -80,6 +80,8 @@ static void request_begin(struct connection *c)
 	c->progressed = true;
 	c->taken = c->begin + c->guard.head_end;
 	c->body_done = false;
+	c->body_began = uv_now(c->server->config.loop);
+	c->body_n = c->end - c->taken;
 }
 
 /* Tells a handler that waits to answer. */
@@ -217,8 +219,6 @@ static bool route_request(struct connection *c)
 static void begin_body(struct connection *c)
 {
 	const struct http_head *h = &c->request.head;
-	c->body_began = uv_now(c->server->config.loop);
-	c->body_n = c->end - c->taken;
 	buffer_init(&c->body, c->server->config.limits.body_bytes);
 	if (h->chunked) {
 		c->body_mode = BODY_CHUNKED;
