@@ -114,7 +114,8 @@ static int hash(struct auth *a, struct slice token, uint8_t out[static TOKEN_DIG
 	if (EVP_DigestInit_ex2(a->digest, a->sha256, NULL) != 1 ||
 		EVP_DigestUpdate(a->digest, token.p, token.n) != 1 ||
 		EVP_DigestFinal_ex(a->digest, out, NULL) != 1) {
-		return -EIO;
+		/* It takes memory at each start and cannot fail otherwise. */
+		return -ENOMEM;
 	}
 	return 0;
 }

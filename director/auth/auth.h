@@ -90,7 +90,7 @@ enum auth_result {
  * and a table look-up.
  * @param authorization untrusted; "Bearer" in any case, a blank, the token.
  * @param ret_user a reference of the caller's own.
- * @return AUTH_*, or -ENOMEM, or -EIO when the hash fails.
+ * @return AUTH_*, or -ENOMEM.
  */
 int auth_verify(struct auth *a, struct slice authorization, struct user_context **ret_user);
 
@@ -103,7 +103,7 @@ const char *auth_result_text(int result);
  * @param roles comma-separated names of the same kind (AUTH_ROLE_BYTES_MAX), may be empty.
  * @param ttl_s its lifetime in seconds, at least 1.
  * @return 0 and a heap string; -EINVAL for a bad user or role name or a token that would be longer
- *   than token_bytes; -ENOMEM.
+ *   than token_bytes; -ENOMEM; -EIO when the signature fails.
  */
 int auth_mint(
 	struct auth *a, struct slice user, struct slice roles, unsigned ttl_s, char **ret_token);

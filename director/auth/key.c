@@ -78,12 +78,27 @@ static int cjose_errno(const cjose_err *err)
 	return err->code == CJOSE_ERR_NO_MEMORY ? -ENOMEM : -EIO;
 }
 
+/* cjose 0.6.2 does not look whether it got memory everywhere (cjose_jws_import() copies to NULL), so
+ * what it needs for a token is asked for before: once it was there, it is there again. */
+static bool has_room(size_t token_bytes)
+{
+	void *room = malloc(token_bytes * 8 + 16384);
+	/* The compiler may not see through it. */
+	__asm__ volatile("" : "+r"(room));
+	bool got = room != NULL;
+	free(room);
+	return got;
+}
+
 static int verify_with(const struct key *k, const struct token *t)
 {
 	/* cjose picks the digest from the token's header, which names the key's algorithm by now. */
 	invariant(slice_eq(slice_str(k->algorithm->name), t->alg));
 	if (t->signature.n != k->algorithm->signature_bytes) {
 		return KEY_E_SIGNATURE;
+	}
+	if (!has_room(t->compact.n)) {
+		return -ENOMEM;
 	}
 	cjose_err err = { 0 };
 	cjose_jws_t *jws = cjose_jws_import((const char *)t->compact.p, t->compact.n, &err);
@@ -146,7 +161,7 @@ static int sign(cjose_header_t *header, const struct key *k, struct slice payloa
 int key_set_sign(const struct key_set *set, struct slice payload, char **ret_token)
 {
 	invariant(set->n > 0);
-	cjose_header_t *header = cjose_header_new(NULL);
+	cjose_header_t *header = has_room(payload.n) ? cjose_header_new(NULL) : NULL;
 	if (header == NULL) {
 		return -ENOMEM;
 	}

@@ -18,6 +18,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/map.h"
+#include "director/auth/token.h"
 
 #include <jansson.h>
 #include <openssl/hmac.h>
@@ -606,6 +607,63 @@ static void length_is_bounded(void **state)
 	(void)auth_free(a);
 }
 
+/* The parser alone: which rule refuses what. */
+static void parser_names_the_rule(void **state)
+{
+	static const char header[] = "eyJhbGciOiJIUzI1NiJ9";
+	static struct token t;
+	char text[TOKEN_BYTES_MAX + 2];
+	static const struct {
+		const char *text;
+		enum token_result result;
+	} cases[] = {
+		{ "", TOKEN_E_LENGTH },
+		{ "eyJhbGciOiJIUzI1NiJ9", TOKEN_E_PARTS },
+		{ "eyJhbGciOiJIUzI1NiJ9.AA", TOKEN_E_PARTS },
+		{ ".AA.AA", TOKEN_E_PARTS },
+		{ "eyJhbGciOiJIUzI1NiJ9..AA", TOKEN_E_PARTS },
+		{ "eyJhbGciOiJIUzI1NiJ9.AA.", TOKEN_E_PARTS },
+		{ "eyJhbGciOiJIUzI1NiJ9.AA.AA.AA", TOKEN_E_PARTS },
+		{ "eyJhbGciOiJIUzI1NiJ9.AA.A", TOKEN_E_BASE64 },
+		{ "eyJhbGciOiJIUzI1NiJ9.AB.AA", TOKEN_E_BASE64 },
+		{ "AA.AA.AA", TOKEN_E_JSON },
+		{ "e30.AA.AA", TOKEN_E_HEADER },
+		{ "eyJhbGciOiJIUzI1NiJ9.AA.AA", TOKEN_OK },
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		if (token_parse(slice_str(cases[i].text), &t) != cases[i].result) {
+			fail_msg("%s", cases[i].text);
+		}
+	}
+	assert_slice(t.alg, "HS256");
+	assert_int_equal(t.payload.n, 1);
+	assert_int_equal(t.signature.n, 1);
+	memset(text, 'A', sizeof(text));
+	memcpy(text, header, sizeof(header) - 1);
+	text[sizeof(header) - 1] = '.';
+	text[TOKEN_BYTES_MAX - 3] = '.';
+	assert_int_equal(token_parse(slice_of(text, TOKEN_BYTES_MAX), &t), TOKEN_OK);
+	assert_int_equal(token_parse(slice_of(text, TOKEN_BYTES_MAX + 1), &t), TOKEN_E_LENGTH);
+}
+
+static void length_can_be_configured(void **state)
+{
+	struct auth_config config;
+	struct auth *a = NULL;
+	struct buffer b = bearer_of(SLICE(HEADER), SLICE(GOOD));
+	for (size_t less = 0; less < 2; less++) {
+		auth_config_init(&config);
+		config.app_id = SLICE("shop");
+		config.jwt_secret = SLICE(SECRET);
+		config.unix_ms = test_wall;
+		config.token_bytes = b.n - 7 - less;
+		assert_int_equal(auth_new(&a, &config), 0);
+		assert_int_equal(judge(a, buffer_slice(&b)), less == 0 ? AUTH_OK : AUTH_MALFORMED);
+		a = auth_free(a);
+	}
+	buffer_deinit(&b);
+}
+
 static void other_secrets_do_not_fit(void **state)
 {
 	struct auth_config config;
@@ -865,6 +923,18 @@ static void bad_names_are_not_minted(void **state)
 		auth_mint(a, slice_of(name, sizeof(name)), SLICE(""), 60, &token), -EINVAL);
 	assert_int_equal(auth_mint(a, SLICE("a\0b"), SLICE(""), 60, &token), -EINVAL);
 	assert_int_equal(auth_mint(a, SLICE("a"), SLICE(""), 0, &token), -EINVAL);
+	struct buffer many;
+	buffer_init(&many, 4096);
+	assert_int_equal(buffer_append(&many, SLICE("r")), 0);
+	for (int n = 2; n <= AUTH_ROLES_MAX; n++) {
+		assert_int_equal(buffer_append(&many, SLICE(",r")), 0);
+	}
+	assert_int_equal(auth_mint(a, SLICE("a"), buffer_slice(&many), 60, &token), 0);
+	free(token);
+	token = NULL;
+	assert_int_equal(buffer_append(&many, SLICE(",r")), 0);
+	assert_int_equal(auth_mint(a, SLICE("a"), buffer_slice(&many), 60, &token), -EINVAL);
+	buffer_deinit(&many);
 	/* Longer than a token may be. */
 	static char roles[AUTH_ROLE_BYTES_MAX * 60];
 	for (size_t i = 0; i < sizeof(roles); i++) {
@@ -901,6 +971,8 @@ int main(void)
 		cmocka_unit_test(part_counts_are_strict),
 		cmocka_unit_test(scheme_is_judged),
 		cmocka_unit_test(length_is_bounded),
+		cmocka_unit_test(parser_names_the_rule),
+		cmocka_unit_test(length_can_be_configured),
 		cmocka_unit_test(other_secrets_do_not_fit),
 		cmocka_unit_test(bad_configurations_are_refused),
 		cmocka_unit_test(context_is_made_of_the_claims),

@@ -482,6 +482,8 @@ static void part_ordinary_start(void)
 {
 	struct state_dir s = STATE_DIR_NULL;
 	uid_t uid = getuid();
+	/* The change of uid that made this user has reset it. */
+	CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
 	CHECK(open_state(&s, path_of("s")) == 0);
 	CHECK(privileges_drop() == 0);
 	CHECK(getuid() == uid && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
