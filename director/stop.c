@@ -128,5 +128,6 @@ void director_free(struct director *d)
 	store_free(d->store);
 	d->events = events_free(d->events);
 	d->injector = injector_free(d->injector);
+	admission_deinit(&d->admission);
 	d->auth = auth_free(d->auth);
 }

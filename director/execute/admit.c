@@ -5,7 +5,12 @@
 
 #include "common/base/map.h"
 
-/* Only users with a call in flight have an entry. */
+/*
+ * A user's entry outlives the user's calls, so that one call after another takes no memory; when more
+ * than IDLE_MAX entries have no call in flight they all go.
+ */
+enum { IDLE_MAX = 4096 };
+
 struct admit_user {
 	UT_hash_handle hh;
 	unsigned inflight;
@@ -13,12 +18,33 @@ struct admit_user {
 	uint8_t id[];
 };
 
+static void free_idle(struct admission *a)
+{
+	struct admit_user *user;
+	struct admit_user *next;
+	HASH_ITER (hh, a->users, user, next) {
+		if (user->inflight == 0) {
+			HASH_DELETE(hh, a->users, user);
+			free(user);
+		}
+	}
+	a->idle = 0;
+}
+
+void admission_deinit(struct admission *a)
+{
+	free_idle(a);
+}
+
 static struct admit_user *user_find_or_add(struct admission *a, struct slice id)
 {
 	struct admit_user *user;
 	HASH_FIND(hh, a->users, id.p, id.n, user);
 	if (user != NULL) {
 		return user;
+	}
+	if (a->idle > IDLE_MAX) {
+		free_idle(a);
 	}
 	user = calloc(1, sizeof(*user) + id.n);
 	if (user == NULL) {
@@ -31,6 +57,7 @@ static struct admit_user *user_find_or_add(struct admission *a, struct slice id)
 		free(user);
 		return NULL;
 	}
+	a->idle++;
 	return user;
 }
 
@@ -41,21 +68,17 @@ int admit_enter(struct admission *a, const struct user_context *user, unsigned *
 	if (entry == NULL) {
 		return -ENOMEM;
 	}
-	/* A full user is told so first: waiting for the others would not help. An entry that is
-	 * full has calls in flight, so only the other two refusals may leave an empty one. */
+	/* A full user is told so first: waiting for the others would not help. */
 	if (entry->inflight >= a->limits.per_user) {
 		return ADMIT_USER_FULL;
 	}
-	int refusal = *plugin_inflight >= a->limits.per_plugin ? ADMIT_PLUGIN_FULL :
-		a->total >= a->limits.total			? ADMIT_FULL :
-								  ADMIT_OK;
-	if (refusal != ADMIT_OK) {
-		if (entry->inflight == 0) {
-			HASH_DELETE(hh, a->users, entry);
-			free(entry);
-		}
-		return refusal;
+	if (*plugin_inflight >= a->limits.per_plugin) {
+		return ADMIT_PLUGIN_FULL;
 	}
+	if (a->total >= a->limits.total) {
+		return ADMIT_FULL;
+	}
+	a->idle -= entry->inflight == 0 ? 1 : 0;
 	entry->inflight++;
 	a->total++;
 	(*plugin_inflight)++;
@@ -67,8 +90,6 @@ void admit_leave(struct admission *a, struct admit_user *user, unsigned *plugin_
 {
 	a->total--;
 	(*plugin_inflight)--;
-	if (--user->inflight == 0) {
-		HASH_DELETE(hh, a->users, user);
-		free(user);
-	}
+	user->inflight--;
+	a->idle += user->inflight == 0 ? 1 : 0;
 }

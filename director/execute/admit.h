@@ -19,6 +19,7 @@ struct admit_user;
 struct admission {
 	struct admit_limits limits;
 	unsigned total;
+	unsigned idle; /* users without a call in flight */
 	struct admit_user *users;
 };
 
@@ -37,3 +38,6 @@ int admit_enter(struct admission *a, const struct user_context *user, unsigned *
 
 /** Gives the place back. */
 void admit_leave(struct admission *a, struct admit_user *user, unsigned *plugin_inflight);
+
+/** Frees the entries; no call is in flight any more. */
+void admission_deinit(struct admission *a);

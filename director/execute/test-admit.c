@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -39,11 +40,31 @@ static void limits_hold_and_are_given_back(void **state)
 	admit_leave(&a, u[2], &p);
 	admit_leave(&a, u[3], &q);
 	assert_int_equal(a.total + p + q, 0);
+	assert_int_equal(a.idle, 3);
+	admission_deinit(&a);
 	assert_null(a.users);
+}
+
+static void idle_users_do_not_pile_up(void **state)
+{
+	struct admission a = { .limits = { .per_user = 1, .per_plugin = 1, .total = 1 } };
+	unsigned p = 0;
+	for (int i = 0; i < 20000; i++) {
+		char id[16];
+		struct admit_user *u;
+		struct user_context user = { .user_id = slice_of(id, (size_t)sprintf(id, "u%d", i)) };
+		assert_int_equal(admit_enter(&a, &user, &p, &u), ADMIT_OK);
+		admit_leave(&a, u, &p);
+		assert_in_range(a.idle, 1, 4097);
+	}
+	admission_deinit(&a);
 }
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = { cmocka_unit_test(limits_hold_and_are_given_back) };
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(limits_hold_and_are_given_back),
+		cmocka_unit_test(idle_users_do_not_pile_up),
+	};
 	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
