@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 set -euo pipefail
+readonly CALLED_FROM=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly TOP=$PWD
 
