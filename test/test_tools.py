@@ -10,7 +10,6 @@ import layers
 import suites
 
 HERE = pathlib.Path(__file__).resolve().parent
-SCRIPTS = HERE.parent / "scripts"
 
 ALLOWED = [
     ("common/json/a.c", '#include "common/base/slice.h"'),
@@ -117,10 +116,3 @@ def test_a_build_that_broke_is_a_failure(tmp_path):
 
 def test_nothing_at_all_is_a_failure(tmp_path):
     assert report(tmp_path, [])[0] == 1
-
-
-def test_every_package_has_a_set_and_a_reason():
-    for line in (SCRIPTS / "packages.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            words = line.split(None, 2)
-            assert len(words) == 3 and words[0] in ("run", "test", "bench"), line
