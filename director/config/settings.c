@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { KIB = 1024, MIB = 1024 * KIB, MILLION = 1000000, HOUR_MS = 3600000 };
+#define KIB     UINT64_C(1024)
+#define MIB     (1024 * KIB)
+#define MILLION UINT64_C(1000000)
+#define HOUR_MS UINT64_C(3600000)
 
 /* An EXECUTE payload: the client's object, a comma and the trusted members; before it the deadline
  * and three texts (user, instance, trace) with their lengths. */
