@@ -151,8 +151,9 @@ static enum guard_verdict check_field(struct guard *g, struct slice line)
 
 static enum guard_verdict too_large(struct guard *g)
 {
-	return g->in_fields ? refuse(g, 431, "the request head is over the limit (MOZAIKS_MAX_HEAD_BYTES)")
-			    : refuse(g, 414, "the request line is over the limit (MOZAIKS_MAX_HEAD_BYTES)");
+	return g->in_fields
+		? refuse(g, 431, "the request head is over the limit (MOZAIKS_MAX_HEAD_BYTES)")
+		: refuse(g, 414, "the request line is over the limit (MOZAIKS_MAX_HEAD_BYTES)");
 }
 
 /* A complete line without its CRLF, the empty one excepted. */

@@ -1,19 +1,34 @@
 #include "director/http/request_id.h"
 
-#include <sodium.h>
+#include "common/base/error.h"
+
+#include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { RANDOM_BYTES = 10 };
 
 _Static_assert(REQUEST_ID_POOL % RANDOM_BYTES == 0, "the pool is used up exactly");
+
+/* One system call for hundreds of ids. */
+static void fill(struct request_ids *ids)
+{
+	size_t n = 0;
+	while (n < sizeof(ids->pool)) {
+		ssize_t r = getrandom(ids->pool + n, sizeof(ids->pool) - n, 0);
+		/* It fails only when a signal comes before the kernel has any randomness. */
+		invariant(r > 0 || errno == EINTR);
+		n += r > 0 ? (size_t)r : 0;
+	}
+	ids->left = sizeof(ids->pool);
+}
 
 void request_id_make(struct request_ids *ids, int64_t unix_ms, char ret[static REQUEST_ID_LENGTH])
 {
 	static const char hex[] = "0123456789abcdef";
 	uint8_t id[16];
 	if (ids->left < RANDOM_BYTES) {
-		randombytes_buf(ids->pool, sizeof(ids->pool));
-		ids->left = sizeof(ids->pool);
+		fill(ids);
 	}
 	ids->left -= RANDOM_BYTES;
 	memcpy(id + 6, ids->pool + ids->left, RANDOM_BYTES);

@@ -89,6 +89,7 @@ static void bodies(void **state)
 		{ "5\r\nhello0\r\n\r\n", 400, "hello" },
 		{ "5\r\nhelloX\r\n0\r\n\r\n", 400, "hello" },
 		{ "5\r\nhello\rX0\r\n\r\n", 400, "hello" },
+		{ "5\r\nhelloX\n0\r\n\r\n", 400, "hello" },
 		{ "5 \r\nhello\r\n0\r\n\r\n", 400, "" },
 		{ " 5\r\nhello\r\n0\r\n\r\n", 400, "" },
 		{ "5\t\r\nhello\r\n0\r\n\r\n", 400, "" },

@@ -261,6 +261,32 @@ static void smuggling(void **state)
 	CHECK(cases);
 }
 
+/* What the guard itself must stop: that llhttp would refuse it, too, is luck. */
+static void the_guard_needs_no_help(void **state)
+{
+	static const struct conversation cases[] = {
+		{ "GET / HTTP/1.1\r\nHost: a\r\nX: ab\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\nX y: b\r\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\n\tX: b\r\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\nX: b\x01\r\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\nX: b\rY: c\r\n\r\n", 0, 400 },
+		{ BYTES("GET / HTTP/1.1\r\nHost: a\r\nX: b\0\r\n\r\n"), 400 },
+		{ "GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", 0, 400 },
+		{ "GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n", 0, 400 },
+		{ "GET  HTTP/1.1\r\nHost: a\r\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nContent-Length: 5\r\n 0\r\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nContent-Length : 5\r\n\r\n", 0, 400 },
+		{ "GET / HTTP/1.1\r\nX: a\rTransfer-Encoding: chunked\r\n\r\n", 0, 400 },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct guard g;
+		size_t n = cases[i].n > 0 ? cases[i].n : strlen(cases[i].head);
+		guard_init(&g);
+		assert_int_equal(guard_scan(&g, slice_of(cases[i].head, n), LIMIT), GUARD_REFUSED);
+		assert_int_equal(g.refusal.status, cases[i].status);
+	}
+}
+
 static void limits(void **state)
 {
 	struct http_head h;
@@ -384,6 +410,7 @@ int main(void)
 		cmocka_unit_test(targets),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(smuggling),
+		cmocka_unit_test(the_guard_needs_no_help),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(parts_are_found),
 		cmocka_unit_test(persistence),
