@@ -1,8 +1,6 @@
 /* The modules of the director, wired by main.c. Loop thread. */
 #pragma once
 
-#include <uv.h>
-
 #include "common/nngx/channel.h"
 #include "common/uvx/signal.h"
 #include "common/uvx/timer.h"
@@ -14,6 +12,8 @@
 #include "director/hosts/registry.h"
 #include "director/http/http.h"
 #include "director/store/store.h"
+
+#include <uv.h>
 
 struct host;
 struct events;

@@ -2,14 +2,6 @@
  * mozaiks-director: wires the modules. start() is the order in which they open, stop.c the order in
  * which they close.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "director/api/api.h"
@@ -20,6 +12,14 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/stop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MESSAGE_MAX_BYTES = 4096, PATH_BYTES = 4096, ADMIN_MODE = 0600 };
 
@@ -47,7 +47,8 @@ static int read_settings(void)
 	int r = settings_load(&settings, on_settings_warning, NULL, &message);
 	if (r != 0) {
 		(void)refuse("settings.invalid",
-			r < 0 || buffer_append_byte(&message, 0) < 0 ? "no memory" : (char *)message.p);
+			r < 0 || buffer_append_byte(&message, 0) < 0 ? "no memory"
+								     : (char *)message.p);
 	}
 	buffer_deinit(&message);
 	log_init("director", settings.log_level);
@@ -63,7 +64,8 @@ static int open_state(void)
 	config.run_path = settings.run_path;
 	for (size_t i = 0; i < settings.n_pluginhosts; i++) {
 		size_t n = settings.pluginhost_names[i].n;
-		config.longest_pluginhost = n > config.longest_pluginhost ? n : config.longest_pluginhost;
+		config.longest_pluginhost =
+			n > config.longest_pluginhost ? n : config.longest_pluginhost;
 	}
 	if (state_dir_open(&state_dir, &config, why) < 0) {
 		return refuse("state.unusable", why);
@@ -124,11 +126,13 @@ static int open_http(void)
 	}
 	struct http_config config = http_config(routes, n);
 	int r = http_server_new(&director.http, &config);
-	r = r < 0 ? r : http_server_listen_tcp(director.http, settings.host, (int)settings.port,
-				&director.port);
+	r = r < 0 ? r
+		  : http_server_listen_tcp(
+			    director.http, settings.host, (int)settings.port, &director.port);
 	if (r < 0) {
-		(void)snprintf(text, sizeof(text), "cannot listen on %s port %d (MOZAIKS_HOST, PORT): %s",
-			settings.host, (int)settings.port, strerror(-r));
+		(void)snprintf(text, sizeof(text),
+			"cannot listen on %s port %d (MOZAIKS_HOST, PORT): %s", settings.host,
+			(int)settings.port, strerror(-r));
 		return refuse("http.listen_failed", text);
 	}
 	return 0;
@@ -145,14 +149,12 @@ static int open_auth(void)
 		}
 		secret = kept;
 	}
-	struct auth_config config = {
-		.app_id = slice_str(settings.app_id),
-		.jwt_secret = slice_str(secret),
-		.superadmin_role = slice_str(settings.superadmin_role),
-		.leeway_s = 30,
-		.token_bytes = 8192,
-		.cache_entries = settings.token_cache_entries,
-	};
+	struct auth_config config;
+	auth_config_init(&config);
+	config.app_id = director.app_id;
+	config.jwt_secret = slice_str(secret);
+	config.superadmin_role = slice_str(settings.superadmin_role);
+	config.cache_entries = settings.token_cache_entries;
 	int r = auth_new(&director.auth, &config);
 	if (kept != NULL) {
 		explicit_bzero(kept, slice_str(kept).n);

@@ -75,8 +75,9 @@ int buffer_printf(struct buffer *b, const char *format, ...)
 static size_t json_escape(uint8_t c, uint8_t out[static 6])
 {
 	static const char hex[] = "0123456789abcdef";
-	static const char shorts[32] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
-		['\r'] = 'r' };
+	static const char shorts[32] = {
+		['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'
+	};
 	out[0] = '\\';
 	if (c == '"' || c == '\\') {
 		out[1] = c;
@@ -122,8 +123,8 @@ int buffer_append_json(struct buffer *b, struct slice s)
 		r = r < 0 ? r : append_json_bytes(b, s);
 	} else {
 		for (size_t i = 0; i < s.n && r == 0; i++) {
-			r = s.p[i] < 0x80 ? append_json_bytes(b, slice_of(s.p + i, 1)) :
-					    buffer_append(b, SLICE("\\ufffd"));
+			r = s.p[i] < 0x80 ? append_json_bytes(b, slice_of(s.p + i, 1))
+					  : buffer_append(b, SLICE("\\ufffd"));
 		}
 	}
 	r = r < 0 ? r : buffer_append_byte(b, '"');

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 
 /** Aborts, in every build: an invariant of our own is broken. Never for input. */
-#define invariant(cond)                                                                            \
-	do {                                                                                       \
-		if (__builtin_expect(!(cond), 0)) {                                                \
-			invariant_failed(#cond, __FILE__, __LINE__);                               \
-		}                                                                                  \
+#define invariant(cond)                                              \
+	do {                                                         \
+		if (__builtin_expect(!(cond), 0)) {                  \
+			invariant_failed(#cond, __FILE__, __LINE__); \
+		}                                                    \
 	} while (0)
 
 _Noreturn void invariant_failed(const char *cond, const char *file, int line);

@@ -1,13 +1,13 @@
 #include "common/base/log.h"
 
+#include "common/base/buffer.h"
+#include "common/base/clock.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "common/base/buffer.h"
-#include "common/base/clock.h"
 
 enum format { FORMAT_JSON, FORMAT_TEXT, FORMAT_JOURNAL };
 
@@ -36,9 +36,9 @@ void log_init(const char *program, enum log_level max_level)
 {
 	state.program = program;
 	state.max_level = max_level;
-	state.format = isatty(STDERR_FILENO) != 0 ? FORMAT_TEXT :
-		getenv("JOURNAL_STREAM") != NULL  ? FORMAT_JOURNAL :
-						    FORMAT_JSON;
+	state.format = isatty(STDERR_FILENO) != 0  ? FORMAT_TEXT
+		: getenv("JOURNAL_STREAM") != NULL ? FORMAT_JOURNAL
+						   : FORMAT_JSON;
 }
 
 enum log_level log_max_level(void)
@@ -74,13 +74,17 @@ static void timestamp(char out[static 32])
 	(void)snprintf(out, 32, "%.19s.%03dZ", date, (int)(now % 1000));
 }
 
-static void write_json(struct buffer *b, enum log_level level, const char *id,
-	const struct log_field *fields, size_t n_fields, struct slice message)
+static void write_json(struct buffer *b,
+	enum log_level level,
+	const char *id,
+	const struct log_field *fields,
+	size_t n_fields,
+	struct slice message)
 {
 	char now[32];
 	timestamp(now);
-	(void)buffer_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"id\":\"%s\"", now,
-		level_name(level), state.program, id);
+	(void)buffer_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"id\":\"%s\"",
+		now, level_name(level), state.program, id);
 	for (size_t i = 0; i < n_fields; i++) {
 		(void)buffer_printf(b, ",\"%s\":", fields[i].name);
 		(void)buffer_append_json(b, cut(fields[i].value));
@@ -90,8 +94,12 @@ static void write_json(struct buffer *b, enum log_level level, const char *id,
 	(void)buffer_append_byte(b, '}');
 }
 
-static void write_text(struct buffer *b, enum log_level level, const char *id,
-	const struct log_field *fields, size_t n_fields, struct slice message)
+static void write_text(struct buffer *b,
+	enum log_level level,
+	const char *id,
+	const struct log_field *fields,
+	size_t n_fields,
+	struct slice message)
 {
 	(void)buffer_printf(b, "%-7s %s: ", level_name(level), id);
 	/* Quoted only where it must be: the escaped form is longer than the text and two quotes. */
@@ -107,8 +115,12 @@ static void write_text(struct buffer *b, enum log_level level, const char *id,
 	}
 }
 
-__attribute__((format(printf, 5, 0))) static void write_record(enum log_level level, const char *id, const struct log_field *fields,
-	size_t n_fields, const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void write_record(enum log_level level,
+	const char *id,
+	const struct log_field *fields,
+	size_t n_fields,
+	const char *format,
+	va_list args)
 {
 	char message[1024];
 	int n = vsnprintf(message, sizeof(message), format, args);
@@ -142,15 +154,19 @@ void log_event(enum log_level level, const char *id, const char *format, ...)
 	va_end(args);
 }
 
-void log_fields(enum log_level level, const char *id, const struct log_field *fields,
-	size_t n_fields, const char *format, ...)
+void log_fields(enum log_level level,
+	const char *id,
+	const struct log_field *fields,
+	size_t n_fields,
+	const char *format,
+	...)
 {
 	if (level > state.max_level) {
 		return;
 	}
 	va_list args;
 	va_start(args, format);
-	write_record(level, id, fields, n_fields > LOG_FIELDS_MAX ? LOG_FIELDS_MAX : n_fields, format,
-		args);
+	write_record(level, id, fields, n_fields > LOG_FIELDS_MAX ? LOG_FIELDS_MAX : n_fields,
+		format, args);
 	va_end(args);
 }

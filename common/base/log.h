@@ -32,5 +32,9 @@ void log_event(enum log_level level, const char *id, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** The same with named fields, whose values may be hostile bytes. */
-void log_fields(enum log_level level, const char *id, const struct log_field *fields,
-	size_t n_fields, const char *format, ...) __attribute__((format(printf, 5, 6)));
+void log_fields(enum log_level level,
+	const char *id,
+	const struct log_field *fields,
+	size_t n_fields,
+	const char *format,
+	...) __attribute__((format(printf, 5, 6)));

@@ -11,8 +11,8 @@ int map_init(void);
 unsigned map_hash(const void *key, size_t n);
 
 #define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = map_hash((keyptr), (keylen)))
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(elt) ((elt)->hh.tbl = NULL)
+#define HASH_NONFATAL_OOM                    1
+#define uthash_nonfatal_oom(elt)             ((elt)->hh.tbl = NULL)
 
 #include <uthash.h>
 #include <utlist.h>

@@ -87,8 +87,11 @@ bool slice_to_u64(struct slice s, uint64_t max, uint64_t *ret_value)
 size_t utf8_sequence(const uint8_t *p, size_t n)
 {
 	uint8_t c = p[0];
-	size_t len = c < 0x80 ? 1 : c >= 0xC2 && c <= 0xDF ? 2 : (c & 0xF0) == 0xE0 ? 3 :
-		c >= 0xF0 && c <= 0xF4 ? 4 : 0;
+	size_t len = c < 0x80            ? 1
+		: c >= 0xC2 && c <= 0xDF ? 2
+		: (c & 0xF0) == 0xE0     ? 3
+		: c >= 0xF0 && c <= 0xF4 ? 4
+					 : 0;
 	if (len == 0 || len > n) {
 		return 0;
 	}

@@ -1,16 +1,19 @@
 /* Slices, buffers and log escaping. */
-#include <errno.h>
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "common/base/buffer.h"
 #include "common/base/map.h"
 #include "common/base/slice.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 static void slice_compares(void **state)
 {
@@ -25,8 +28,8 @@ static void slice_compares(void **state)
 
 static void slice_refuses_bad_numbers(void **state)
 {
-	static const char *bad[] = { "", "-1", "+1", " 1", "01", "1 ", "18446744073709551616", "0x1",
-		"101" };
+	static const char *bad[] = { "", "-1", "+1", " 1", "01", "1 ", "18446744073709551616",
+		"0x1", "101" };
 	uint64_t value = 7;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_false(slice_to_u64(slice_str(bad[i]), 100, &value));

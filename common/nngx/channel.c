@@ -1,5 +1,8 @@
 #include "common/nngx/channel.h"
 
+#include "common/base/error.h"
+#include "common/base/map.h"
+
 #include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
@@ -7,9 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include "common/base/error.h"
-#include "common/base/map.h"
 
 enum {
 	/* Messages that nng may hold per direction: an unread flood costs a few MiB, then blocks. */
@@ -37,8 +37,8 @@ struct channel {
 	uv_poll_t receive_poll, send_poll;
 	int handles;
 	bool open, closing, send_polling, dirty;
-	struct buffer out;      /* frames of the message that is being filled */
-	struct sealed *sealed;  /* full messages before it */
+	struct buffer out;     /* frames of the message that is being filled */
+	struct sealed *sealed; /* full messages before it */
 	size_t sealed_bytes;
 	struct channel *prev, *next; /* in hub->dirty */
 	char path[PATH_MAX_BYTES + 1];
@@ -191,8 +191,8 @@ static void deliver(struct channel *c, bool opened, bool closed, bool connected)
 	}
 }
 
-static struct channel *next_event(struct channel_hub *hub, bool *ret_opened, bool *ret_closed,
-	bool *ret_connected)
+static struct channel *next_event(
+	struct channel_hub *hub, bool *ret_opened, bool *ret_closed, bool *ret_connected)
 {
 	(void)pthread_mutex_lock(&hub->lock);
 	struct channel *c = hub->events;
@@ -233,8 +233,8 @@ static void receive(struct channel *c, int budget)
 	while (budget-- > 0 && !c->closing && (message = receive_one(c)) != NULL) {
 		deliver_open(c);
 		if (!c->closing) {
-			c->events->on_message(c->owner,
-				slice_of(nng_msg_body(message), nng_msg_len(message)));
+			c->events->on_message(
+				c->owner, slice_of(nng_msg_body(message), nng_msg_len(message)));
 		}
 		nng_msg_free(message);
 	}
@@ -378,8 +378,11 @@ static int init_nng(struct channel *c)
 	return 0;
 }
 
-int channel_listen(struct channel **ret, struct channel_hub *hub, const char *path,
-	const struct channel_events *events, void *owner)
+int channel_listen(struct channel **ret,
+	struct channel_hub *hub,
+	const char *path,
+	const struct channel_events *events,
+	void *owner)
 {
 	if (strlen(path) > PATH_MAX_BYTES) {
 		return -ENAMETOOLONG;

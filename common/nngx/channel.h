@@ -10,10 +10,10 @@
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/base/buffer.h"
 #include "common/proto/frame.h"
+
+#include <uv.h>
 
 /* What all channels of a loop share: the flush before and after each poll. */
 struct channel_hub;
@@ -41,8 +41,11 @@ struct channel_events {
  * @param path at most 100 bytes, what a unix socket address can hold.
  * @return 0; -ENAMETOOLONG; -EADDRINUSE; -ENOMEM; -EIO for another failure of nng.
  */
-int channel_listen(struct channel **ret, struct channel_hub *hub, const char *path,
-	const struct channel_events *events, void *owner);
+int channel_listen(struct channel **ret,
+	struct channel_hub *hub,
+	const char *path,
+	const struct channel_events *events,
+	void *owner);
 
 /**
  * The buffer that the next frame of about `size` bytes (header included) is appended to; the frames

@@ -1,25 +1,28 @@
 /* The director's end of a channel against a real nng peer and against a peer that speaks the wire
  * format itself: both must be the same to it. */
-#include <errno.h>
-#include <fcntl.h>
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "common/nngx/channel.h"
+#include "common/proto/messages.h"
+#include "common/proto/pair0.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <nng/nng.h>
+#include <nng/protocol/pair0/pair.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-#include <nng/nng.h>
-#include <nng/protocol/pair0/pair.h>
-
-#include "common/nngx/channel.h"
-#include "common/proto/messages.h"
-#include "common/proto/pair0.h"
 
 struct fixture {
 	uv_loop_t loop;
@@ -52,7 +55,8 @@ static void on_message(void *owner, struct slice message)
 	while ((r = frame_decode(&message, &f)) == FRAME_OK) {
 		x->frames++;
 		if (x->echo) {
-			struct buffer *b = channel_begin(x->channel, FRAME_HEADER_SIZE + f.payload.n);
+			struct buffer *b =
+				channel_begin(x->channel, FRAME_HEADER_SIZE + f.payload.n);
 			assert_non_null(b);
 			assert_int_equal(frame_append(b, &f), 0);
 			channel_end(x->channel);
@@ -144,8 +148,8 @@ static void frames_of_a_turn_are_one_message(void **state)
 	for (int i = 0; i < 50; i++) {
 		assert_int_equal(nng_msg_alloc(&m, 0), 0);
 		uint8_t header[FRAME_HEADER_SIZE];
-		frame_encode_header(header, &(struct frame){ .type = MSG_PONG, .call_id = (uint64_t)i },
-			0);
+		frame_encode_header(
+			header, &(struct frame){ .type = MSG_PONG, .call_id = (uint64_t)i }, 0);
 		assert_int_equal(nng_msg_append(m, header, sizeof(header)), 0);
 		assert_int_equal(nng_sendmsg(peer, m, 0), 0);
 		turn_until(x, &x->frames, i + 1);
@@ -184,8 +188,8 @@ static void the_wire_format_is_enough(void **state)
 	int fd = raw_connect(x);
 	uint8_t frames[2 * FRAME_HEADER_SIZE];
 	frame_encode_header(frames, &(struct frame){ .type = MSG_PONG, .call_id = 1 }, 0);
-	frame_encode_header(frames + FRAME_HEADER_SIZE,
-		&(struct frame){ .type = MSG_PONG, .call_id = 2 }, 0);
+	frame_encode_header(
+		frames + FRAME_HEADER_SIZE, &(struct frame){ .type = MSG_PONG, .call_id = 2 }, 0);
 	raw_send(fd, sizeof(frames), frames, sizeof(frames));
 	turn_until(x, &x->frames, 2);
 	assert_int_equal(x->opened, 1);
@@ -288,8 +292,10 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(frames_of_a_turn_are_one_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_wire_format_is_enough, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_oversized_message_ends_the_peer, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			an_oversized_message_ends_the_peer, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_peer_that_does_not_read_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_socket_is_for_the_group_only, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

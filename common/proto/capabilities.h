@@ -50,5 +50,5 @@ enum capability_code {
 #define CAPABILITY_CODE(symbol, code, name, permission) CAP_##symbol = (code),
 	CAPABILITIES(CAPABILITY_CODE)
 #undef CAPABILITY_CODE
-	CAPABILITY_CODE_MAX = 255,
+		CAPABILITY_CODE_MAX = 255,
 };

@@ -1,7 +1,7 @@
 #include "common/proto/frame.h"
 
-void frame_encode_header(uint8_t out[static FRAME_HEADER_SIZE], const struct frame *f,
-	size_t payload_size)
+void frame_encode_header(
+	uint8_t out[static FRAME_HEADER_SIZE], const struct frame *f, size_t payload_size)
 {
 	put_u32(out, (uint32_t)payload_size);
 	out[4] = f->type;

@@ -35,8 +35,8 @@ struct frame {
 };
 
 /** Writes the header of a frame with `payload_size` bytes of payload. */
-void frame_encode_header(uint8_t out[static FRAME_HEADER_SIZE], const struct frame *f,
-	size_t payload_size);
+void frame_encode_header(
+	uint8_t out[static FRAME_HEADER_SIZE], const struct frame *f, size_t payload_size);
 
 enum frame_result {
 	FRAME_OK,

@@ -5,13 +5,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(NAME, lower)                                                                         \
-	case MSG_##NAME: {                                                                         \
-		struct msg_##lower m;                                                              \
-		if (msg_##lower##_decode(f.payload, &m)) {                                         \
-			invariant(msg_##lower##_append(&out, &f, &m) == 0);                        \
-		}                                                                                  \
-		break;                                                                             \
+#define CHECK(NAME, lower)                                                  \
+	case MSG_##NAME: {                                                  \
+		struct msg_##lower m;                                       \
+		if (msg_##lower##_decode(f.payload, &m)) {                  \
+			invariant(msg_##lower##_append(&out, &f, &m) == 0); \
+		}                                                           \
+		break;                                                      \
 	}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,8 +3,11 @@
 #include <errno.h>
 
 static const struct message_spec specs[MSG_TYPE_MAX + 1] = {
-#define MESSAGE_ROW(name_, number, senders_, min_, max_, flags_)                                   \
-	[number] = { .name = #name_, .senders = (senders_), .flags = (flags_), .min = (min_),      \
+#define MESSAGE_ROW(name_, number, senders_, min_, max_, flags_) \
+	[number] = { .name = #name_,                             \
+		.senders = (senders_),                           \
+		.flags = (flags_),                               \
+		.min = (min_),                                   \
 		.max = (max_) },
 	MESSAGES(MESSAGE_ROW)
 #undef MESSAGE_ROW
@@ -57,15 +60,15 @@ static bool take_bytes(struct slice *in, size_t n, struct slice *ret)
 	return true;
 }
 
-#define TAKE_INTEGER(kind, type, size)                                                             \
-	static bool take_##kind(struct slice *in, type *ret)                                       \
-	{                                                                                          \
-		struct slice bytes;                                                                \
-		if (!take_bytes(in, (size), &bytes)) {                                             \
-			return false;                                                              \
-		}                                                                                  \
-		*ret = get_##kind(bytes.p);                                                        \
-		return true;                                                                       \
+#define TAKE_INTEGER(kind, type, size)                       \
+	static bool take_##kind(struct slice *in, type *ret) \
+	{                                                    \
+		struct slice bytes;                          \
+		if (!take_bytes(in, (size), &bytes)) {       \
+			return false;                        \
+		}                                            \
+		*ret = get_##kind(bytes.p);                  \
+		return true;                                 \
 	}
 
 static inline uint8_t get_u8(const uint8_t *p)
@@ -155,30 +158,30 @@ static int frame_finish(struct buffer *b, uint8_t type, size_t start, int r)
 	return 0;
 }
 
-#define FIELD_TAKE(kind, name) && take_##kind(&in, &m.name)
-#define FIELD_PUT(kind, name) r = r < 0 ? r : put_##kind##_field(b, m->name);
+#define FIELD_TAKE(kind, name) &&take_##kind(&in, &m.name)
+#define FIELD_PUT(kind, name)  r = r < 0 ? r : put_##kind##_field(b, m->name);
 
-#define MESSAGE_DEFINE(NAME, lower)                                                                \
-	bool msg_##lower##_decode(struct slice payload, struct msg_##lower *ret)                   \
-	{                                                                                          \
-		struct slice in = payload;                                                         \
-		struct msg_##lower m;                                                              \
-		memset(&m, 0, sizeof(m));                                                          \
-		if (!(true FIELDS_##NAME(FIELD_TAKE)) || in.n != 0) {                              \
-			return false;                                                              \
-		}                                                                                  \
-		*ret = m;                                                                          \
-		return true;                                                                       \
-	}                                                                                          \
-	int msg_##lower##_append(struct buffer *b, const struct frame *head,                       \
-		const struct msg_##lower *m)                                                       \
-	{                                                                                          \
-		size_t start;                                                                      \
-		int r = frame_begin(b, head, MSG_##NAME, &start);                                  \
-		if (r < 0) {                                                                       \
-			return r;                                                                  \
-		}                                                                                  \
-		FIELDS_##NAME(FIELD_PUT) return frame_finish(b, MSG_##NAME, start, r);             \
+#define MESSAGE_DEFINE(NAME, lower)                                                      \
+	bool msg_##lower##_decode(struct slice payload, struct msg_##lower *ret)         \
+	{                                                                                \
+		struct slice in = payload;                                               \
+		struct msg_##lower m;                                                    \
+		memset(&m, 0, sizeof(m));                                                \
+		if (!(true FIELDS_##NAME(FIELD_TAKE)) || in.n != 0) {                    \
+			return false;                                                    \
+		}                                                                        \
+		*ret = m;                                                                \
+		return true;                                                             \
+	}                                                                                \
+	int msg_##lower##_append(                                                        \
+		struct buffer *b, const struct frame *head, const struct msg_##lower *m) \
+	{                                                                                \
+		size_t start;                                                            \
+		int r = frame_begin(b, head, MSG_##NAME, &start);                        \
+		if (r < 0) {                                                             \
+			return r;                                                        \
+		}                                                                        \
+		FIELDS_##NAME(FIELD_PUT) return frame_finish(b, MSG_##NAME, start, r);   \
 	}
 
 MESSAGE_FUNCTIONS(MESSAGE_DEFINE)

@@ -123,12 +123,12 @@ enum { MSG_TYPE_MAX = 63, DATA_LAST = 1 };
 
 /* RESULT outcomes. */
 enum result_outcome {
-	RESULT_VALUE = 0,        /* body is the JSON value that execute() returned */
-	RESULT_EXCEPTION = 1,    /* body is {"type","message","traceback"} */
+	RESULT_VALUE = 0,          /* body is the JSON value that execute() returned */
+	RESULT_EXCEPTION = 1,      /* body is {"type","message","traceback"} */
 	RESULT_UNSERIALISABLE = 2, /* body is {"message"}: not JSON, NaN, circular */
-	RESULT_TOO_LARGE = 3,    /* body is {"size","limit"} */
-	RESULT_NO_ENTRY = 4,     /* the plugin has no execute() or run() */
-	RESULT_CANCELLED = 5,    /* the call was cancelled before it had an answer */
+	RESULT_TOO_LARGE = 3,      /* body is {"size","limit"} */
+	RESULT_NO_ENTRY = 4,       /* the plugin has no execute() or run() */
+	RESULT_CANCELLED = 5,      /* the call was cancelled before it had an answer */
 };
 
 /* REPLY status: 0, or an error whose result is {"code","message"[,"permission"]}. */
@@ -159,6 +159,7 @@ const char *message_name(uint8_t type);
 const char *message_violation(const struct frame *f, int sender);
 
 /* struct msg_execute { uint32_t deadline_ms; struct slice user; … struct slice data; } and so on. */
+/* clang-format off */
 #define FIELD_TYPE_u8 uint8_t
 #define FIELD_TYPE_u16 uint16_t
 #define FIELD_TYPE_u32 uint32_t
@@ -173,6 +174,7 @@ const char *message_violation(const struct frame *f, int sender);
 	X(DATA, data) X(CREDIT, credit) X(RESET, reset) X(CALL, call) X(REPLY, reply) X(LOG, log) \
 	X(HOST, host) X(PLUGINS, plugins) X(START, start) X(EXITED, exited) X(LIMITS, limits) \
 	X(HTTP, http) X(HEALTH, health) X(TEST, test)
+/* clang-format on */
 
 /*
  * For each NAME:
@@ -181,13 +183,13 @@ const char *message_violation(const struct frame *f, int sender);
  *        appends a whole frame; type and payload of `head` are ignored. 0, -ENOBUFS, -ENOMEM;
  *        -EMSGSIZE over the type's limit.
  */
-#define MESSAGE_DECLARE(NAME, lower)                                                               \
-	struct msg_##lower {                                                                       \
-		FIELDS_##NAME(MESSAGE_FIELD)                                                       \
-	};                                                                                         \
-	bool msg_##lower##_decode(struct slice payload, struct msg_##lower *ret);                  \
-	int msg_##lower##_append(struct buffer *b, const struct frame *head,                       \
-		const struct msg_##lower *m);
+#define MESSAGE_DECLARE(NAME, lower)                                              \
+	struct msg_##lower {                                                      \
+		FIELDS_##NAME(MESSAGE_FIELD)                                      \
+	};                                                                        \
+	bool msg_##lower##_decode(struct slice payload, struct msg_##lower *ret); \
+	int msg_##lower##_append(                                                 \
+		struct buffer *b, const struct frame *head, const struct msg_##lower *m);
 
 MESSAGE_FUNCTIONS(MESSAGE_DECLARE)
 #undef MESSAGE_DECLARE

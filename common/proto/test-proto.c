@@ -1,22 +1,28 @@
 /* Frames, the message table and the pair0 reader: conversations of bytes and verdicts. */
-#include <errno.h>
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "common/proto/messages.h"
 #include "common/proto/pair0.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 static void execute_survives_the_wire(void **state)
 {
 	struct buffer b;
 	buffer_init(&b, MESSAGE_MAX);
-	struct msg_execute sent = { .deadline_ms = 30000, .user = SLICE("u1"),
-		.instance = SLICE(""), .trace = SLICE("00-ab"), .data = SLICE("{\"a\":1}") };
+	struct msg_execute sent = { .deadline_ms = 30000,
+		.user = SLICE("u1"),
+		.instance = SLICE(""),
+		.trace = SLICE("00-ab"),
+		.data = SLICE("{\"a\":1}") };
 	struct frame head = { .call_id = 0x1122334455667788ULL };
 	assert_int_equal(msg_execute_append(&b, &head, &sent), 0);
 	assert_int_equal(msg_execute_append(&b, &head, &sent), 0);
@@ -150,8 +156,8 @@ static void pair0_reads_in_any_pieces(void **state)
 	assert_int_equal(feed(buffer_slice(&b), 1, 20), -1);
 	b.p[2] = 'X';
 	assert_int_equal(feed(buffer_slice(&b), 1, 20), -1);
-	assert_int_equal(feed(slice_of("\0SP\0\0\x10\0\0\1\xff\xff\xff\xff\xff\xff\xff\xff", 17), 3,
-				 1000),
+	assert_int_equal(
+		feed(slice_of("\0SP\0\0\x10\0\0\1\xff\xff\xff\xff\xff\xff\xff\xff", 17), 3, 1000),
 		-1);
 	buffer_deinit(&b);
 }

@@ -2,10 +2,6 @@
  * The admin socket's routes, for mozaiksctl. Who may connect is who may open the socket: its file is
  * mode 0600 in the state directory; besides, the peer must be root or the director's own user.
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "common/base/buffer.h"
 #include "common/base/log.h"
 #include "common/json/tree.h"
@@ -13,6 +9,10 @@
 #include "director/director.h"
 #include "director/hosts/control.h"
 #include "director/hosts/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { LIST_MAX = 8 * 1024 * 1024, TTL_DEFAULT_S = 24 * 3600, TTL_MAX_S = 366 * 24 * 3600 };
 
@@ -35,7 +35,8 @@ static void respond(struct http_request *r, struct buffer *b, int e)
 	if (e < 0) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this answer now");
 	} else {
-		http_respond(r, &(struct http_response){ .status = 200, .body = { buffer_slice(b) } });
+		http_respond(
+			r, &(struct http_response){ .status = 200, .body = { buffer_slice(b) } });
 	}
 	buffer_deinit(b);
 }
@@ -46,7 +47,8 @@ static int join_roles(const json_t *roles, struct buffer *out)
 	size_t i;
 	json_t *item;
 	int e = 0;
-	json_array_foreach(roles, i, item) {
+	json_array_foreach(roles, i, item)
+	{
 		e = e < 0 || i == 0 ? e : buffer_append_byte(out, ',');
 		e = e < 0 ? e : buffer_append(out, slice_str(json_string_value(item)));
 	}
@@ -62,12 +64,14 @@ static void answer_token(struct director *d, struct http_request *r, const json_
 	buffer_init(&roles, 16384);
 	if (!json_is_string(user) || ttl < 0 || ttl > TTL_MAX_S) {
 		http_problem(r, 400, "invalid_argument", 0,
-			"user must be a string and ttl a number of seconds from 1 to %d", TTL_MAX_S);
+			"user must be a string and ttl a number of seconds from 1 to %d",
+			TTL_MAX_S);
 		return;
 	}
 	int e = join_roles(json_object_get(request, "roles"), &roles);
-	e = e < 0 ? e : auth_mint(d->auth, slice_of(json_string_value(user), json_string_length(user)),
-				buffer_slice(&roles), ttl == 0 ? TTL_DEFAULT_S : (unsigned)ttl, &token);
+	e = e < 0 ? e
+		  : auth_mint(d->auth, slice_of(json_string_value(user), json_string_length(user)),
+			    buffer_slice(&roles), ttl == 0 ? TTL_DEFAULT_S : (unsigned)ttl, &token);
 	buffer_deinit(&roles);
 	if (e == -EINVAL) {
 		http_problem(r, 400, "invalid_argument", 0,
@@ -104,12 +108,16 @@ static int append_workers(const struct plugin *p, struct buffer *b)
 	const struct worker *w;
 	DL_FOREACH (p->workers, w) {
 		e = e < 0 || w == p->workers ? e : buffer_append_byte(b, ',');
-		e = e < 0 ? e : buffer_printf(b, "{\"id\":%llu,\"state\":\"%s\",\"version\":\"%s\","
-						 "\"running\":%u,\"served\":%llu,\"sandbox\":",
-					(unsigned long long)w->id, worker_state_name(w->state), w->version,
-					w->running, (unsigned long long)w->served);
+		e = e < 0 ? e
+			  : buffer_printf(b,
+				    "{\"id\":%llu,\"state\":\"%s\",\"version\":\"%s\","
+				    "\"running\":%u,\"served\":%llu,\"sandbox\":",
+				    (unsigned long long)w->id, worker_state_name(w->state),
+				    w->version, w->running, (unsigned long long)w->served);
 		/* A JSON object, checked when HELLO came. */
-		e = e < 0 ? e : buffer_append(b, w->report == NULL ? SLICE("null") : slice_str(w->report));
+		e = e < 0 ? e
+			  : buffer_append(
+				    b, w->report == NULL ? SLICE("null") : slice_str(w->report));
 		e = e < 0 ? e : buffer_append_byte(b, '}');
 	}
 	return e < 0 ? e : buffer_append_byte(b, ']');
@@ -118,8 +126,9 @@ static int append_workers(const struct plugin *p, struct buffer *b)
 static int append_text(struct buffer *b, const char *name, const char *value)
 {
 	int e = buffer_printf(b, "\"%s\":", name);
-	e = e < 0 ? e : value == NULL || value[0] == '\0' ? buffer_append(b, SLICE("null")) :
-							    buffer_append_json(b, slice_str(value));
+	e = e < 0                                   ? e
+		: value == NULL || value[0] == '\0' ? buffer_append(b, SLICE("null"))
+						    : buffer_append_json(b, slice_str(value));
 	return e < 0 ? e : buffer_append_byte(b, ',');
 }
 
@@ -134,9 +143,10 @@ static int append_plugin(const struct plugin *p, struct buffer *b)
 	e = e < 0 ? e : append_text(b, "error", plugin_error(p));
 	e = e < 0 ? e : append_text(b, "last_exit", p->last_exit);
 	e = e < 0 ? e : append_text(b, "pluginhost", p->host);
-	e = e < 0 ? e : buffer_printf(b, "\"enabled\":%s,\"in_flight\":%u,\"restarts\":%llu,",
-				p->enabled ? "true" : "false", p->inflight,
-				(unsigned long long)p->restarts);
+	e = e < 0 ? e
+		  : buffer_printf(b, "\"enabled\":%s,\"in_flight\":%u,\"restarts\":%llu,",
+			    p->enabled ? "true" : "false", p->inflight,
+			    (unsigned long long)p->restarts);
 	e = e < 0 ? e : append_workers(p, b);
 	return e < 0 ? e : buffer_append_byte(b, '}');
 }

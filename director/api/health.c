@@ -9,15 +9,19 @@ static void respond(struct http_request *r, int status, struct buffer *body, int
 	if (e < 0) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this answer now");
 	} else {
-		http_respond(r, &(struct http_response){ .status = status, .body = { buffer_slice(body) } });
+		http_respond(r,
+			&(struct http_response){
+				.status = status, .body = { buffer_slice(body) } });
 	}
 	buffer_deinit(body);
 }
 
 static void livez(void *owner, struct http_request *r, struct slice body)
 {
-	http_respond(r, &(struct http_response){ .status = 200, .content_type = SLICE("text/plain"),
-				.body = { SLICE("ok") } });
+	http_respond(r,
+		&(struct http_response){ .status = 200,
+			.content_type = SLICE("text/plain"),
+			.body = { SLICE("ok") } });
 }
 
 /* Why this node should get no requests, or NULL. */
@@ -60,7 +64,8 @@ static void health(void *owner, struct http_request *r, struct slice body)
 	buffer_init(&b, 4096);
 	int e = buffer_append(&b, SLICE("{\"status\":\"healthy\","));
 	e = e < 0 ? e : append_app(d, &b);
-	e = e < 0 ? e : buffer_printf(&b, ",\"plugins_loaded\":%u}", HASH_COUNT(d->registry.plugins));
+	e = e < 0 ? e
+		  : buffer_printf(&b, ",\"plugins_loaded\":%u}", HASH_COUNT(d->registry.plugins));
 	respond(r, 200, &b, e);
 }
 
@@ -90,8 +95,9 @@ static void info(void *owner, struct http_request *r, struct slice body)
 	e = e < 0 ? e : append_app(d, &b);
 	e = e < 0 ? e : buffer_append(&b, SLICE(",\"app_name\":"));
 	e = e < 0 ? e : buffer_append_json(&b, slice_str(d->settings->app_name));
-	e = e < 0 ? e : buffer_printf(&b, ",\"port\":%d,\"ready\":%s}", d->port,
-				not_ready(d) == NULL ? "true" : "false");
+	e = e < 0 ? e
+		  : buffer_printf(&b, ",\"port\":%d,\"ready\":%s}", d->port,
+			    not_ready(d) == NULL ? "true" : "false");
 	respond(r, 200, &b, e);
 }
 

@@ -1,9 +1,8 @@
 #include "director/api/api.h"
+#include "director/execute/execute.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-#include "director/execute/execute.h"
 
 struct row {
 	enum http_method method;
@@ -31,8 +30,8 @@ static const struct row admin_rows[] = {
 	{ HTTP_M_POST, "/admin/plugins/refresh", &admin_refresh },
 };
 
-static int make(struct director *d, const struct row *rows, size_t n, struct http_route **ret,
-	size_t *ret_n)
+static int
+make(struct director *d, const struct row *rows, size_t n, struct http_route **ret, size_t *ret_n)
 {
 	struct http_route *routes = calloc(n, sizeof(*routes));
 	if (routes == NULL) {

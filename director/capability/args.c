@@ -1,10 +1,10 @@
 #include "director/capability/args.h"
 
+#include "common/json/scan.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "common/json/scan.h"
 
 struct reading {
 	struct args_field *fields;
@@ -28,8 +28,9 @@ static bool on_member(void *arg, const struct json_member *m)
 	struct reading *r = arg;
 	struct args_field *f = find(r, m->name);
 	if (f == NULL || f->value.p != NULL) {
-		(void)snprintf(r->why, 256, f == NULL ? "an unknown argument is given" :
-							"the argument '%s' is given twice",
+		(void)snprintf(r->why, 256,
+			f == NULL ? "an unknown argument is given"
+				  : "the argument '%s' is given twice",
 			f == NULL ? "" : f->name);
 		r->failed = true;
 		return false;
@@ -73,18 +74,23 @@ static bool finish(struct args_field *f, uint8_t **strings, char why[static 256]
 		f->value = slice_of(*strings, json_unescape(inside, *strings));
 		*strings += f->value.n;
 		if (memchr(f->value.p, 0, f->value.n) != NULL) {
-			(void)snprintf(why, 256, "the argument '%s' holds a NUL character", f->name);
+			(void)snprintf(
+				why, 256, "the argument '%s' holds a NUL character", f->name);
 			return false;
 		}
 	}
 	if (f->max > 0 && f->value.n > f->max) {
-		(void)snprintf(why, 256, "the argument '%s' has more than %zu bytes", f->name, f->max);
+		(void)snprintf(
+			why, 256, "the argument '%s' has more than %zu bytes", f->name, f->max);
 		return false;
 	}
 	return true;
 }
 
-int args_read(struct args *a, struct slice text, struct args_field *fields, size_t n,
+int args_read(struct args *a,
+	struct slice text,
+	struct args_field *fields,
+	size_t n,
 	char why[static 256])
 {
 	struct reading reading = { .fields = fields, .n = n, .why = why };

@@ -14,7 +14,7 @@ struct args_field {
 	const char *name;
 	enum args_kind kind;
 	bool required;
-	size_t max; /* bytes of the value, 0: no limit of its own */
+	size_t max;         /* bytes of the value, 0: no limit of its own */
 	struct slice value; /* p is NULL when it was not given (or null, for optional ones) */
 };
 
@@ -27,6 +27,9 @@ struct args {
  * @param why names the field and the rule.
  * @return 0; -EBADMSG with `why`; -ENOMEM.
  */
-int args_read(struct args *a, struct slice text, struct args_field *fields, size_t n,
+int args_read(struct args *a,
+	struct slice text,
+	struct args_field *fields,
+	size_t n,
 	char why[static 256]);
 void args_deinit(struct args *a);

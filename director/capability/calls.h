@@ -5,7 +5,8 @@
 #include "director/hosts/worker.h"
 
 /** A worker asks. Whatever is wrong with it is answered, or is a violation. */
-void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const struct msg_call *m);
+void capability_on_call(
+	struct worker *w, uint16_t code, uint64_t work_id, const struct msg_call *m);
 
 /** The worker is gone: what it asked for goes on, the answers are dropped. */
 void capability_calls_drop(struct worker *w);

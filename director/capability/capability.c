@@ -1,16 +1,16 @@
-#include "director/capability/calls.h"
 #include "director/capability/capability.h"
-
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "common/base/buffer.h"
 #include "common/base/log.h"
+#include "director/capability/calls.h"
 #include "director/director.h"
 #include "director/execute/call.h"
 #include "director/hosts/manifest.h"
 #include "director/hosts/worker.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 enum {
 	/* Asked and not answered. A runtime that keeps within them never sees the errors. */
@@ -139,8 +139,12 @@ static void reply(struct worker *w, uint64_t work_id, uint16_t code, const struc
 	channel_end(w->channel);
 }
 
-static void reply_error(struct worker *w, uint64_t work_id, uint16_t code, uint32_t seq,
-	const char *error, struct slice message)
+static void reply_error(struct worker *w,
+	uint64_t work_id,
+	uint16_t code,
+	uint32_t seq,
+	const char *error,
+	struct slice message)
 {
 	struct buffer b;
 	buffer_init(&b, (size_t)8 * ERROR_MAX);
@@ -151,9 +155,10 @@ static void reply_error(struct worker *w, uint64_t work_id, uint16_t code, uint3
 		r = r < 0 ? r : buffer_printf(&b, ",\"permission\":\"%s\"", row->permission);
 	}
 	r = r < 0 ? r : buffer_append_byte(&b, '}');
-	struct msg_reply m = { .seq = seq, .status = REPLY_ERROR,
-		.result = r < 0 ? SLICE("{\"code\":\"internal\",\"message\":\"no memory\"}") :
-				  buffer_slice(&b) };
+	struct msg_reply m = { .seq = seq,
+		.status = REPLY_ERROR,
+		.result = r < 0 ? SLICE("{\"code\":\"internal\",\"message\":\"no memory\"}")
+				: buffer_slice(&b) };
 	reply(w, work_id, code, &m);
 	buffer_deinit(&b);
 }
@@ -175,7 +180,9 @@ void capability_fail(struct capability_call *c, const char *code, const char *fo
 	int n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (c->worker != NULL) {
-		size_t length = n < 0 ? 0 : (size_t)n >= sizeof(text) ? sizeof(text) - 1 : (size_t)n;
+		size_t length = n < 0               ? 0
+			: (size_t)n >= sizeof(text) ? sizeof(text) - 1
+						    : (size_t)n;
 		reply_error(c->worker, c->work_id, c->code, c->seq, code, slice_of(text, length));
 	}
 	finish(c);
@@ -194,8 +201,12 @@ void capability_calls_drop(struct worker *w)
 /* ---- questions ------------------------------------------------------------------------------ */
 
 /* Why a CALL is refused: the error's code and text, or NULL. `work` is the call that it names. */
-static const char *refusal(const struct worker *w, uint16_t code, uint64_t work_id,
-	const struct call *work, size_t n_args, char text[static ERROR_MAX])
+static const char *refusal(const struct worker *w,
+	uint16_t code,
+	uint64_t work_id,
+	const struct call *work,
+	size_t n_args,
+	char text[static ERROR_MAX])
 {
 	const struct capability *row = capability_find(code);
 	if (row == NULL) {
@@ -203,13 +214,14 @@ static const char *refusal(const struct worker *w, uint16_t code, uint64_t work_
 		return "unsupported";
 	}
 	if (work_id != 0 && (work == NULL || work->state != CALL_RUNNING)) {
-		(void)snprintf(text, ERROR_MAX, "%s: the call that it belongs to has ended", row->name);
+		(void)snprintf(
+			text, ERROR_MAX, "%s: the call that it belongs to has ended", row->name);
 		return "call_ended";
 	}
 	if (!w->plugin->manifest.granted[code]) {
 		(void)snprintf(text, ERROR_MAX,
-			"%s needs the permission \"%s\", which this plugin was not granted", row->name,
-			row->permission);
+			"%s needs the permission \"%s\", which this plugin was not granted",
+			row->name, row->permission);
 		return "permission_denied";
 	}
 	if (n_args > row->args_max) {

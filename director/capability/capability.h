@@ -49,7 +49,7 @@ typedef void (*capability_handler_fn)(struct capability_call *c);
 struct capability {
 	const char *name;
 	const char *permission; /* "" = implicit */
-	size_t args_max; /* bytes of arguments */
+	size_t args_max;        /* bytes of arguments */
 	capability_handler_fn handler;
 };
 

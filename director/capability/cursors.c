@@ -1,10 +1,10 @@
 #include "director/capability/cursors.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "common/base/map.h"
 #include "common/proto/frame.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 struct cursor {
 	struct cursor *prev, *next;
@@ -119,8 +119,13 @@ static struct cursor *find(struct cursors *cs, uint64_t work_id, uint32_t id)
 	return NULL;
 }
 
-bool cursors_next(struct cursors *cs, uint64_t work_id, uint32_t id, size_t bytes, uint64_t now_ms,
-	struct slice *ret_batch, bool *ret_more)
+bool cursors_next(struct cursors *cs,
+	uint64_t work_id,
+	uint32_t id,
+	size_t bytes,
+	uint64_t now_ms,
+	struct slice *ret_batch,
+	bool *ret_more)
 {
 	struct cursor *c = find(cs, work_id, id);
 	free_spent(cs);

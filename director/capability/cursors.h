@@ -7,7 +7,12 @@
 
 #include "common/base/slice.h"
 
-enum { CURSORS_PER_CALL = 8, CURSORS_PER_WORKER = 128, CURSOR_IDLE_MS = 60000, BATCH_DOCUMENTS = 500 };
+enum {
+	CURSORS_PER_CALL = 8,
+	CURSORS_PER_WORKER = 128,
+	CURSOR_IDLE_MS = 60000,
+	BATCH_DOCUMENTS = 500
+};
 
 struct cursors;
 
@@ -31,8 +36,13 @@ int64_t cursors_open(struct cursors *cs, uint64_t work_id, struct slice document
  * @param ret_more false: it was the last one and the cursor is closed.
  * @return false when the call has no such cursor.
  */
-bool cursors_next(struct cursors *cs, uint64_t work_id, uint32_t id, size_t bytes, uint64_t now_ms,
-	struct slice *ret_batch, bool *ret_more);
+bool cursors_next(struct cursors *cs,
+	uint64_t work_id,
+	uint32_t id,
+	size_t bytes,
+	uint64_t now_ms,
+	struct slice *ret_batch,
+	bool *ret_more);
 
 /** @return false when the call has no such cursor. */
 bool cursors_close(struct cursors *cs, uint64_t work_id, uint32_t id);

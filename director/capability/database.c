@@ -3,16 +3,16 @@
  * to. The arguments are hostile BSON: checked by our own walker before anything else reads them, then
  * taken field by field; a field that the command does not know is refused by name.
  */
-#include <bson/bson.h>
-#include <errno.h>
-#include <stdlib.h>
-
 #include "common/base/buffer.h"
 #include "common/json/bson_check.h"
 #include "common/proto/frame.h"
 #include "director/capability/capability.h"
 #include "director/capability/cursors.h"
 #include "director/director.h"
+
+#include <bson/bson.h>
+#include <errno.h>
+#include <stdlib.h>
 
 enum {
 	/* Documents of one reply: a frame less its headers. */
@@ -44,8 +44,8 @@ enum field {
 #define ONLY(f) (1U << (f))
 
 static const char *const field_names[FIELDS] = { "collection", "filter", "projection", "sort",
-	"update", "documents", "field", "skip", "limit", "multi", "upsert", "ordered", "remove", "new",
-	"cursor" };
+	"update", "documents", "field", "skip", "limit", "multi", "upsert", "ordered", "remove",
+	"new", "cursor" };
 
 static const struct {
 	uint16_t code;
@@ -53,23 +53,27 @@ static const struct {
 	unsigned fields, required;
 } commands[] = {
 	{ CAP_DATABASE_FIND, STORE_FIND,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_PROJECTION) | ONLY(F_SORT) | ONLY(F_SKIP) |
-			ONLY(F_LIMIT),
+		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_PROJECTION) | ONLY(F_SORT) |
+			ONLY(F_SKIP) | ONLY(F_LIMIT),
 		ONLY(F_COLLECTION) },
 	{ CAP_DATABASE_COUNT, STORE_COUNT,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_SKIP) | ONLY(F_LIMIT), ONLY(F_COLLECTION) },
-	{ CAP_DATABASE_DISTINCT, STORE_DISTINCT, ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_FIELD),
+		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_SKIP) | ONLY(F_LIMIT),
+		ONLY(F_COLLECTION) },
+	{ CAP_DATABASE_DISTINCT, STORE_DISTINCT,
+		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_FIELD),
 		ONLY(F_COLLECTION) | ONLY(F_FIELD) },
-	{ CAP_DATABASE_INSERT, STORE_INSERT, ONLY(F_COLLECTION) | ONLY(F_DOCUMENTS) | ONLY(F_ORDERED),
+	{ CAP_DATABASE_INSERT, STORE_INSERT,
+		ONLY(F_COLLECTION) | ONLY(F_DOCUMENTS) | ONLY(F_ORDERED),
 		ONLY(F_COLLECTION) | ONLY(F_DOCUMENTS) },
 	{ CAP_DATABASE_UPDATE, STORE_UPDATE,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_MULTI) | ONLY(F_UPSERT),
+		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_MULTI) |
+			ONLY(F_UPSERT),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) },
 	{ CAP_DATABASE_DELETE, STORE_DELETE, ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_MULTI),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
 	{ CAP_DATABASE_MODIFY, STORE_MODIFY,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_REMOVE) | ONLY(F_UPSERT) |
-			ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION),
+		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_REMOVE) |
+			ONLY(F_UPSERT) | ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
 	{ CAP_DATABASE_NEXT, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
 	{ CAP_DATABASE_CLOSE, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
@@ -304,8 +308,8 @@ static void reply_find(struct capability_call *c, const struct store_result *res
 	int64_t cursor = 0;
 	if (rest.n > 0 && capability_worker(c) != NULL) {
 		struct cursors *cs = cursors_of(c);
-		cursor = cs == NULL ? -ENOMEM :
-				      cursors_open(cs, capability_work_id(c), rest,
+		cursor = cs == NULL ? -ENOMEM
+				    : cursors_open(cs, capability_work_id(c), rest,
 					      uv_now(capability_director(c)->loop));
 		if (cursor == 0) {
 			capability_fail(c, "limit_exceeded",
@@ -413,11 +417,11 @@ static void run_cursor(struct capability_call *c, const struct arguments *a)
 	uint32_t id = a->cursor > UINT32_MAX ? 0 : (uint32_t)a->cursor;
 	struct slice batch;
 	bool more = false;
-	bool known = cs != NULL && (capability_code(c) == CAP_DATABASE_CLOSE ?
-						   cursors_close(cs, work, id) :
-						   cursors_next(cs, work, id, REPLY_BYTES,
-							   uv_now(capability_director(c)->loop), &batch,
-							   &more));
+	bool known = cs != NULL &&
+		(capability_code(c) == CAP_DATABASE_CLOSE
+				? cursors_close(cs, work, id)
+				: cursors_next(cs, work, id, REPLY_BYTES,
+					  uv_now(capability_director(c)->loop), &batch, &more));
 	if (!known) {
 		capability_fail(c, "invalid_argument", "cursor: this call has no such open cursor");
 	} else if (capability_code(c) == CAP_DATABASE_CLOSE) {
@@ -433,9 +437,9 @@ static struct store_scope scope_of(struct capability_call *c, struct slice colle
 {
 	struct slice user = capability_user(c);
 	return (struct store_scope){
-		.kind = capability_collection_is_shared(c, collection) ? STORE_SCOPE_SHARED :
-			user.n > 0				       ? STORE_SCOPE_USER :
-									 STORE_SCOPE_APP,
+		.kind = capability_collection_is_shared(c, collection) ? STORE_SCOPE_SHARED
+			: user.n > 0                                   ? STORE_SCOPE_USER
+								       : STORE_SCOPE_APP,
 		.app = capability_app(c),
 		.plugin = capability_plugin(c),
 		.user = user,
@@ -458,7 +462,8 @@ void capability_database(struct capability_call *c)
 	struct arguments a = { 0 };
 	buffer_init(&a.documents, FRAME_PAYLOAD_MAX);
 	if (read_arguments(c, &a)) {
-		if (capability_code(c) == CAP_DATABASE_NEXT || capability_code(c) == CAP_DATABASE_CLOSE) {
+		if (capability_code(c) == CAP_DATABASE_NEXT ||
+			capability_code(c) == CAP_DATABASE_CLOSE) {
 			run_cursor(c, &a);
 		} else {
 			run_command(c, &a);

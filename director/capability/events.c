@@ -1,12 +1,12 @@
 /* events.publish and events.subscribe. */
 #include "director/events/events.h"
 
-#include <errno.h>
-
 #include "common/json/tree.h"
 #include "director/capability/args.h"
 #include "director/capability/capability.h"
 #include "director/director.h"
+
+#include <errno.h>
 
 static void answer(struct capability_call *c, int result)
 {
@@ -22,7 +22,8 @@ static void answer(struct capability_call *c, int result)
 	case EVENTS_FOREIGN_NAME:
 		capability_fail(c, "permission_denied",
 			"event: this plugin publishes names that start with '%.*s:' or '%.*s.'",
-			(int)plugin.n, (const char *)plugin.p, (int)plugin.n, (const char *)plugin.p);
+			(int)plugin.n, (const char *)plugin.p, (int)plugin.n,
+			(const char *)plugin.p);
 		return;
 	case EVENTS_TOO_DEEP:
 		capability_fail(c, "limit_exceeded",
@@ -30,8 +31,8 @@ static void answer(struct capability_call *c, int result)
 			EVENTS_DEPTH_MAX);
 		return;
 	case EVENTS_TOO_MANY:
-		capability_fail(c, "limit_exceeded", "events: more than %d subscriptions in a worker",
-			EVENTS_SUBSCRIPTIONS_MAX);
+		capability_fail(c, "limit_exceeded",
+			"events: more than %d subscriptions in a worker", EVENTS_SUBSCRIPTIONS_MAX);
 		return;
 	default:
 		capability_fail(c, "unavailable", "no memory");
@@ -72,13 +73,14 @@ static void subscribe(struct capability_call *c)
 	r = json_tree_parse(fields[0].value, &list, NULL) < 0 ? EVENTS_BAD_NAME : EVENTS_OK;
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (r == EVENTS_OK) {
 			r = json_is_string(item) ? events_subscribe(capability_director(c)->events,
 							   capability_worker(c),
 							   slice_of(json_string_value(item),
-								   json_string_length(item))) :
-						   EVENTS_BAD_NAME;
+								   json_string_length(item)))
+						 : EVENTS_BAD_NAME;
 		}
 	}
 	json_decref(list);

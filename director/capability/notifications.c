@@ -1,11 +1,11 @@
 /* notifications.create. */
 #include "director/notifications/notifications.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "director/capability/args.h"
 #include "director/capability/capability.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 enum { USER, TYPE, TITLE, MESSAGE, METADATA, CHANNELS, FIELDS };
 
@@ -68,7 +68,7 @@ void capability_notifications(struct capability_call *c)
 	if (r < 0) {
 		free(x);
 		capability_fail(c, r == -EBADMSG ? "invalid_argument" : "unavailable", "%s",
-			r == -EBADMSG ? "metadata: a name stands twice, or a number is too large" :
-					"no memory");
+			r == -EBADMSG ? "metadata: a name stands twice, or a number is too large"
+				      : "no memory");
 	}
 }

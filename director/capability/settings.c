@@ -1,10 +1,10 @@
 /* settings.get and settings.save: the calling user's settings of the calling plugin. */
-#include <errno.h>
-
 #include "director/capability/args.h"
 #include "director/capability/capability.h"
 #include "director/director.h"
 #include "director/settings/plugin_settings.h"
+
+#include <errno.h>
 
 enum { USER, PLUGIN, SETTINGS, FIELDS };
 
@@ -16,8 +16,8 @@ static void on_done(void *owner, const struct store_result *result, struct slice
 	} else if (capability_code(c) == CAP_SETTINGS_GET) {
 		capability_reply(c, value);
 	} else {
-		capability_reply(c,
-			SLICE("{\"success\":true,\"message\":\"Settings saved successfully\"}"));
+		capability_reply(
+			c, SLICE("{\"success\":true,\"message\":\"Settings saved successfully\"}"));
 	}
 }
 
@@ -27,11 +27,13 @@ static bool check_names(struct capability_call *c, const struct args_field *fiel
 	struct slice user = capability_user(c);
 	struct slice plugin = capability_plugin(c);
 	if (user.n == 0) {
-		capability_fail(c, "invalid_argument", "settings belong to a user; this work has none");
+		capability_fail(
+			c, "invalid_argument", "settings belong to a user; this work has none");
 		return false;
 	}
 	if (fields[USER].value.p != NULL && !slice_eq(fields[USER].value, user)) {
-		capability_fail(c, "permission_denied", "user_id: only the calling user's settings");
+		capability_fail(
+			c, "permission_denied", "user_id: only the calling user's settings");
 		return false;
 	}
 	if (fields[PLUGIN].value.p != NULL && !slice_eq(fields[PLUGIN].value, plugin)) {
@@ -62,14 +64,14 @@ void capability_settings(struct capability_call *c)
 		return;
 	}
 	struct director *d = capability_director(c);
-	r = capability_code(c) == CAP_SETTINGS_GET ?
-		plugin_settings_get(d, capability_user(c), capability_plugin(c), on_done, c) :
-		plugin_settings_save(d, capability_user(c), capability_plugin(c),
-			fields[SETTINGS].value, on_done, c);
+	r = capability_code(c) == CAP_SETTINGS_GET
+		? plugin_settings_get(d, capability_user(c), capability_plugin(c), on_done, c)
+		: plugin_settings_save(d, capability_user(c), capability_plugin(c),
+			  fields[SETTINGS].value, on_done, c);
 	args_deinit(&args);
 	if (r < 0) {
 		capability_fail(c, r == -EBADMSG ? "invalid_argument" : "unavailable", "%s",
-			r == -EBADMSG ? "settings: a name stands twice, or a number is too large" :
-					"no memory");
+			r == -EBADMSG ? "settings: a name stands twice, or a number is too large"
+				      : "no memory");
 	}
 }

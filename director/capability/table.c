@@ -25,10 +25,11 @@ enum {
 #define handler_WEBSOCKET_BROADCAST  capability_websocket, MESSAGE_ARGS
 #define handler_NOTIFICATIONS_CREATE capability_notifications, MESSAGE_ARGS
 
-#define ROW(code, name, permission, handler, args_max)                                             \
+#define ROW(code, name, permission, handler, args_max) \
 	[code] = { (name), (permission), (args_max), (handler) },
-#define ROW_OF(...)                                      ROW(__VA_ARGS__)
-#define CAPABILITY_ROW(symbol, code, name_, permission_) ROW_OF(code, name_, permission_, handler_##symbol)
+#define ROW_OF(...) ROW(__VA_ARGS__)
+#define CAPABILITY_ROW(symbol, code, name_, permission_) \
+	ROW_OF(code, name_, permission_, handler_##symbol)
 
 static const struct capability table[CAPABILITY_CODE_MAX + 1] = { CAPABILITIES(CAPABILITY_ROW) };
 

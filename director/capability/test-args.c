@@ -1,15 +1,18 @@
 /* JSON arguments of capabilities: typed, bounded, nothing unknown. */
-#include <errno.h>
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "director/capability/args.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { NAME, LIST, EXTRA, FIELDS };
 
@@ -25,7 +28,8 @@ static void values_are_found(void **state)
 	struct args_field f[FIELDS];
 	char why[256];
 	memcpy(f, template, sizeof(f));
-	struct slice text = SLICE("{\"extra\":{\"x\":1},\"na\\u006de\":\"a\\u00e4\\n\",\"list\":null}");
+	struct slice text =
+		SLICE("{\"extra\":{\"x\":1},\"na\\u006de\":\"a\\u00e4\\n\",\"list\":null}");
 	assert_int_equal(args_read(&a, text, f, FIELDS, why), 0);
 	assert_true(slice_eq(f[NAME].value, SLICE("a\xc3\xa4\n")));
 	assert_null(f[LIST].value.p);

@@ -1,14 +1,17 @@
 /* Cursors: batches by count and size, one owner, bounded. */
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "common/proto/frame.h"
 #include "director/capability/cursors.h"
+
+#include <stdlib.h>
 
 /* `n` empty documents padded to `size` bytes in a row. */
 static uint8_t *row(size_t n, size_t size)

@@ -1,9 +1,9 @@
 /* websocket.send and websocket.broadcast. No client can hold a WebSocket yet: a message that may be
  * sent is accepted and reaches nobody, which is what the answer says. */
-#include <errno.h>
-
 #include "director/capability/args.h"
 #include "director/capability/capability.h"
+
+#include <errno.h>
 
 void capability_websocket(struct capability_call *c)
 {

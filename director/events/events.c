@@ -1,14 +1,14 @@
 #include "director/events/events.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/json/tree.h"
 #include "director/director.h"
 #include "director/execute/dispatch.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 enum { NAME_MAX_BYTES = 128, HANDLER_MS = 30000, EVENT_MAX = 128 * 1024 };
 
@@ -94,7 +94,10 @@ static void on_delivered(struct call *c, enum call_end end, const struct msg_res
 	log_fields(LOG_WARNING, "event.handler_failed", fields, 2, "an event's handler failed");
 }
 
-static void deliver(struct events *e, struct plugin *p, struct user_context *user, unsigned depth,
+static void deliver(struct events *e,
+	struct plugin *p,
+	struct user_context *user,
+	unsigned depth,
 	struct slice event)
 {
 	if (p->events_pending >= EVENTS_PENDING_PER_PLUGIN) {
@@ -118,24 +121,34 @@ static void deliver(struct events *e, struct plugin *p, struct user_context *use
 	}
 }
 
-static int append_event(const struct events *e, struct slice name, struct slice publisher,
-	const struct user_context *user, struct slice data, struct buffer *out)
+static int append_event(const struct events *e,
+	struct slice name,
+	struct slice publisher,
+	const struct user_context *user,
+	struct slice data,
+	struct buffer *out)
 {
 	int r = buffer_append(out, SLICE("{\"event\":"));
 	r = r < 0 ? r : buffer_append_json(out, name);
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"publisher\":"));
 	r = r < 0 ? r : buffer_append_json(out, publisher);
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"user_id\":"));
-	r = r < 0 ? r : user == NULL ? buffer_append(out, SLICE("null")) :
-				       buffer_append_json(out, user->user_id);
-	r = r < 0 ? r : buffer_printf(out, ",\"sequence\":%llu,\"time_ms\":%lld,\"data\":",
-				(unsigned long long)e->published, (long long)clock_unix_ms());
+	r = r < 0              ? r
+		: user == NULL ? buffer_append(out, SLICE("null"))
+			       : buffer_append_json(out, user->user_id);
+	r = r < 0 ? r
+		  : buffer_printf(out, ",\"sequence\":%llu,\"time_ms\":%lld,\"data\":",
+			    (unsigned long long)e->published, (long long)clock_unix_ms());
 	r = r < 0 ? r : buffer_append(out, data);
 	return r < 0 ? r : buffer_append_byte(out, '}');
 }
 
-static int publish(struct events *e, struct slice publisher, struct slice name,
-	struct user_context *user, unsigned depth, struct slice data)
+static int publish(struct events *e,
+	struct slice publisher,
+	struct slice name,
+	struct user_context *user,
+	unsigned depth,
+	struct slice data)
 {
 	struct buffer event;
 	buffer_init(&event, EVENT_MAX);
@@ -155,14 +168,18 @@ static int publish(struct events *e, struct slice publisher, struct slice name,
 	return r;
 }
 
-void events_publish_core(struct events *e, struct slice name, struct user_context *user,
-	struct slice data)
+void events_publish_core(
+	struct events *e, struct slice name, struct user_context *user, struct slice data)
 {
 	(void)publish(e, SLICE("core"), name, user, 1, data);
 }
 
-int events_publish(struct events *e, struct slice plugin, struct slice name,
-	struct user_context *user, unsigned depth, struct slice data)
+int events_publish(struct events *e,
+	struct slice plugin,
+	struct slice name,
+	struct user_context *user,
+	unsigned depth,
+	struct slice data)
 {
 	if (!is_name(name)) {
 		return EVENTS_BAD_NAME;
@@ -216,12 +233,13 @@ int events_subscribe_ready(struct events *e, struct worker *w, struct slice info
 	r = r == 0 && list != NULL && !json_is_array(list) ? -EBADMSG : r;
 	size_t i;
 	json_t *item;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (r == 0) {
-			r = json_is_string(item) ?
-				events_subscribe(e, w,
-					slice_of(json_string_value(item), json_string_length(item))) :
-				-EBADMSG;
+			r = json_is_string(item) ? events_subscribe(e, w,
+							   slice_of(json_string_value(item),
+								   json_string_length(item)))
+						 : -EBADMSG;
 			r = r > 0 ? -EBADMSG : r;
 		}
 	}

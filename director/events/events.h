@@ -34,8 +34,8 @@ enum { EVENTS_DEPTH_MAX = 8, EVENTS_SUBSCRIPTIONS_MAX = 256, EVENTS_PENDING_PER_
 bool events_wanted(const struct events *e, struct slice name);
 
 /** Publishes an event of the runtime itself. @param data JSON text. */
-void events_publish_core(struct events *e, struct slice name, struct user_context *user,
-	struct slice data);
+void events_publish_core(
+	struct events *e, struct slice name, struct user_context *user, struct slice data);
 
 /**
  * Publishes for a plugin.
@@ -44,8 +44,12 @@ void events_publish_core(struct events *e, struct slice name, struct user_contex
  * @param data valid JSON text.
  * @return EVENTS_*, or -ENOMEM.
  */
-int events_publish(struct events *e, struct slice plugin, struct slice name,
-	struct user_context *user, unsigned depth, struct slice data);
+int events_publish(struct events *e,
+	struct slice plugin,
+	struct slice name,
+	struct user_context *user,
+	unsigned depth,
+	struct slice data);
 
 /** @return EVENTS_*, or -ENOMEM. */
 int events_subscribe(struct events *e, struct worker *w, struct slice pattern);

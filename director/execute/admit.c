@@ -1,9 +1,9 @@
 #include "director/execute/admit.h"
 
+#include "common/base/map.h"
+
 #include <errno.h>
 #include <stdlib.h>
-
-#include "common/base/map.h"
 
 /*
  * A user's entry outlives the user's calls, so that one call after another takes no memory; when more
@@ -61,7 +61,9 @@ static struct admit_user *user_find_or_add(struct admission *a, struct slice id)
 	return user;
 }
 
-int admit_enter(struct admission *a, const struct user_context *user, unsigned *plugin_inflight,
+int admit_enter(struct admission *a,
+	const struct user_context *user,
+	unsigned *plugin_inflight,
 	struct admit_user **ret_user)
 {
 	struct admit_user *entry = user_find_or_add(a, user->user_id);

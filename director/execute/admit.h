@@ -33,7 +33,9 @@ enum admit_result {
 /** Takes a place for one call.
  * @param plugin_inflight the plugin's own count, counted up on success.
  * @return ADMIT_* or -ENOMEM. */
-int admit_enter(struct admission *a, const struct user_context *user, unsigned *plugin_inflight,
+int admit_enter(struct admission *a,
+	const struct user_context *user,
+	unsigned *plugin_inflight,
 	struct admit_user **ret_user);
 
 /** Gives the place back. */

@@ -1,8 +1,8 @@
 #include "director/execute/answer.h"
 
-#include <errno.h>
-
 #include "common/json/scan.h"
+
+#include <errno.h>
 
 struct found {
 	struct slice error, error_code;

@@ -1,12 +1,12 @@
 #include "director/execute/call.h"
 
-#include <stdlib.h>
-
 #include "common/base/error.h"
 #include "common/base/map.h"
 #include "director/auth/auth.h"
 #include "director/director.h"
 #include "director/execute/dispatch.h"
+
+#include <stdlib.h>
 
 struct call *call_new(struct director *d)
 {

@@ -1,7 +1,5 @@
 #include "director/execute/dispatch.h"
 
-#include <errno.h>
-
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/map.h"
@@ -9,6 +7,8 @@
 #include "director/execute/admit.h"
 #include "director/execute/inject.h"
 #include "director/hosts/supervise.h"
+
+#include <errno.h>
 
 enum {
 	/* Time for a cancelled call to answer, before its worker is asked whether it still turns. */
@@ -70,7 +70,8 @@ static struct worker *free_worker(const struct plugin *p)
 }
 
 /* Starts the frame of a call in the worker's message; the payload follows. */
-static struct buffer *begin_frame(struct call *c, struct worker *w, size_t payload, size_t *ret_start)
+static struct buffer *begin_frame(
+	struct call *c, struct worker *w, size_t payload, size_t *ret_start)
 {
 	struct buffer *b = channel_begin(w->channel, WORK_OVERHEAD + payload);
 	if (b == NULL) {
@@ -119,7 +120,8 @@ static int send_work(struct call *c, struct worker *w, const struct injector *in
 		c->id = 0;
 		return -ENOBUFS;
 	}
-	int r = in != NULL ? inject_write(in, trusted, b) : buffer_append(b, buffer_slice(&c->data));
+	int r = in != NULL ? inject_write(in, trusted, b)
+			   : buffer_append(b, buffer_slice(&c->data));
 	r = finish_frame(w, b, start, r);
 	if (r < 0) {
 		c->id = 0;
@@ -156,8 +158,8 @@ static void wait_for_worker(struct call *c)
 	supervise(c->plugin);
 }
 
-int dispatch_execute(struct call *c, struct plugin *p, const struct injector *in,
-	unsigned timeout_ms)
+int dispatch_execute(
+	struct call *c, struct plugin *p, const struct injector *in, unsigned timeout_ms)
 {
 	begin(c, p, MSG_EXECUTE, timeout_ms);
 	struct worker *w = p->waiting == NULL ? free_worker(p) : NULL;
@@ -249,9 +251,10 @@ void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_res
 	struct call *c = w->calls[call_id % WORKER_CALL_SLOTS];
 	struct plugin *p = w->plugin;
 	if (c == NULL || c->id != call_id) {
-		worker_violation(w, call_id == 0 || call_id > w->last_call_id ?
-				"RESULT for a call that was never made" :
-				"second RESULT for a call");
+		worker_violation(w,
+			call_id == 0 || call_id > w->last_call_id
+				? "RESULT for a call that was never made"
+				: "second RESULT for a call");
 		return;
 	}
 	w->served++;

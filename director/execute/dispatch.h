@@ -15,8 +15,8 @@ struct injector;
  * @param c from call_new(), with user, admitted, done and owner set; it belongs to dispatch now.
  * @return 0, or a negative errno (-ENOBUFS: the worker's queue is full): the call is untouched.
  */
-int dispatch_execute(struct call *c, struct plugin *p, const struct injector *in,
-	unsigned timeout_ms);
+int dispatch_execute(
+	struct call *c, struct plugin *p, const struct injector *in, unsigned timeout_ms);
 
 /** Submits an EVENT call. `data` is copied. */
 int dispatch_event(struct call *c, struct plugin *p, struct slice data, unsigned timeout_ms);

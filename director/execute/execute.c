@@ -1,9 +1,5 @@
 #include "director/execute/execute.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/base/log.h"
 #include "common/json/scan.h"
 #include "director/director.h"
@@ -11,6 +7,10 @@
 #include "director/execute/answer.h"
 #include "director/execute/dispatch.h"
 #include "director/hosts/supervise.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* What a request has found on its way, from its head to its answer. */
 struct execution {
@@ -38,8 +38,8 @@ struct user_context *execute_authenticate(struct director *d, struct http_reques
 	if (result < 0) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
 	} else {
-		http_problem(r, 401, result == AUTH_MISSING ? "not_authenticated" : "invalid_token", 0,
-			"%s", auth_result_text(result));
+		http_problem(r, 401, result == AUTH_MISSING ? "not_authenticated" : "invalid_token",
+			0, "%s", auth_result_text(result));
 	}
 	return NULL;
 }
@@ -61,7 +61,8 @@ static struct plugin *find_plugin(struct director *d, struct http_request *r)
 		return NULL;
 	}
 	if (p->files_error[0] != '\0' && p->workers == NULL) {
-		http_problem(r, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
+		http_problem(
+			r, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
 		return NULL;
 	}
 	if (supervise_retry_after_ms(p) > 0 && p->workers == NULL) {
@@ -95,8 +96,8 @@ static bool on_head(void *owner, struct http_request *r)
 }
 
 /* Step 4 refused: say which limit it was. */
-static void answer_not_admitted(struct http_request *r, const struct director *d, int result,
-	const struct plugin *p)
+static void answer_not_admitted(
+	struct http_request *r, const struct director *d, int result, const struct plugin *p)
 {
 	const struct admit_limits *limits = &d->admission.limits;
 	switch (result) {
@@ -114,7 +115,8 @@ static void answer_not_admitted(struct http_request *r, const struct director *d
 		break;
 	case ADMIT_FULL:
 		http_problem(r, 503, "overloaded", 1,
-			"More than %u requests are in flight (MOZAIKS_MAX_INFLIGHT)", limits->total);
+			"More than %u requests are in flight (MOZAIKS_MAX_INFLIGHT)",
+			limits->total);
 		break;
 	default:
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
@@ -191,8 +193,9 @@ static void answer_value(struct execution *x, struct http_request *r, struct sli
 		return;
 	}
 	if (answer_judge(text, &a, &why) < 0) {
-		http_problem(r, 502, "plugin_bad_response", 0, "Plugin '%s' did not answer with JSON: %s",
-			x->plugin->id, why == NULL ? "malformed" : why);
+		http_problem(r, 502, "plugin_bad_response", 0,
+			"Plugin '%s' did not answer with JSON: %s", x->plugin->id,
+			why == NULL ? "malformed" : why);
 		return;
 	}
 	struct http_response response = { .status = a.status, .body = { slice_of(text.p, a.cut) } };
@@ -259,8 +262,8 @@ static void answer_result(struct execution *x, struct http_request *r, const str
 		return;
 	case RESULT_TOO_LARGE:
 		http_problem(r, 502, "plugin_response_too_large", 0,
-			"Plugin '%s' answered with more than %llu bytes (MOZAIKS_MAX_RESPONSE_BYTES)", id,
-			(unsigned long long)x->director->settings->response_bytes);
+			"Plugin '%s' answered with more than %llu bytes (MOZAIKS_MAX_RESPONSE_BYTES)",
+			id, (unsigned long long)x->director->settings->response_bytes);
 		return;
 	case RESULT_NO_ENTRY:
 		http_problem(r, 404, "plugin_has_no_execute", 0,
@@ -270,7 +273,8 @@ static void answer_result(struct execution *x, struct http_request *r, const str
 		http_problem(r, 503, "plugin_cancelled", 1, "Plugin '%s' gave up the call", id);
 		return;
 	}
-	http_problem(r, 502, "plugin_bad_response", 0, "Plugin '%s' answered in an unknown way", id);
+	http_problem(
+		r, 502, "plugin_bad_response", 0, "Plugin '%s' answered in an unknown way", id);
 }
 
 /* Step 9. */
@@ -289,8 +293,9 @@ static void publish_outcome(struct execution *x, const struct call *c, bool fail
 	e = e < 0 ? e : buffer_append_json(&data, plugin_slice(x->plugin));
 	e = e < 0 ? e : buffer_append(&data, SLICE(",\"user\":"));
 	e = e < 0 ? e : buffer_append_json(&data, x->user->user_id);
-	e = e < 0 ? e : buffer_printf(&data, ",\"execution_time\":%.6f}",
-		(double)(uv_hrtime() - c->submitted_ns) / 1e9);
+	e = e < 0 ? e
+		  : buffer_printf(&data, ",\"execution_time\":%.6f}",
+			    (double)(uv_hrtime() - c->submitted_ns) / 1e9);
 	if (e == 0) {
 		events_publish_core(d->events, name, x->user, buffer_slice(&data));
 	}

@@ -1,11 +1,11 @@
 /* Injection against a second parser: what is written parses, its trusted members are ours and last,
  * and nothing else of the client's is lost or changed. */
-#include <stdlib.h>
-
 #include "common/base/error.h"
 #include "common/base/map.h"
 #include "common/json/tree.h"
 #include "director/execute/inject.h"
+
+#include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,7 +21,8 @@ static void compare(json_t *before, json_t *after)
 	}
 	invariant(json_string_value(json_object_get(after, "user_id"))[0] == 'T');
 	(void)json_object_del(after, "user_id");
-	json_object_foreach(before, name, value) {
+	json_object_foreach(before, name, value)
+	{
 		invariant(json_equal(value, json_object_get(after, name)) != 0);
 	}
 	invariant(json_object_size(before) == json_object_size(after));

@@ -1,12 +1,12 @@
 #include "director/execute/inject.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/base/error.h"
 #include "common/json/scan.h"
 #include "director/execute/name_set.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* Members next to each other that are kept, with the text between them. */
 struct run {
@@ -20,7 +20,7 @@ struct injector {
 	size_t n_removed;
 	bool in_run;
 	struct name_set *names;
-	int stop;              /* INJECT_* or -ENOMEM, why the scan was stopped */
+	int stop; /* INJECT_* or -ENOMEM, why the scan was stopped */
 	struct slice duplicate;
 };
 
@@ -100,7 +100,8 @@ static int explain_stop(const struct injector *in, char why[static 256])
 	if (in->stop == INJECT_DUPLICATE) {
 		char name[65];
 		printable(in->duplicate, name);
-		(void)snprintf(why, 256, "Invalid JSON payload: the name \"%s\" stands twice in the object", name);
+		(void)snprintf(why, 256,
+			"Invalid JSON payload: the name \"%s\" stands twice in the object", name);
 	} else {
 		(void)snprintf(why, 256,
 			"Invalid JSON payload: more than %d members with reserved names",
@@ -126,8 +127,9 @@ int inject_check(struct injector *in, struct slice body, char why[static 256])
 		size_t line;
 		size_t column;
 		json_position(body, failure.offset, &line, &column);
-		(void)snprintf(why, 256, "Invalid JSON payload: %s at line %zu, column %zu (byte %zu)",
-			failure.what, line, column, failure.offset);
+		(void)snprintf(why, 256,
+			"Invalid JSON payload: %s at line %zu, column %zu (byte %zu)", failure.what,
+			line, column, failure.offset);
 		return INJECT_MALFORMED;
 	}
 	if (r == 0 && kind != JSON_IS_OBJECT) {

@@ -1,10 +1,10 @@
 #include "director/execute/name_set.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "common/base/map.h"
 #include "common/json/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 enum { FIRST_SLOTS = 64, KEEP_SLOTS = 4096 };
 

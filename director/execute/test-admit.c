@@ -1,15 +1,18 @@
 /* Admission counts, refuses in order, and gives everything back. */
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "common/base/map.h"
 #include "director/execute/admit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 static void limits_hold_and_are_given_back(void **state)
 {
@@ -52,7 +55,8 @@ static void idle_users_do_not_pile_up(void **state)
 	for (int i = 0; i < 20000; i++) {
 		char id[16];
 		struct admit_user *u;
-		struct user_context user = { .user_id = slice_of(id, (size_t)sprintf(id, "u%d", i)) };
+		struct user_context user = { .user_id =
+						     slice_of(id, (size_t)sprintf(id, "u%d", i)) };
 		assert_int_equal(admit_enter(&a, &user, &p, &u), ADMIT_OK);
 		admit_leave(&a, u, &p);
 		assert_in_range(a.idle, 1, 4097);

@@ -1,14 +1,17 @@
 /* What becomes of the JSON text that a plugin returned. */
-#include <errno.h>
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "director/execute/answer.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 static void expect(const char *text, int status, bool add_detail, const char *error)
 {
@@ -28,7 +31,8 @@ static void expect(const char *text, int status, bool add_detail, const char *er
 static void values_are_200(void **state)
 {
 	static const char *texts[] = { "{}", "null", "[]", "3", "\"error\"", "[{\"error\":1}]",
-		"{\"a\":{\"error\":1}}", "{\"Error\":1}", "{\"errors\":1}", "{\"error_code\":\"NOT_FOUND\"}" };
+		"{\"a\":{\"error\":1}}", "{\"Error\":1}", "{\"errors\":1}",
+		"{\"error_code\":\"NOT_FOUND\"}" };
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		expect(texts[i], 200, false, NULL);
 	}

@@ -1,17 +1,20 @@
 /* Injection: what a client sends under a reserved name never reaches the plugin's top level. */
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include <cmocka.h>
+/* clang-format on */
 
 #include "common/base/map.h"
 #include "common/json/tree.h"
 #include "director/execute/inject.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define TRUSTED "\"user_id\":\"alice\",\"app_id\":\"app\""
 
@@ -34,7 +37,8 @@ static void expect(const char *body, const char *result)
 	buffer_init(&out, 10000);
 	int r = run(body, &out, why);
 	if (r != INJECT_OK || !slice_eq(buffer_slice(&out), slice_str(result))) {
-		fail_msg("%s -> %d %.*s (%s), wanted %s", body, r, (int)out.n, (char *)out.p, why, result);
+		fail_msg("%s -> %d %.*s (%s), wanted %s", body, r, (int)out.n, (char *)out.p, why,
+			result);
 	}
 	buffer_deinit(&out);
 }
@@ -55,9 +59,11 @@ static void reserved_names_are_removed(void **state)
 	expect("{\"a\":1,\"user_id\":{\"x\":[1]},\"b\":2}", "{\"a\":1,\"b\":2," TRUSTED "}");
 	expect("{\"\\u0075ser_id\":1,\"a\":1}", "{\"a\":1," TRUSTED "}");
 	expect("{\"\\u0075\\u0073\\u0065\\u0072_\\u0069d\":1}", "{" TRUSTED "}");
-	expect("{\"_context\":{},\"app_id\":1,\"user_jwt\":1,\"_entitlements\":1}", "{" TRUSTED "}");
+	expect("{\"_context\":{},\"app_id\":1,\"user_jwt\":1,\"_entitlements\":1}",
+		"{" TRUSTED "}");
 	expect("{\"\\u005fcontext\":{\"roles\":[\"admin\"]}}", "{" TRUSTED "}");
-	expect("{\"user_id\":1,\"user_id\":2,\"user\\u005fid\":3,\"z\":0}", "{\"z\":0," TRUSTED "}");
+	expect("{\"user_id\":1,\"user_id\":2,\"user\\u005fid\":3,\"z\":0}",
+		"{\"z\":0," TRUSTED "}");
 }
 
 static void nested_and_similar_names_pass(void **state)
@@ -153,7 +159,8 @@ static void reserved_members_are_bounded(void **state)
 		buffer_init(&body, 10000);
 		(void)buffer_append_byte(&body, '{');
 		for (int i = 0; i < count; i++) {
-			(void)buffer_printf(&body, "\"a%d\":0,\"user_id\":0%s", i, i + 1 < count ? "," : "}");
+			(void)buffer_printf(
+				&body, "\"a%d\":0,\"user_id\":0%s", i, i + 1 < count ? "," : "}");
 		}
 		assert_int_equal(inject_check(injector, buffer_slice(&body), why),
 			count == INJECT_REMOVED_MAX ? INJECT_OK : INJECT_TOO_MANY);

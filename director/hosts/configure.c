@@ -1,11 +1,11 @@
 #include "director/hosts/configure.h"
 
-#include <stdio.h>
-
 #include "common/base/log.h"
 #include "common/json/tree.h"
 #include "common/proto/capabilities.h"
 #include "director/director.h"
+
+#include <stdio.h>
 
 int configure_start_spec(const struct worker *w, struct buffer *out)
 {
@@ -62,8 +62,8 @@ static int append_config(const struct worker *w, struct buffer *out)
 	r = r < 0 ? r : buffer_append_json(out, slice_str(p->kind));
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"permissions\":"));
 	r = r < 0 ? r : append_permissions(p, out);
-	return r < 0 ? r :
-		       buffer_printf(out,
+	return r < 0 ? r
+		     : buffer_printf(out,
 			       ",\"max_response\":%llu,\"concurrency\":%u,\"development\":%s,"
 			       "\"plugin_dir\":\"/plugins/%s\"}",
 			       (unsigned long long)s->response_bytes, p->manifest.concurrency,

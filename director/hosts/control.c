@@ -1,16 +1,16 @@
 #include "director/hosts/control.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/json/tree.h"
 #include "director/director.h"
 #include "director/hosts/supervise.h"
 #include "director/hosts/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 enum {
 	PLUGINS_MAX_BYTES = 64 * 1024 * 1024, /* the whole list of one pluginhost */
@@ -106,7 +106,9 @@ static void handle_plugins(struct host *h, const struct frame *f)
 	}
 	r = r < 0 ? r : buffer_append(&h->list, h->list.n == 0 ? SLICE("[]") : SLICE("]"));
 	h->reported = true;
-	r = r < 0 ? r : registry_update(&h->director->registry, h->director, h->name, buffer_slice(&h->list));
+	r = r < 0 ? r
+		  : registry_update(
+			    &h->director->registry, h->director, h->name, buffer_slice(&h->list));
 	if (r < 0) {
 		violation(h, "a list of plugins that cannot be read");
 	}
@@ -121,9 +123,9 @@ static void exit_text(struct slice json, char out[static PLUGIN_TEXT_MAX])
 	const char *message = json_string_value(json_object_get(tree, "message"));
 	const char *reason = json_string_value(json_object_get(tree, "reason"));
 	(void)snprintf(out, PLUGIN_TEXT_MAX, "%s",
-		message != NULL ? message :
-		reason != NULL	? reason :
-				  "the process ended");
+		message != NULL          ? message
+			: reason != NULL ? reason
+					 : "the process ended");
 	json_decref(tree);
 }
 
@@ -259,7 +261,8 @@ int hosts_start_worker(struct director *d, const char *host, uint64_t worker_id,
 void hosts_kill_worker(struct director *d, const char *host, uint64_t worker_id)
 {
 	struct host *h = find_host(d, host);
-	struct buffer *b = h == NULL || !h->greeted ? NULL : channel_begin(h->channel, FRAME_HEADER_SIZE);
+	struct buffer *b =
+		h == NULL || !h->greeted ? NULL : channel_begin(h->channel, FRAME_HEADER_SIZE);
 	if (b != NULL) {
 		(void)frame_append(b, &(struct frame){ .type = MSG_KILL, .call_id = worker_id });
 		channel_end(h->channel);
@@ -270,7 +273,8 @@ bool hosts_ready(const struct director *d, const char *host)
 {
 	const struct host *h;
 	DL_FOREACH (d->hosts, h) {
-		if (h->reported && (host == NULL || slice_eq(slice_str(host), slice_str(h->name)))) {
+		if (h->reported &&
+			(host == NULL || slice_eq(slice_str(host), slice_str(h->name)))) {
 			return true;
 		}
 	}

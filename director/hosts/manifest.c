@@ -52,7 +52,8 @@ static void read_permissions(struct plugin_manifest *m, const json_t *list)
 		}
 		return;
 	}
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		if (json_is_string(item)) {
 			grant(m, json_string_value(item));
 		}
@@ -73,9 +74,9 @@ static char *read_text(const json_t *manifest, const char *name, const char *fal
 static unsigned read_number(const json_t *object, const char *name, unsigned fallback, unsigned max)
 {
 	const json_t *value = json_object_get(object, name);
-	json_int_t n = json_is_integer(value) ? json_integer_value(value) :
-		json_is_real(value)	      ? (json_int_t)json_real_value(value) :
-						0;
+	json_int_t n = json_is_integer(value) ? json_integer_value(value)
+		: json_is_real(value)         ? (json_int_t)json_real_value(value)
+					      : 0;
 	return n < 1 ? fallback : n > (json_int_t)max ? max : (unsigned)n;
 }
 
@@ -89,7 +90,8 @@ static int read_collections(struct plugin_manifest *m, const json_t *list)
 	if (m->shared_collections == NULL) {
 		return -ENOMEM;
 	}
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *scope = json_string_value(json_object_get(item, "scope"));
 		const char *name = json_string_value(
 			json_is_object(item) ? json_object_get(item, "name") : item);

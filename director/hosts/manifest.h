@@ -3,7 +3,6 @@
 #pragma once
 
 #include "common/json/tree.h"
-
 #include "director/hosts/plugin.h"
 
 /**

@@ -14,8 +14,7 @@ struct call;
 struct director;
 struct worker;
 
-enum { PLUGIN_ID_MAX = 64, PLUGIN_VERSION_MAX = 64, PLUGIN_TEXT_MAX = 512,
-	PLUGIN_HOST_MAX = 32 };
+enum { PLUGIN_ID_MAX = 64, PLUGIN_VERSION_MAX = 64, PLUGIN_TEXT_MAX = 512, PLUGIN_HOST_MAX = 32 };
 
 /* What pluginhost says of a plugin's files. */
 struct plugin_manifest {
@@ -41,15 +40,15 @@ struct plugin {
 	struct plugin_manifest manifest;
 	char files_error[PLUGIN_TEXT_MAX]; /* pluginhost could not use the files */
 	char load_error[PLUGIN_TEXT_MAX];  /* the last version did not start */
-	unsigned listed; /* registry.listing when its pluginhost last had it */
+	unsigned listed;                   /* registry.listing when its pluginhost last had it */
 	bool enabled;
 	bool gone;   /* its files are away; freed with its last worker and call */
 	bool wanted; /* somebody called it since it was found: start it, even lazily */
 
-	struct worker *workers; /* all that live, of any version */
-	struct call *waiting;   /* admitted calls without a worker, in order */
-	unsigned inflight;      /* admitted: waiting and running */
-	unsigned refs;          /* calls that point here */
+	struct worker *workers;  /* all that live, of any version */
+	struct call *waiting;    /* admitted calls without a worker, in order */
+	unsigned inflight;       /* admitted: waiting and running */
+	unsigned refs;           /* calls that point here */
 	unsigned events_pending; /* events on their way to it */
 	uint64_t event_mark;     /* the last event that it was chosen for */
 

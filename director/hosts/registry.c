@@ -1,9 +1,5 @@
 #include "director/hosts/registry.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/json/tree.h"
@@ -13,6 +9,10 @@
 #include "director/hosts/registry_file.h"
 #include "director/hosts/supervise.h"
 #include "director/hosts/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 enum { JSON_MAX = 8 * 1024 * 1024 };
 
@@ -120,8 +120,8 @@ void registry_note_exit(struct registry *r, uint64_t worker_id, const char *reas
 	}
 }
 
-static struct plugin *add_plugin(struct registry *r, struct director *d, const char *id,
-	const char *host)
+static struct plugin *add_plugin(
+	struct registry *r, struct director *d, const char *id, const char *host)
 {
 	struct plugin *p = calloc(1, sizeof(*p));
 	if (p == NULL) {
@@ -188,7 +188,9 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	p->retrying = false;
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(p) },
-		{ "version", slice_of(p->version, slice_str(p->version).n > 12 ? 12 : slice_str(p->version).n) },
+		{ "version",
+			slice_of(p->version,
+				slice_str(p->version).n > 12 ? 12 : slice_str(p->version).n) },
 		{ "kind", slice_str(p->kind) },
 	};
 	log_fields(LOG_INFO, "plugin.found", fields, 3, "a version of a plugin was found");
@@ -244,7 +246,8 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 	size_t i;
 	json_t *entry;
 	r->listing++;
-	json_array_foreach(tree, i, entry) {
+	json_array_foreach(tree, i, entry)
+	{
 		result = result < 0 ? result : take_entry(r, d, host, entry);
 	}
 	json_decref(tree);
@@ -263,21 +266,26 @@ static int append_entry(const struct plugin *p, enum registry_view view, struct 
 	int r = buffer_append(out, SLICE("{\"name\":"));
 	r = r < 0 ? r : buffer_append_json(out, plugin_slice(p));
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"display_name\":"));
-	r = r < 0 ? r : buffer_append_json(out,
-			slice_str(p->manifest.display_name == NULL ? p->id : p->manifest.display_name));
+	r = r < 0 ? r
+		  : buffer_append_json(out,
+			    slice_str(p->manifest.display_name == NULL ? p->id
+								       : p->manifest.display_name));
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"description\":"));
 	r = r < 0 ? r : buffer_append_json(out, slice_str(p->manifest.description));
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"version\":"));
 	r = r < 0 ? r : buffer_append_json(out, slice_str(p->manifest.version_text));
-	r = r < 0 ? r : buffer_printf(out, ",\"enabled\":%s,\"backend\":\"plugins.%s.logic\"",
-				p->enabled ? "true" : "false", p->id);
+	r = r < 0 ? r
+		  : buffer_printf(out, ",\"enabled\":%s,\"backend\":\"plugins.%s.logic\"",
+			    p->enabled ? "true" : "false", p->id);
 	if (view == REGISTRY_FILE) {
 		return r < 0 ? r : buffer_append_byte(out, '}');
 	}
-	r = r < 0 ? r : buffer_printf(out, ",\"kind\":\"%s\",\"state\":\"%s\",\"error\":", p->kind,
-				plugin_state(p));
-	r = r < 0 ? r : plugin_error(p)[0] == '\0' ? buffer_append(out, SLICE("null")) :
-			buffer_append_json(out, slice_str(plugin_error(p)));
+	r = r < 0 ? r
+		  : buffer_printf(out, ",\"kind\":\"%s\",\"state\":\"%s\",\"error\":", p->kind,
+			    plugin_state(p));
+	r = r < 0                            ? r
+		: plugin_error(p)[0] == '\0' ? buffer_append(out, SLICE("null"))
+					     : buffer_append_json(out, slice_str(plugin_error(p)));
 	return r < 0 ? r : buffer_append_byte(out, '}');
 }
 
@@ -313,7 +321,8 @@ static void take_enabled(struct registry *r, struct slice text)
 	}
 	size_t i;
 	json_t *entry;
-	json_array_foreach(json_object_get(tree, "plugins"), i, entry) {
+	json_array_foreach(json_object_get(tree, "plugins"), i, entry)
+	{
 		struct plugin *p = registry_find(r, slice_str(text_of(entry, "name")));
 		const json_t *enabled = json_object_get(entry, "enabled");
 		if (p == NULL || !json_is_boolean(enabled) || json_is_true(enabled) == p->enabled) {
@@ -333,13 +342,14 @@ void registry_sync_file(struct registry *r, struct director *d)
 	buffer_init(&text, JSON_MAX);
 	int e = registry_file_read(r->file, &text);
 	if (e < 0) {
-		log_event(LOG_WARNING, "registry.unreadable", "cannot read plugin_registry.json: %s",
-			strerror(-e));
+		log_event(LOG_WARNING, "registry.unreadable",
+			"cannot read plugin_registry.json: %s", strerror(-e));
 	} else {
 		take_enabled(r, buffer_slice(&text));
 	}
 	buffer_clear(&text);
-	if (registry_append_json(r, REGISTRY_FILE, &text) == 0 && buffer_append_byte(&text, '\n') == 0) {
+	if (registry_append_json(r, REGISTRY_FILE, &text) == 0 &&
+		buffer_append_byte(&text, '\n') == 0) {
 		registry_file_write(r->file, &text);
 	}
 	buffer_deinit(&text);

@@ -1,12 +1,12 @@
 #include "director/hosts/registry_file.h"
 
+#include "common/base/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include "common/base/log.h"
 
 enum { FILE_MAX = 8 * 1024 * 1024, FILE_MODE = 0644, PATH_BYTES = 4096 };
 

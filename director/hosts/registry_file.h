@@ -5,9 +5,9 @@
  */
 #pragma once
 
-#include <uv.h>
-
 #include "common/base/buffer.h"
+
+#include <uv.h>
 
 struct registry_file;
 

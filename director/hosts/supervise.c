@@ -1,12 +1,12 @@
 #include "director/hosts/supervise.h"
 
-#include <stdlib.h>
-
 #include "common/base/log.h"
 #include "director/director.h"
 #include "director/execute/dispatch.h"
 #include "director/hosts/control.h"
 #include "director/hosts/worker.h"
+
+#include <stdlib.h>
 
 enum {
 	/* Workers that may be on their way at once, over all plugins. */
@@ -32,9 +32,9 @@ void supervise_on_timer(void *plugin)
 static uint64_t back_off_ms(unsigned failures)
 {
 	static const unsigned first[] = { 0, FIRST_BACK_OFF_MS, 250, 500 };
-	uint64_t ms = failures < 4 ? first[failures] :
-		failures > BACK_OFF_DOUBLINGS ? BACK_OFF_MAX_MS :
-						1000ULL << (failures - 4);
+	uint64_t ms = failures < 4              ? first[failures]
+		: failures > BACK_OFF_DOUBLINGS ? BACK_OFF_MAX_MS
+						: 1000ULL << (failures - 4);
 	ms = ms > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : ms;
 	return ms * 4 / 5 + (uint64_t)rand() % (ms * 2 / 5 + 1);
 }
@@ -114,7 +114,8 @@ static void supervise_others(struct director *d)
 			if (d->starting >= STARTING_MAX) {
 				return;
 			}
-			if ((p->waiting != NULL) == (pass == 0) && count_current(p) < p->manifest.workers) {
+			if ((p->waiting != NULL) == (pass == 0) &&
+				count_current(p) < p->manifest.workers) {
 				supervise(p);
 			}
 		}

@@ -1,11 +1,5 @@
 #include "director/hosts/worker.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/json/scan.h"
@@ -16,6 +10,12 @@
 #include "director/hosts/configure.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
 	HELLO_MS = 10000, /* from START to HELLO: fork, sandbox, handshake */
@@ -74,8 +74,8 @@ static void worker_move(struct worker *w, enum worker_state to)
 	}
 }
 
-static void log_worker(const struct worker *w, enum log_level level, const char *event,
-	const char *text)
+static void log_worker(
+	const struct worker *w, enum log_level level, const char *event, const char *text)
 {
 	char id[24];
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)w->id);
@@ -93,8 +93,8 @@ static void log_ready(const struct worker *w)
 	char id[24];
 	char us[24];
 	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)w->id);
-	(void)snprintf(us, sizeof(us), "%llu",
-		(unsigned long long)((uv_hrtime() - w->started_ns) / 1000));
+	(void)snprintf(
+		us, sizeof(us), "%llu", (unsigned long long)((uv_hrtime() - w->started_ns) / 1000));
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(w->plugin) },
 		{ "worker", slice_str(id) },
@@ -183,7 +183,8 @@ static int send_start(struct worker *w)
 	struct buffer spec;
 	buffer_init(&spec, 65536);
 	int r = configure_start_spec(w, &spec);
-	r = r < 0 ? r : hosts_start_worker(w->director, w->plugin->host, w->id, buffer_slice(&spec));
+	r = r < 0 ? r
+		  : hosts_start_worker(w->director, w->plugin->host, w->id, buffer_slice(&spec));
 	buffer_deinit(&spec);
 	return r;
 }
@@ -220,8 +221,8 @@ int worker_start(struct plugin *p)
 
 bool worker_is_free(const struct worker *w)
 {
-	return w->state == WORKER_READY && !w->pinged && w->running < w->plugin->manifest.concurrency &&
-		w->running < WORKER_CALL_SLOTS;
+	return w->state == WORKER_READY && !w->pinged &&
+		w->running < w->plugin->manifest.concurrency && w->running < WORKER_CALL_SLOTS;
 }
 
 void worker_drain(struct worker *w, unsigned ms)
@@ -232,7 +233,8 @@ void worker_drain(struct worker *w, unsigned ms)
 	worker_move(w, WORKER_DRAINING);
 	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE + 4);
 	if (b != NULL) {
-		(void)msg_drain_append(b, &(struct frame){ 0 }, &(struct msg_drain){ .deadline_ms = ms });
+		(void)msg_drain_append(
+			b, &(struct frame){ 0 }, &(struct msg_drain){ .deadline_ms = ms });
 		channel_end(w->channel);
 	}
 	uvx_timer_once(&w->timer, ms);
@@ -340,9 +342,10 @@ static void on_open(void *owner)
 static void on_close(void *owner)
 {
 	struct worker *w = owner;
-	worker_end(w, w->state == WORKER_DRAINING && w->running == w->abandoned ?
-			NULL :
-			"the worker closed its channel");
+	worker_end(w,
+		w->state == WORKER_DRAINING && w->running == w->abandoned
+			? NULL
+			: "the worker closed its channel");
 }
 
 static void on_message(void *owner, struct slice message)
@@ -392,8 +395,9 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	}
 	if (m.version != PROTOCOL_VERSION) {
 		char text[100];
-		(void)snprintf(text, sizeof(text), "it speaks protocol version %u, this director %d",
-			m.version, PROTOCOL_VERSION);
+		(void)snprintf(text, sizeof(text),
+			"it speaks protocol version %u, this director %d", m.version,
+			PROTOCOL_VERSION);
 		worker_end(w, text);
 		return;
 	}
@@ -474,10 +478,10 @@ static void handle_log(struct worker *w, const struct frame *f)
 		worker_violation(w, "a malformed LOG");
 		return;
 	}
-	enum log_level level = m.level <= LOG_ERROR ? LOG_ERROR :
-		m.level <= LOG_WARNING		    ? LOG_WARNING :
-		m.level <= LOG_INFO		    ? LOG_INFO :
-						      LOG_DEBUG;
+	enum log_level level = m.level <= LOG_ERROR ? LOG_ERROR
+		: m.level <= LOG_WARNING            ? LOG_WARNING
+		: m.level <= LOG_INFO               ? LOG_INFO
+						    : LOG_DEBUG;
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(w->plugin) },
 		{ "logger", m.logger },

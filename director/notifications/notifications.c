@@ -1,14 +1,14 @@
 #include "director/notifications/notifications.h"
 
-#include <bson/bson.h>
-#include <errno.h>
-#include <sodium.h>
-#include <stdio.h>
-
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/json/bson_json.h"
 #include "director/director.h"
+
+#include <bson/bson.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
 
 enum { DOCUMENT_JSON_MAX = 256 * 1024 };
 
@@ -21,8 +21,8 @@ static void uuid(char out[static NOTIFICATION_ID_SIZE])
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
 	char hex[33];
 	(void)sodium_bin2hex(hex, sizeof(hex), b, sizeof(b));
-	(void)snprintf(out, NOTIFICATION_ID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-		hex + 16, hex + 20);
+	(void)snprintf(out, NOTIFICATION_ID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8,
+		hex + 12, hex + 16, hex + 20);
 }
 
 /* Metadata and channels come as JSON and are turned into BSON together. */
@@ -34,7 +34,8 @@ static int append_json_members(const struct notification *n, bson_t *out)
 	int r = buffer_append(&text, SLICE("{\"metadata\":"));
 	r = r < 0 ? r : buffer_append(&text, n->metadata.n > 0 ? n->metadata : SLICE("{}"));
 	r = r < 0 ? r : buffer_append(&text, SLICE(",\"channels\":"));
-	r = r < 0 ? r : buffer_append(&text, n->channels.n > 0 ? n->channels : SLICE("[\"in_app\"]"));
+	r = r < 0 ? r
+		  : buffer_append(&text, n->channels.n > 0 ? n->channels : SLICE("[\"in_app\"]"));
 	r = r < 0 ? r : buffer_append_byte(&text, '}');
 	r = r < 0 ? r : json_to_bson(buffer_slice(&text), JSON_BSON_PLAIN, out, &failure);
 	buffer_deinit(&text);
@@ -46,8 +47,11 @@ static bool append_text(bson_t *b, const char *name, struct slice text)
 	return bson_append_utf8(b, name, -1, (const char *)text.p, (int)text.n);
 }
 
-int notifications_create(struct director *d, const struct notification *n,
-	char ret_id[static NOTIFICATION_ID_SIZE], store_done_fn done, void *owner)
+int notifications_create(struct director *d,
+	const struct notification *n,
+	char ret_id[static NOTIFICATION_ID_SIZE],
+	store_done_fn done,
+	void *owner)
 {
 	bson_t document = BSON_INITIALIZER;
 	uuid(ret_id);

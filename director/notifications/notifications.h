@@ -12,8 +12,8 @@ struct director;
 
 struct notification {
 	struct slice user, type, title, message; /* UTF-8 */
-	struct slice metadata; /* a JSON object, or empty */
-	struct slice channels; /* a JSON array, or empty */
+	struct slice metadata;                   /* a JSON object, or empty */
+	struct slice channels;                   /* a JSON array, or empty */
 	struct slice plugin;
 };
 
@@ -24,5 +24,8 @@ enum { NOTIFICATION_ID_SIZE = 37 };
  * @param ret_id the id, for the caller's answer.
  * @return 0; -EBADMSG for metadata that the store cannot hold; -ENOMEM.
  */
-int notifications_create(struct director *d, const struct notification *n,
-	char ret_id[static NOTIFICATION_ID_SIZE], store_done_fn done, void *owner);
+int notifications_create(struct director *d,
+	const struct notification *n,
+	char ret_id[static NOTIFICATION_ID_SIZE],
+	store_done_fn done,
+	void *owner);

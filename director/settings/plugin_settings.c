@@ -1,12 +1,12 @@
 #include "director/settings/plugin_settings.h"
 
-#include <bson/bson.h>
-#include <errno.h>
-#include <stdlib.h>
-
 #include "common/base/buffer.h"
 #include "common/json/bson_json.h"
 #include "director/director.h"
+
+#include <bson/bson.h>
+#include <errno.h>
+#include <stdlib.h>
 
 enum { VALUE_MAX = 1024 * 1024 };
 
@@ -32,8 +32,8 @@ static struct slice bson_slice(const bson_t *b)
 	return slice_of(bson_get_data(b), b->len);
 }
 
-static int submit(struct director *d, const struct store_command *c, store_done_fn done,
-	struct operation *o)
+static int submit(
+	struct director *d, const struct store_command *c, store_done_fn done, struct operation *o)
 {
 	struct store_scope scope = { .kind = STORE_SCOPE_SHARED, .app = d->app_id };
 	int r = o == NULL ? -ENOMEM : store_submit(d->store, &scope, c, done, o);
@@ -100,8 +100,11 @@ static int settings_path(struct slice plugin, char out[static 96])
 	return (int)(sizeof(prefix) - 1 + plugin.n);
 }
 
-int plugin_settings_get(struct director *d, struct slice user, struct slice plugin,
-	plugin_settings_fn done, void *owner)
+int plugin_settings_get(struct director *d,
+	struct slice user,
+	struct slice plugin,
+	plugin_settings_fn done,
+	void *owner)
 {
 	bson_t filter = BSON_INITIALIZER;
 	int r = append_id(&filter, user) ? 0 : -ENOMEM;
@@ -146,7 +149,9 @@ static int make_update(struct slice user, struct slice plugin, struct slice valu
 		ok = ok && bson_append_iter(&set, path, n, &it);
 		ok = ok && bson_append_document_end(out, &set);
 		ok = ok && bson_append_document_begin(out, "$setOnInsert", 12, &on_insert);
-		ok = ok && bson_append_utf8(&on_insert, "user_id", 7, (const char *)user.p, (int)user.n);
+		ok = ok &&
+			bson_append_utf8(
+				&on_insert, "user_id", 7, (const char *)user.p, (int)user.n);
 		ok = ok && bson_append_document_end(out, &on_insert);
 		r = ok ? 0 : -ENOMEM;
 	}
@@ -155,8 +160,12 @@ static int make_update(struct slice user, struct slice plugin, struct slice valu
 	return r;
 }
 
-int plugin_settings_save(struct director *d, struct slice user, struct slice plugin,
-	struct slice value, plugin_settings_fn done, void *owner)
+int plugin_settings_save(struct director *d,
+	struct slice user,
+	struct slice plugin,
+	struct slice value,
+	plugin_settings_fn done,
+	void *owner)
 {
 	bson_t filter = BSON_INITIALIZER;
 	bson_t update = BSON_INITIALIZER;

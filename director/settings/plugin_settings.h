@@ -11,16 +11,23 @@
 struct director;
 
 /* `value` is JSON text ("{}" when nothing was saved), empty on an error. */
-typedef void (*plugin_settings_fn)(void *owner, const struct store_result *result,
-	struct slice value);
+typedef void (*plugin_settings_fn)(
+	void *owner, const struct store_result *result, struct slice value);
 
 /** @return 0 or -ENOMEM; `done` is called later. */
-int plugin_settings_get(struct director *d, struct slice user, struct slice plugin,
-	plugin_settings_fn done, void *owner);
+int plugin_settings_get(struct director *d,
+	struct slice user,
+	struct slice plugin,
+	plugin_settings_fn done,
+	void *owner);
 
 /**
  * @param value JSON text.
  * @return 0; -EBADMSG for a value that the store cannot hold; -ENOMEM.
  */
-int plugin_settings_save(struct director *d, struct slice user, struct slice plugin,
-	struct slice value, plugin_settings_fn done, void *owner);
+int plugin_settings_save(struct director *d,
+	struct slice user,
+	struct slice plugin,
+	struct slice value,
+	plugin_settings_fn done,
+	void *owner);
