@@ -531,9 +531,10 @@ void connection_expired(struct connection *c, enum deadline_kind kind)
 		return;
 	}
 	if (kind == DEADLINE_HEADER) {
-		refuse(c, 408, "the request head did not arrive in time (header_ms)");
+		refuse(c, 408,
+			"the request head did not arrive in time (MOZAIKS_HEADER_TIMEOUT_SECONDS)");
 	} else if (kind == DEADLINE_BODY && c->state == CONNECTION_BODY) {
-		refuse(c, 408, "the body did not arrive in time (body_ms)");
+		refuse(c, 408, "the body did not arrive in time (MOZAIKS_BODY_TIMEOUT_SECONDS)");
 	} else {
 		c->doomed = true;
 	}
@@ -548,6 +549,14 @@ bool connection_is_idle(const struct connection *c)
 
 /* Events of the stream */
 
+/* No memory to read into: the connection is given up, but not in the middle of a read. */
+static struct uvx_room no_room(struct connection *c)
+{
+	c->doomed = true;
+	server_add_ready(c->server, c);
+	return (struct uvx_room){ 0 };
+}
+
 static struct uvx_room on_room(struct uvx_stream *stream)
 {
 	struct connection *c = stream->owner;
@@ -559,7 +568,7 @@ static struct uvx_room on_room(struct uvx_stream *stream)
 		uint64_t missing = c->request.head.length - c->body.n;
 		size_t want = missing < BODY_ROOM ? (size_t)missing : BODY_ROOM;
 		if (buffer_reserve(&c->body, want) < 0) {
-			return (struct uvx_room){ 0 };
+			return no_room(c);
 		}
 		size_t room = c->body.cap - c->body.n;
 		return (struct uvx_room){ c->body.p + c->body.n,
@@ -568,7 +577,7 @@ static struct uvx_room on_room(struct uvx_stream *stream)
 	if (c->block == NULL) {
 		c->block = server_take_block(s);
 		if (c->block == NULL) {
-			return (struct uvx_room){ 0 };
+			return no_room(c);
 		}
 	}
 	if (!c->request.live && c->begin > 0) {

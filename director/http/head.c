@@ -74,8 +74,8 @@ static int on_field(llhttp_t *parser, const char *at, size_t n)
 		return -1;
 	}
 	h->fields[h->n_fields++] = (struct head_field){
-		.name = (uint16_t)((const uint8_t *)at - h->bytes),
-		.name_n = (uint16_t)n,
+		.name = (uint32_t)((const uint8_t *)at - h->bytes),
+		.name_n = (uint32_t)n,
 	};
 	return 0;
 }
@@ -91,8 +91,8 @@ static int on_value(llhttp_t *parser, const char *at, size_t n)
 		n--;
 	}
 	struct head_field *f = &h->fields[h->n_fields - 1];
-	f->value = (uint16_t)((const uint8_t *)at - h->bytes);
-	f->value_n = (uint16_t)n;
+	f->value = (uint32_t)((const uint8_t *)at - h->bytes);
+	f->value_n = (uint32_t)n;
 	return 0;
 }
 
@@ -291,7 +291,7 @@ bool head_parse(struct http_head *h,
 	struct parse p;
 	h->bytes = head.p;
 	if (head.n > HTTP_HEAD_MAX) {
-		return refuse(ret_refusal, 431, "the request head is over 65535 bytes");
+		return refuse(ret_refusal, 431, "the request head is over 256 KiB");
 	}
 	if (!split_target(h, slice_of(in.p + g->target, g->target_n), ret_refusal)) {
 		return false;

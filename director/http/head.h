@@ -10,14 +10,13 @@
 
 /* Offsets into the head: half the size of slices, for 100 of them in every connection. */
 struct head_field {
-	uint16_t name;
-	uint16_t name_n;
-	uint16_t value;
-	uint16_t value_n;
+	uint32_t name;
+	uint32_t name_n;
+	uint32_t value;
+	uint32_t value_n;
 };
 
-/* The longest head that the offsets can describe. */
-enum { HTTP_HEAD_MAX = 65535 };
+enum { HTTP_HEAD_MAX = 256 * 1024 };
 
 struct http_head {
 	const uint8_t *bytes;

@@ -62,7 +62,7 @@ struct http_limits {
 	unsigned send_ms;      /* no progress in sending an answer [20000] */
 };
 
-enum { HTTP_HEAD_MIN = 256 }; /* the least head_bytes; the most is 65535 */
+enum { HTTP_HEAD_MIN = 256 }; /* the least head_bytes; the most is 256 KiB */
 
 /* What became of a request. The slices are valid during the call only. */
 struct http_outcome {
@@ -80,7 +80,7 @@ struct http_config {
 	const struct http_route *routes; /* outlives the server */
 	size_t n_routes;
 	struct http_limits limits;
-	bool development; /* a 500 says what went wrong */
+	bool development; /* a 500 without a code of its own says what went wrong */
 	/* For metrics and the access log: called at the end of every request. May be NULL. */
 	void (*observe)(void *owner, const struct http_outcome *outcome);
 	void *observe_owner;
@@ -150,7 +150,7 @@ void http_respond(struct http_request *r, const struct http_response *response);
 /**
  * Answers with application/problem+json (RFC 9457): type, title, status, detail, instance and our
  * `code` and `request_id`. A 401 gets its WWW-Authenticate, a 503 or 429 its Retry-After. A 500
- * carries the detail in development only.
+ * without a code of its own carries its detail in development only.
  * @param code NULL for the status's own.
  * @param retry_after_s seconds, 0 for none.
  */

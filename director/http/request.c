@@ -76,7 +76,7 @@ static void __attribute__((format(printf, 3, 0))) respond_problem(
 	char detail[DETAIL_MAX];
 	invariant(r->live && !r->answered);
 	int n = vsnprintf(detail, sizeof(detail), format, args);
-	if (p->status == 500 && !r->connection->server->config.development) {
+	if (p->status == 500 && p->code == NULL && !r->connection->server->config.development) {
 		/* What went wrong inside is for the log, not for the client. */
 		p->detail = SLICE("Internal error; the log tells more under this request_id");
 	} else if (n > 0) {
