@@ -41,7 +41,7 @@ struct worker_limits {
 	uint32_t cpu_percent;         /* of one core; cgroup */
 };
 
-struct seccomp_program;
+struct filter_program;
 
 /* What a runtime sees. Everything stays valid until the worker ends. */
 struct worker_context {
@@ -53,7 +53,7 @@ struct worker_context {
 	struct worker_limits limits;
 	struct slice report; /* JSON object for HELLO: what the sandbox really is */
 	/* The second filter of native workers: applied with worker_seal() once the plugin is loaded. */
-	const struct seccomp_program *final_filter;
+	const struct filter_program *final_filter;
 };
 
 /**

@@ -27,8 +27,8 @@ struct runtime {
 	/* May be NULL. Opens at most descriptors that the plugin may keep (epoll, its wake-up pair).
 	 * @return 0 or a negative errno, having written what is wrong to stderr. */
 	int (*enter)(const struct worker_context *ctx);
-	/* Ends with _exit(). */
-	void (*run)(const struct worker_context *ctx) __attribute__((noreturn));
+	/* Ends the process with _exit(). */
+	void (*run)(const struct worker_context *ctx);
 };
 
 extern const struct runtime runtime_python; /* runtime/python.c */

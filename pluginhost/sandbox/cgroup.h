@@ -29,6 +29,7 @@ struct cgroup_root {
 	enum cgroup_kind kind;
 	int dir[CGROUP_CONTROLLERS];
 	bool has_cpu;
+	int lock; /* version 2: keeps the name ours; version 1 locks dir[CGROUP_MEMORY] */
 	char why_none[128];
 };
 
@@ -52,8 +53,18 @@ struct cgroup_usage {
  */
 int cgroup_root_init(struct cgroup_root *root, const char *name, uid_t uid, gid_t gid);
 
-/** Closes the descriptors; removes the directories where that is still permitted. */
+/** The same with another /proc/self: for tests. */
+int cgroup_root_init_at(
+	struct cgroup_root *root, const char *proc, const char *name, uid_t uid, gid_t gid);
+
+/** Closes the descriptors. The empty subtree stays and is taken over by the next run. */
 void cgroup_root_deinit(struct cgroup_root *root);
+
+/**
+ * Removes the subtree that pluginhosts of that name left behind; what is in use stays. For who
+ * outlives them with the rights that pluginhost gave up.
+ */
+void cgroup_root_clean(const char *name);
 
 const char *cgroup_kind_name(enum cgroup_kind kind);
 

@@ -4,7 +4,7 @@
  *
  *   sandbox_host_init()      as root, with CAP_SETUID + CAP_SETGID, or as anybody
  *   open what is read later  (the program, the Python packages, plugin paths)
- *   privileges_drop()
+ *   identity_become() or identity_drop_capabilities()   common/base/identity.h
  *   zygote_start() ...       pluginhost/zygote.h
  *
  * Tier 1: own uid per worker, Landlock, cgroup. Tier 2: one of them is missing. Without user
@@ -27,7 +27,7 @@ enum sandbox_uids {
 struct sandbox_host {
 	int user_ns; /* kept descriptor; each zygote generation enters it */
 	enum sandbox_uids uids;
-	uid_t uid; /* pluginhost's, after privileges_drop() */
+	uid_t uid; /* pluginhost's, after root was given up */
 	gid_t gid;
 	uid_t first_uid; /* host id of slot 1 */
 	unsigned n_slots;
@@ -35,7 +35,8 @@ struct sandbox_host {
 	bool nested_user_ns; /* they could not be forbidden */
 	struct cgroup_root cgroup;
 	uint8_t used[(SANDBOX_SLOTS_MAX + 8) / 8]; /* slots with a living worker */
-	char failure[256];                         /* why sandbox_host_init() failed, for the log */
+	unsigned last_slot;
+	char failure[256]; /* why sandbox_host_init() failed, for the log */
 };
 
 struct sandbox_options {
@@ -60,9 +61,9 @@ int sandbox_host_tier(const struct sandbox_host *h);
 int sandbox_host_report(const struct sandbox_host *h, struct buffer *out);
 
 /**
- * Becomes `uid`/`gid` with `groups`, for good: no capability stays in any set, NO_NEW_PRIVS is set,
- * and it is checked that uid 0 cannot be had back. With the ids it has already, only the
- * capabilities go.
- * @return 0 or a negative errno; then the process must not go on.
+ * A slot is a uid of the block: slot n is uid n in the user namespace, first_uid + n - 1 outside.
+ * Slots start at 1. Taken for each worker, released when the worker is reaped.
+ * @return 0, -EUSERS when all are in use.
  */
-int privileges_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups);
+int sandbox_slot_take(struct sandbox_host *h, unsigned *ret_slot);
+void sandbox_slot_release(struct sandbox_host *h, unsigned slot);
