@@ -136,8 +136,11 @@ int buffer_append_json(struct buffer *b, struct slice s)
 
 void buffer_consume(struct buffer *b, size_t n)
 {
-	memmove(b->p, b->p + n, b->n - n);
-	b->n -= n;
+	/* An empty buffer may have no memory, which memmove() must not be given. */
+	if (n > 0) {
+		memmove(b->p, b->p + n, b->n - n);
+		b->n -= n;
+	}
 }
 
 uint8_t *buffer_steal(struct buffer *b, size_t *ret_n)
