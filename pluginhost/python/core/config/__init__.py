@@ -1,0 +1,1 @@
+"""Configuration that plugins import: ``core.config.database``."""

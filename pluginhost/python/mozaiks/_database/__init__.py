@@ -1,0 +1,21 @@
+"""The database as plugins see it: the part of motor's surface that ``core.config.database`` offers."""
+
+from mozaiks._database.collection import Collection
+from mozaiks._database.cursor import Cursor
+from mozaiks._database.database import Database
+from mozaiks._database.results import (
+    DeleteResult,
+    InsertManyResult,
+    InsertOneResult,
+    UpdateResult,
+)
+
+__all__ = [
+    "Collection",
+    "Cursor",
+    "Database",
+    "DeleteResult",
+    "InsertManyResult",
+    "InsertOneResult",
+    "UpdateResult",
+]

@@ -1,0 +1,69 @@
+"""Arguments of motor's methods, checked and brought into the form that the runtime takes."""
+
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+
+from mozaiks.errors import Unsupported
+
+Filter = Optional[Mapping[str, Any]]
+Projection = Union[Mapping[str, Any], Iterable[str], None]
+Sort = Union[str, Mapping[str, Any], Iterable[Union[str, Tuple[str, Any]]], None]
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """A filter or an update: a mapping, and nothing else that happens to be false."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping such as dict, not {type(value).__name__}")
+    return value
+
+
+def projection(value: Projection) -> Optional[Dict[str, Any]]:
+    """A mapping, or a list of the names to include."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, str):
+        raise TypeError("projection must be a mapping or a list of names, not str")
+    names = list(value)
+    # An empty list means: nothing but the id.
+    return {name: 1 for name in names} if names else {"_id": 1}
+
+
+def sort(value: Sort, direction: Optional[Any] = None) -> Optional[Dict[str, Any]]:
+    """``"name"``, ``"name", -1``, ``[("name", -1), "other"]`` or a mapping."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return {value: 1 if direction is None else direction}
+    if direction is not None:
+        raise TypeError("with a direction, sort takes one name")
+    if isinstance(value, Mapping):
+        return dict(value)
+    pairs: List[Tuple[str, Any]] = [
+        (item, 1) if isinstance(item, str) else (item[0], item[1]) for item in value
+    ]
+    if not pairs:
+        raise ValueError("sort needs at least one name")
+    return dict(pairs)
+
+
+def count(name: str, value: Any) -> int:
+    """skip or limit: an integer that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative")
+    return value
+
+
+def limit(value: Any) -> int:
+    """Like ``count()``; a negative limit means "so many, in one batch" to drivers."""
+    return count("limit", -value if isinstance(value, int) and value < 0 else value)
+
+
+def refuse(method: str, options: Mapping[str, Any], ignored: Iterable[str] = ()) -> None:
+    """Options that change the meaning of a call must not be dropped silently."""
+    harmless = {"session", "hint", "comment", "batch_size", "max_time_ms", "maxTimeMS", *ignored}
+    for name, value in options.items():
+        if name not in harmless and value is not None and value is not False:
+            raise Unsupported(f"{method}() does not know the option {name!r}")

@@ -1,0 +1,410 @@
+"""One collection of the plugin."""
+
+from typing import Any, Dict, Iterable, List, Mapping, MutableMapping, NoReturn, Optional
+
+from bson import ObjectId
+
+import _mozaiks
+from mozaiks import _client
+from mozaiks._database import arguments
+from mozaiks._database.arguments import Filter, Projection, Sort
+from mozaiks._database.cursor import Cursor, Document
+from mozaiks._database.results import (
+    DeleteResult,
+    InsertManyResult,
+    InsertOneResult,
+    UpdateResult,
+)
+from mozaiks.errors import (
+    DuplicateKey,
+    InvalidArgument,
+    MessageTooLarge,
+    Unsupported,
+    from_fields,
+)
+from pymongo.errors import BulkWriteError
+
+Update = Mapping[str, Any]
+
+
+class Collection:
+    """Documents of this plugin, under a name of its own choice.
+
+    Within a call every method sees the documents of the calling user only; the runtime adds
+    ``user_id`` to filters and documents by itself. Code outside of calls sees those without one.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError("the name of a collection must be text")
+        if not name or "\0" in name or name.startswith("system."):
+            raise InvalidArgument(f"no collection can be called {name!r}")
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The name the plugin uses."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"Collection({self._name!r})"
+
+    def __getitem__(self, name: str) -> "Collection":
+        return Collection(f"{self._name}.{name}")
+
+    def __getattr__(self, name: str) -> "Collection":
+        if name.startswith("_"):
+            raise AttributeError(f"use collection[{name!r}] for a collection of that name")
+        return self[name]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        method = self._name.rpartition(".")[2]
+        raise Unsupported(f"collections have no method {method}()")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Collection) and other._name == self._name
+
+    def __hash__(self) -> int:
+        return hash(self._name)
+
+    # ---- reading ----
+
+    def find(
+        self,
+        filter: Filter = None,
+        projection: Projection = None,
+        skip: int = 0,
+        limit: int = 0,
+        sort: Sort = None,
+        **options: Any,
+    ) -> Cursor:
+        """The documents that match, as a cursor."""
+        arguments.refuse("find", options, ("no_cursor_timeout", "allow_disk_use"))
+        command: Dict[str, Any] = {"collection": self._name}
+        if filter is not None:
+            command["filter"] = arguments.mapping("filter", filter)
+        command["projection"] = arguments.projection(projection)
+        command["sort"] = arguments.sort(sort)
+        if skip:
+            command["skip"] = arguments.count("skip", skip)
+        if limit:
+            command["limit"] = arguments.limit(limit)
+        return Cursor(command)
+
+    async def find_one(
+        self,
+        filter: Any = None,
+        projection: Projection = None,
+        skip: int = 0,
+        sort: Sort = None,
+        **options: Any,
+    ) -> Optional[Document]:
+        """The first document that matches, or None. Anything but a mapping is taken as its id."""
+        if filter is not None and not isinstance(filter, Mapping):
+            filter = {"_id": filter}
+        cursor = self.find(filter, projection, skip, 1, sort, **options)
+        documents = await cursor.to_list(None)
+        return documents[0] if documents else None
+
+    async def count_documents(
+        self, filter: Mapping[str, Any], skip: int = 0, limit: int = 0, **options: Any
+    ) -> int:
+        """How many documents match."""
+        arguments.refuse("count_documents", options)
+        command: Dict[str, Any] = {
+            "collection": self._name,
+            "filter": arguments.mapping("filter", filter),
+        }
+        if skip:
+            command["skip"] = arguments.count("skip", skip)
+        if limit:
+            command["limit"] = arguments.count("limit", limit)
+        result = await _client.request(_mozaiks.DATABASE_COUNT, _client.BSON, command)
+        return int(result["n"])
+
+    async def estimated_document_count(self, **options: Any) -> int:
+        """How many documents the caller has here; counted, not estimated."""
+        return await self.count_documents({}, **options)
+
+    async def distinct(self, key: str, filter: Filter = None, **options: Any) -> List[Any]:
+        """The different values of a field."""
+        arguments.refuse("distinct", options)
+        command: Dict[str, Any] = {"collection": self._name, "field": key}
+        if filter is not None:
+            command["filter"] = arguments.mapping("filter", filter)
+        result = await _client.request(_mozaiks.DATABASE_DISTINCT, _client.BSON, command)
+        values: List[Any] = result["values"]
+        return values
+
+    # ---- inserting ----
+
+    async def insert_one(
+        self, document: MutableMapping[str, Any], **options: Any
+    ) -> InsertOneResult:
+        """Inserts a document, which gets an ``_id`` when it has none."""
+        arguments.refuse("insert_one", options, ("bypass_document_validation",))
+        self._identify(document)
+        result = await self._insert([document], True)
+        for error in result.get("errors", ()):
+            raise from_fields(error)
+        return InsertOneResult(document["_id"])
+
+    async def insert_many(
+        self,
+        documents: Iterable[MutableMapping[str, Any]],
+        ordered: bool = True,
+        **options: Any,
+    ) -> InsertManyResult:
+        """Inserts documents; ``ordered`` stops at the first that fails."""
+        arguments.refuse("insert_many", options, ("bypass_document_validation",))
+        batch = list(documents)
+        if not batch:
+            raise TypeError("documents must be a non-empty list")
+        for document in batch:
+            self._identify(document)
+        errors = await self._insert_batch(batch, 0, ordered)
+        if errors:
+            raise BulkWriteError(
+                {"nInserted": len(batch) - _not_inserted(errors, len(batch), ordered),
+                 "writeErrors": errors}
+            )
+        return InsertManyResult([document["_id"] for document in batch])
+
+    @staticmethod
+    def _identify(document: Any) -> None:
+        if not isinstance(document, MutableMapping):
+            raise TypeError(f"document must be a dict, not {type(document).__name__}")
+        if "_id" not in document:
+            document["_id"] = ObjectId()
+
+    async def _insert(self, documents: List[Any], ordered: bool) -> Dict[str, Any]:
+        result: Dict[str, Any] = await _client.request(
+            _mozaiks.DATABASE_INSERT,
+            _client.BSON,
+            {"collection": self._name, "documents": documents, "ordered": ordered},
+        )
+        return result
+
+    async def _insert_batch(
+        self, documents: List[Any], first: int, ordered: bool
+    ) -> List[Dict[str, Any]]:
+        """Inserts, in halves when the documents do not fit one message. Returns the errors."""
+        try:
+            result = await self._insert(documents, ordered)
+        except MessageTooLarge:
+            if len(documents) == 1:
+                raise
+        else:
+            return [
+                {
+                    "index": first + int(error["index"]),
+                    "code": _number(error),
+                    "errmsg": error.get("message", ""),
+                    "op": documents[int(error["index"])],
+                }
+                for error in result.get("errors", ())
+            ]
+        middle = len(documents) // 2
+        errors = await self._insert_batch(documents[:middle], first, ordered)
+        if not (errors and ordered):
+            errors += await self._insert_batch(documents[middle:], first + middle, ordered)
+        return errors
+
+    # ---- changing ----
+
+    async def update_one(
+        self, filter: Mapping[str, Any], update: Update, upsert: bool = False, **options: Any
+    ) -> UpdateResult:
+        """Changes the first document that matches, by update operators such as ``$set``."""
+        arguments.refuse("update_one", options, ("bypass_document_validation",))
+        return await self._update("update_one", filter, update, upsert, False)
+
+    async def update_many(
+        self, filter: Mapping[str, Any], update: Update, upsert: bool = False, **options: Any
+    ) -> UpdateResult:
+        """Changes all documents that match, by update operators such as ``$set``."""
+        arguments.refuse("update_many", options, ("bypass_document_validation",))
+        return await self._update("update_many", filter, update, upsert, True)
+
+    async def replace_one(
+        self,
+        filter: Mapping[str, Any],
+        replacement: Mapping[str, Any],
+        upsert: bool = False,
+        **options: Any,
+    ) -> UpdateResult:
+        """Puts a document in the place of the first that matches; its ``_id`` stays."""
+        arguments.refuse("replace_one", options, ("bypass_document_validation",))
+        return await self._write_update(
+            filter, _replacement(replacement), bool(upsert), False
+        )
+
+    async def _update(
+        self, method: str, filter: Mapping[str, Any], update: Update, upsert: bool, multi: bool
+    ) -> UpdateResult:
+        return await self._write_update(filter, _operators(method, update), bool(upsert), multi)
+
+    async def _write_update(
+        self, filter: Mapping[str, Any], update: Update, upsert: bool, multi: bool
+    ) -> UpdateResult:
+        result = await _client.request(
+            _mozaiks.DATABASE_UPDATE,
+            _client.BSON,
+            {
+                "collection": self._name,
+                "filter": arguments.mapping("filter", filter),
+                "update": update,
+                "multi": multi,
+                "upsert": upsert,
+            },
+        )
+        upserted = result.get("upserted")
+        return UpdateResult(
+            matched_count=int(result["matched"]),
+            modified_count=int(result["modified"]),
+            upserted_id=upserted,
+        )
+
+    # ---- deleting ----
+
+    async def delete_one(self, filter: Mapping[str, Any], **options: Any) -> DeleteResult:
+        """Deletes the first document that matches."""
+        arguments.refuse("delete_one", options)
+        return await self._delete(filter, False)
+
+    async def delete_many(self, filter: Mapping[str, Any], **options: Any) -> DeleteResult:
+        """Deletes all documents that match."""
+        arguments.refuse("delete_many", options)
+        return await self._delete(filter, True)
+
+    async def _delete(self, filter: Mapping[str, Any], multi: bool) -> DeleteResult:
+        result = await _client.request(
+            _mozaiks.DATABASE_DELETE,
+            _client.BSON,
+            {
+                "collection": self._name,
+                "filter": arguments.mapping("filter", filter),
+                "multi": multi,
+            },
+        )
+        return DeleteResult(int(result["deleted"]))
+
+    # ---- finding and changing in one step ----
+
+    async def find_one_and_update(
+        self,
+        filter: Mapping[str, Any],
+        update: Update,
+        projection: Projection = None,
+        sort: Sort = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        **options: Any,
+    ) -> Optional[Document]:
+        """Changes the first document that matches and returns it: as it was, or as it is then."""
+        arguments.refuse("find_one_and_update", options)
+        return await self._modify(
+            filter,
+            projection,
+            sort,
+            update=_operators("find_one_and_update", update),
+            upsert=bool(upsert),
+            new=bool(return_document),
+        )
+
+    async def find_one_and_replace(
+        self,
+        filter: Mapping[str, Any],
+        replacement: Mapping[str, Any],
+        projection: Projection = None,
+        sort: Sort = None,
+        upsert: bool = False,
+        return_document: bool = False,
+        **options: Any,
+    ) -> Optional[Document]:
+        """Replaces the first document that matches and returns it: as it was, or as it is then."""
+        arguments.refuse("find_one_and_replace", options)
+        return await self._modify(
+            filter,
+            projection,
+            sort,
+            update=_replacement(replacement),
+            upsert=bool(upsert),
+            new=bool(return_document),
+        )
+
+    async def find_one_and_delete(
+        self,
+        filter: Mapping[str, Any],
+        projection: Projection = None,
+        sort: Sort = None,
+        **options: Any,
+    ) -> Optional[Document]:
+        """Deletes the first document that matches and returns it."""
+        arguments.refuse("find_one_and_delete", options)
+        return await self._modify(filter, projection, sort, remove=True)
+
+    async def _modify(
+        self, filter: Mapping[str, Any], projection: Projection, sort: Sort, **change: Any
+    ) -> Optional[Document]:
+        command: Dict[str, Any] = {
+            "collection": self._name,
+            "filter": arguments.mapping("filter", filter),
+            **change,
+        }
+        chosen = arguments.projection(projection)
+        order = arguments.sort(sort)
+        if chosen is not None:
+            command["projection"] = chosen
+        if order is not None:
+            command["sort"] = order
+        result = await _client.request(_mozaiks.DATABASE_MODIFY, _client.BSON, command)
+        document: Optional[Document] = result["value"]
+        return document
+
+    # ---- what this version does not offer ----
+
+    def aggregate(self, *args: Any, **options: Any) -> NoReturn:
+        """Not offered yet."""
+        raise Unsupported("aggregate() is not offered yet: use find(), count_documents(), distinct()")
+
+    async def bulk_write(self, *args: Any, **options: Any) -> NoReturn:
+        """Not offered yet."""
+        raise Unsupported("bulk_write() is not offered yet: use insert_many(), update_many()")
+
+    async def create_index(self, *args: Any, **options: Any) -> NoReturn:
+        """Not offered yet."""
+        raise Unsupported("create_index() is not offered yet")
+
+    async def create_indexes(self, *args: Any, **options: Any) -> NoReturn:
+        """Not offered yet."""
+        raise Unsupported("create_indexes() is not offered yet")
+
+    async def drop(self, *args: Any, **options: Any) -> NoReturn:
+        """Not offered."""
+        raise Unsupported("drop() is not offered: use delete_many({})")
+
+
+def _operators(method: str, update: Any) -> Update:
+    if isinstance(update, (list, tuple)):
+        raise Unsupported(f"{method}() does not take a pipeline")
+    arguments.mapping("update", update)
+    if not update or not all(isinstance(k, str) and k.startswith("$") for k in update):
+        raise ValueError("update only works with $ operators")
+    return update
+
+
+def _replacement(document: Any) -> Mapping[str, Any]:
+    arguments.mapping("replacement", document)
+    if any(isinstance(k, str) and k.startswith("$") for k in document):
+        raise ValueError("replacement can not include $ operators")
+    return document
+
+
+def _number(error: Mapping[str, Any]) -> int:
+    """MongoDB's number of the errors that plugins look at."""
+    return 11000 if error.get("code") == DuplicateKey.code else 2
+
+
+def _not_inserted(errors: List[Dict[str, Any]], total: int, ordered: bool) -> int:
+    return total - int(errors[0]["index"]) if ordered else len(errors)

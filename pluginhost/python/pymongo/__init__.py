@@ -1,0 +1,28 @@
+"""The names of pymongo that plugins use beside ``core.config.database``.
+
+A worker has no network and no MongoDB driver: the database is reached through the runtime. These are
+the constants and exceptions that code written for motor imports.
+"""
+
+from typing import Any
+
+ASCENDING = 1
+DESCENDING = -1
+
+
+class ReturnDocument:
+    """Which document ``find_one_and_update()`` and ``find_one_and_replace()`` return."""
+
+    BEFORE = False
+    AFTER = True
+
+
+_CLIENTS = ("MongoClient", "AsyncMongoClient")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLIENTS:
+        raise ImportError(
+            f"pymongo.{name} is not available to plugins: use 'from core.config.database import db'"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
