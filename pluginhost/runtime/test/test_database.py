@@ -1,0 +1,462 @@
+"""core.config.database: which commands motor's methods become, and what they return."""
+
+import struct
+
+import bson
+import pytest
+from bson import ObjectId
+
+import fake_director as fd
+
+HEAD = """
+import datetime
+from bson import ObjectId
+from core.config.database import db
+import pymongo
+"""
+
+
+def plugin(body):
+    lines = "\n".join("    " + line for line in body.strip().splitlines())
+    return f"{HEAD}\nasync def execute(data):\n    user_id = data['user_id']\n{lines}\n"
+
+
+def finds(documents, batch=500):
+    """A handler for find and next: all documents, in batches."""
+    left = {}
+
+    def find(request):
+        command = request.bson()
+        chosen = documents[command.get("skip", 0) :]
+        if command.get("limit"):
+            chosen = chosen[: command["limit"]]
+        return reply(chosen)
+
+    def reply(chosen):
+        number = 0
+        if len(chosen) > batch:
+            number = len(left) + 1
+            left[number] = chosen[batch:]
+        return fd.cursor_reply(chosen[:batch], number)
+
+    def following(request):
+        return reply(left.pop(request.bson()["cursor"]))
+
+    return find, following
+
+
+def test_find_in_every_form(start):
+    worker = start(
+        plugin(
+            """
+items = db["items"]
+await items.find().to_list(None)
+await items.find({"a": {"$gt": 1}}, {"a": 1}).sort("a", -1).skip(2).limit(3).to_list(10)
+await items.find({}, ["a", "b"]).sort([("a", 1), ("b", -1)]).to_list(length=5)
+await db.other.find(filter={"_id": ObjectId("a" * 24)}, limit=7, sort={"z": 1}).to_list()
+await db["x"]["y"].find(projection=[]).sort("n").to_list(1)
+await items.find_one({"_id": ObjectId("b" * 24), "user_id": user_id})
+await items.find_one(ObjectId("c" * 24), sort=[("n", pymongo.DESCENDING)])
+await items.find_one()
+return repr(items)
+"""
+        )
+    )
+    worker.capabilities[fd.FIND] = lambda r: fd.cursor_reply([])
+    assert worker.call().value == "Collection('items')"
+    assert [r.bson() for r in worker.requests] == [
+        {"collection": "items"},
+        {
+            "collection": "items",
+            "filter": {"a": {"$gt": 1}},
+            "projection": {"a": 1},
+            "sort": {"a": -1},
+            "skip": 2,
+            "limit": 3,
+        },
+        {
+            "collection": "items",
+            "filter": {},
+            "projection": {"a": 1, "b": 1},
+            "sort": {"a": 1, "b": -1},
+            "limit": 5,
+        },
+        {"collection": "other", "filter": {"_id": ObjectId("a" * 24)}, "limit": 7, "sort": {"z": 1}},
+        {"collection": "x.y", "projection": {"_id": 1}, "sort": {"n": 1}, "limit": 1},
+        {"collection": "items", "filter": {"_id": ObjectId("b" * 24), "user_id": "user_1"}, "limit": 1},
+        {"collection": "items", "filter": {"_id": ObjectId("c" * 24)}, "sort": {"n": -1}, "limit": 1},
+        {"collection": "items", "limit": 1},
+    ]
+    # The order of sort matters.
+    assert list(worker.requests[2].bson()["sort"]) == ["a", "b"]
+
+
+def test_reading_in_batches(start):
+    worker = start(
+        plugin(
+            """
+items = db["items"]
+out = []
+out.append(len(await items.find().to_list(None)))
+out.append([d["n"] async for d in items.find({})][-1])
+cursor = items.find()
+out.append([len(await cursor.to_list(500)), len(await cursor.to_list(700)), len(await cursor.to_list(9999)),
+            len(await cursor.to_list(1))])
+cursor = items.find().limit(12)
+first = await cursor.to_list(5)
+out.append([d["n"] for d in first + await cursor.to_list(5) + await cursor.to_list(5) + await cursor.to_list(5)])
+cursor = items.find().skip(1).limit(3)
+out.append([(await cursor.next())["n"], [d["n"] async for d in cursor]])
+cursor = items.find()
+await cursor.to_list(3)
+out.append((await cursor.next())["n"])
+out.append(await items.find().to_list(0))
+cursor = items.find()
+await cursor.next()
+await cursor.close()
+out.append([d async for d in cursor])
+again = items.find().limit(2)
+out.append([len(await again.to_list(None)), len(await again.to_list(None)), len(await again.clone().to_list(None)),
+            len(await again.rewind().to_list(None))])
+return out
+"""
+        )
+    )
+    documents = [{"n": n} for n in range(1300)]
+    worker.capabilities[fd.FIND], worker.capabilities[fd.NEXT] = finds(documents)
+    worker.capabilities[fd.CLOSE] = lambda r: bson.encode({})
+    out = worker.call().value
+    assert out[0] == 1300 and out[1] == 1299
+    assert out[2] == [500, 700, 100, 0]
+    assert out[3] == list(range(12))
+    assert out[4] == [1, [2, 3]]
+    assert out[5] == 3
+    assert out[6] == [] and out[7] == []
+    assert out[8] == [2, 0, 2, 2]
+    closed = [r for r in worker.requests if r.capability == fd.CLOSE]
+    assert len(closed) == 1
+
+
+def test_insert(start):
+    worker = start(
+        plugin(
+            """
+document = {"title": "t", "at": datetime.datetime(2026, 1, 2)}
+result = await db["items"].insert_one(document)
+same = result.inserted_id == document["_id"]
+named = await db.items.insert_one({"_id": "mine"})
+many = [{"n": 1}, {"_id": 5}]
+inserted = await db.items.insert_many(many, ordered=False)
+return [same, isinstance(result.inserted_id, ObjectId), result.acknowledged, named.inserted_id,
+        inserted.inserted_ids == [many[0]["_id"], 5], str(result.inserted_id)]
+"""
+        )
+    )
+
+    def insert(request):
+        command = request.bson()
+        ids = [d["_id"] for d in command["documents"]]
+        return bson.encode({"inserted": len(ids), "ids": ids, "errors": []})
+
+    worker.capabilities[fd.INSERT] = insert
+    value = worker.call().value
+    assert value[:5] == [True, True, True, "mine", True]
+    first, _, third = (r.bson() for r in worker.requests)
+    assert first["collection"] == "items" and first["ordered"] is True
+    assert str(first["documents"][0]["_id"]) == value[5]
+    assert first["documents"][0]["title"] == "t"
+    assert third["ordered"] is False and len(third["documents"]) == 2
+
+
+def test_insert_errors(start):
+    worker = start(
+        plugin(
+            """
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+out = []
+try:
+    await db.items.insert_one({"_id": 1})
+except DuplicateKeyError as error:
+    out.append(str(error))
+try:
+    await db.items.insert_many([{"_id": 1}, {"_id": 2}, {"_id": 3}], ordered=data["ordered"])
+except BulkWriteError as error:
+    write = error.details["writeErrors"][0]
+    out.append([error.code, error.details["nInserted"], write["index"], write["code"], write["errmsg"],
+                write["op"]["_id"]])
+for bad in (None, [], "text", {"a": {1}}):
+    try:
+        await db.items.insert_one(bad)
+    except (TypeError, ValueError) as error:
+        out.append(type(error).__name__)
+    except Exception as error:
+        out.append(str(error))
+try:
+    await db.items.insert_many([])
+except TypeError as error:
+    out.append(str(error))
+return out
+"""
+        )
+    )
+
+    def insert(request):
+        documents = request.bson()["documents"]
+        index = len(documents) - 2 if len(documents) > 1 else 0
+        error = {"index": index, "code": "duplicate_key", "message": "_id is taken"}
+        return bson.encode({"inserted": 0, "ids": [], "errors": [error]})
+
+    worker.capabilities[fd.INSERT] = insert
+    for ordered, inserted in ((True, 1), (False, 2)):
+        assert worker.call(ordered=ordered).value == [
+            "_id is taken",
+            [65, inserted, 1, 11000, "_id is taken", 2],
+            "TypeError",
+            "TypeError",
+            "TypeError",
+            "argument.documents[0].a: cannot be stored: a value of type set",
+            "documents must be a non-empty list",
+        ]
+
+
+def test_insert_many_in_several_messages(start):
+    worker = start(
+        plugin(
+            """
+documents = [{"_id": n, "pad": "x" * 10_000} for n in range(300)]
+result = await db.items.insert_many(documents)
+try:
+    await db.items.insert_one({"pad": "x" * 2_000_000})
+except Exception as error:
+    from pymongo.errors import DocumentTooLarge
+    return [len(result.inserted_ids), isinstance(error, DocumentTooLarge), str(error)]
+"""
+        )
+    )
+    worker.capabilities[fd.INSERT] = lambda r: bson.encode({"inserted": 1, "ids": [], "errors": []})
+    count, is_too_large, text = worker.call().value
+    assert count == 300 and is_too_large and "1 MiB" in text
+    sent = [d["_id"] for r in worker.requests for d in r.bson()["documents"]]
+    assert sent == list(range(300))
+
+
+def test_update_and_delete(start):
+    worker = start(
+        plugin(
+            """
+items = db.items
+one = await items.update_one({"_id": 1}, {"$set": {"a": 2}})
+many = await items.update_many({"b": 1}, {"$inc": {"n": 1}, "$unset": {"c": ""}}, upsert=True)
+replaced = await items.replace_one({"_id": 2}, {"x": 1}, True)
+gone = await items.delete_one({"_id": 3})
+all_gone = await items.delete_many({})
+return [[r.matched_count, r.modified_count, r.upserted_id, r.acknowledged] for r in (one, many, replaced)] + [
+    gone.deleted_count, all_gone.deleted_count]
+"""
+        )
+    )
+    upserted = ObjectId("d" * 24)
+
+    def update(request):
+        command = request.bson()
+        result = {"matched": 0 if command["upsert"] else 1, "modified": 0 if command["upsert"] else 1}
+        if command["upsert"]:
+            result["upserted"] = upserted
+        return bson.encode(result)
+
+    worker.capabilities[fd.UPDATE] = update
+    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 4 if r.bson()["multi"] else 1})
+    assert worker.call().value == [
+        [1, 1, None, True],
+        [0, 0, "d" * 24, True],
+        [0, 0, "d" * 24, True],
+        1,
+        4,
+    ]
+    assert [r.bson() for r in worker.requests] == [
+        {"collection": "items", "filter": {"_id": 1}, "update": {"$set": {"a": 2}}, "multi": False, "upsert": False},
+        {
+            "collection": "items",
+            "filter": {"b": 1},
+            "update": {"$inc": {"n": 1}, "$unset": {"c": ""}},
+            "multi": True,
+            "upsert": True,
+        },
+        {"collection": "items", "filter": {"_id": 2}, "update": {"x": 1}, "multi": False, "upsert": True},
+        {"collection": "items", "filter": {"_id": 3}, "multi": False},
+        {"collection": "items", "filter": {}, "multi": True},
+    ]
+
+
+def test_count_distinct_and_modify(start):
+    worker = start(
+        plugin(
+            """
+items = db.items
+out = [await items.count_documents({"a": 1}), await items.count_documents({}, limit=5, skip=1),
+       await items.estimated_document_count(), await items.distinct("tag", {"a": 1})]
+out.append(await items.find_one_and_update({"a": 1}, {"$set": {"b": 2}}, sort=[("n", -1)], upsert=True,
+           return_document=pymongo.ReturnDocument.AFTER, projection={"b": 1}))
+out.append(await items.find_one_and_replace({"a": 1}, {"b": 2}))
+out.append(await items.find_one_and_delete({"a": 1}, sort=[("n", 1)]))
+return out
+"""
+        )
+    )
+    worker.capabilities[fd.COUNT] = lambda r: bson.encode({"n": 3})
+    worker.capabilities[fd.DISTINCT] = lambda r: bson.encode({"values": ["x", 1, None]})
+    worker.capabilities[fd.MODIFY] = lambda r: bson.encode(
+        {"value": None if "remove" in r.bson() else {"b": 2}}
+    )
+    assert worker.call().value == [3, 3, 3, ["x", 1, None], {"b": 2}, {"b": 2}, None]
+    modify = [r.bson() for r in worker.requests if r.capability == fd.MODIFY]
+    assert modify == [
+        {
+            "collection": "items",
+            "filter": {"a": 1},
+            "update": {"$set": {"b": 2}},
+            "upsert": True,
+            "new": True,
+            "projection": {"b": 1},
+            "sort": {"n": -1},
+        },
+        {"collection": "items", "filter": {"a": 1}, "update": {"b": 2}, "upsert": False, "new": False},
+        {"collection": "items", "filter": {"a": 1}, "remove": True, "sort": {"n": 1}},
+    ]
+    assert worker.requests[1].bson() == {"collection": "items", "filter": {}, "skip": 1, "limit": 5}
+
+
+def test_documents_keep_their_types(start):
+    worker = start(
+        plugin(
+            """
+document = await db.items.find_one({})
+return {k: [type(v).__name__, str(v)] for k, v in document.items()}
+"""
+        )
+    )
+    import datetime
+    import uuid
+
+    from bson import Decimal128, Int64
+
+    worker.capabilities[fd.FIND] = lambda r: fd.cursor_reply(
+        [
+            {
+                "_id": ObjectId("e" * 24),
+                "at": datetime.datetime(2026, 1, 2, 3, 4, 5, 6000),
+                "i": 1,
+                "l": Int64(1),
+                "f": 1.5,
+                "d": Decimal128("2.50"),
+                "b": b"x",
+                "n": None,
+                "a": [1],
+            }
+        ]
+    )
+    assert worker.call().value == {
+        "_id": ["ObjectId", "e" * 24],
+        "at": ["datetime", "2026-01-02 03:04:05.006000"],
+        "i": ["int", "1"],
+        "l": ["Int64", "1"],
+        "f": ["float", "1.5"],
+        "d": ["Decimal128", "2.50"],
+        "b": ["bytes", "b'x'"],
+        "n": ["NoneType", "None"],
+        "a": ["list", "[1]"],
+    }
+
+
+@pytest.mark.parametrize(
+    "code, error, part",
+    [
+        ("db.items.aggregate([])", "Unsupported", "aggregate()"),
+        ("await db.items.bulk_write([])", "Unsupported", "bulk_write()"),
+        ("await db.items.create_index('a')", "Unsupported", "create_index()"),
+        ("await db.items.drop()", "Unsupported", "delete_many"),
+        ("db.items.map_reduce()", "Unsupported", "map_reduce()"),
+        ("db.items.find().explain", None, ""),
+        ("await db.command('x')", "Unsupported", "command()"),
+        ("await db.items.update_one({}, {'a': 1})", "ValueError", "$ operators"),
+        ("await db.items.update_one({}, {})", "ValueError", "$ operators"),
+        ("await db.items.update_one({}, [{'$set': {}}])", "Unsupported", "pipeline"),
+        ("await db.items.replace_one({}, {'$set': {}})", "ValueError", "$ operators"),
+        ("await db.items.update_one({}, {'$set': {'a': 1}}, array_filters=[1])", "Unsupported", "array_filters"),
+        ("db.items.find({}, collation={'locale': 'de'})", "Unsupported", "collation"),
+        ("db.items.find('text')", "TypeError", "filter must be a mapping"),
+        ("await db.items.delete_many(None)", "TypeError", "filter must be a mapping"),
+        ("await db.items.count_documents(5)", "TypeError", "filter must be a mapping"),
+        ("db.items.find().skip(-1)", "ValueError", "skip"),
+        ("db.items.find().limit('x')", "TypeError", "limit"),
+        ("db.items.find().sort([])", "ValueError", "sort"),
+        ("db.items.find({}, 'name')", "TypeError", "projection"),
+        ("db['system.users']", "InvalidArgument", "system.users"),
+        ("db['']", "InvalidArgument", "''"),
+        ("db[5]", "TypeError", "text"),
+        ("db._private", "AttributeError", "db['_private']"),
+        ("await db.items.find().to_list(-1)", "ValueError", "length"),
+        ("from core.config.database import settings_collection", "ImportError", "settings_manager"),
+        ("from core.config.database import nothing", "ImportError", "nothing"),
+    ],
+)
+def test_what_is_refused_here(start, code, error, part):
+    worker = start(
+        plugin(
+            f"""
+try:
+    {code}
+except Exception as error:
+    return [type(error).__name__, str(error)]
+"""
+        )
+    )
+    value = worker.call().value
+    assert worker.requests == []
+    if error is None:
+        assert value is None
+    else:
+        assert value[0] == error and part in value[1]
+
+
+def test_options_after_the_first_read(start):
+    worker = start(
+        plugin(
+            """
+from pymongo.errors import InvalidOperation
+cursor = db.items.find()
+await cursor.to_list(1)
+try:
+    cursor.sort("a")
+except InvalidOperation:
+    return "refused"
+"""
+        )
+    )
+    worker.capabilities[fd.FIND] = lambda r: fd.cursor_reply([])
+    assert worker.call().value == "refused"
+
+
+def test_broken_replies(start):
+    worker = start(
+        plugin(
+            """
+try:
+    await db.items.find({}).to_list(None)
+except Exception as error:
+    return [type(error).__name__, str(error)]
+"""
+        )
+    )
+    for reply in (b"", b"\0\0\0\0\x05", b"\0\0\0\0\x06\0\0\0\x06\0"):
+        worker.capabilities[fd.FIND] = lambda r, reply=reply: reply
+        name, message = worker.call().value
+        assert name in ("ValueError", "InvalidBSON")
+
+
+def test_large_find(start):
+    worker = start(plugin("return sum(d['n'] for d in await db.items.find().to_list(None))"))
+    documents = [{"n": n, "pad": "x" * 400} for n in range(2000)]
+    worker.capabilities[fd.FIND], worker.capabilities[fd.NEXT] = finds(documents)
+    assert worker.call().value == sum(range(2000))
+    assert struct.calcsize("<I") == 4
