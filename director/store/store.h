@@ -10,9 +10,9 @@
 #pragma once
 
 #include "common/base/slice.h"
+#include "director/store/error.h"
 
-#include <uv.h>
-
+struct uv_loop_s;
 struct store;
 
 enum store_scope_kind {
@@ -57,22 +57,6 @@ struct store_command {
 	bool multi, upsert, ordered, remove, return_new;
 };
 
-/* Error classes, each with a stable code for plugins ("duplicate_key"). */
-enum store_error {
-	STORE_OK = 0,
-	STORE_E_INVALID,     /* "invalid_argument": names the operator or field */
-	STORE_E_UNSUPPORTED, /* "unsupported" */
-	STORE_E_PERMISSION,  /* "permission_denied": reaches outside the scope */
-	STORE_E_LIMIT,       /* "limit_exceeded": names the limit, its value and the setting */
-	STORE_E_DUPLICATE,   /* "duplicate_key" */
-	STORE_E_UNAVAILABLE, /* "unavailable": nothing was done */
-	STORE_E_UNKNOWN,     /* "unknown_outcome": a write may or may not have happened */
-	STORE_E_FULL,        /* "storage_full" */
-	STORE_E_INTERNAL,    /* "internal" */
-};
-
-const char *store_error_code(enum store_error e);
-
 struct store_write_error {
 	uint32_t index;
 	enum store_error error;
@@ -80,12 +64,16 @@ struct store_write_error {
 };
 
 struct store_result {
+	/* Of UPDATE, DELETE and MODIFY, anything but STORE_OK means that nothing was changed (or
+	 * STORE_E_UNKNOWN). Of INSERT it is the error of the first document that was refused; `n`
+	 * says how many went in, write_errors which did not. */
 	enum store_error error;
-	char message[256]; /* for the plugin's author; no data of others in it */
-	/* FIND: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}.
-	 * MODIFY: the document or empty. Owned by the result. */
+	char message[STORE_MESSAGE_MAX]; /* for the plugin's author; no data of others in it */
+	/* FIND: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}, of all
+	 * documents in their order, inserted or not. MODIFY: the document or empty. Owned by the
+	 * result. */
 	struct slice documents;
-	uint64_t n; /* COUNT, inserted, matched, deleted */
+	uint64_t n; /* FIND, COUNT, inserted, matched, deleted */
 	uint64_t modified;
 	struct slice upserted_id; /* a document {_id: …}, or empty */
 	const struct store_write_error *write_errors;
@@ -96,19 +84,33 @@ struct store_result {
  * kept with store_result_steal_documents(). */
 typedef void (*store_done_fn)(void *owner, const struct store_result *result);
 
+/**
+ * Takes the memory of `documents` over. The result passed to a store_done_fn only.
+ * @return memory to free(), NULL when there are no documents; `documents` is empty afterwards.
+ */
+uint8_t *store_result_steal_documents(const struct store_result *result, size_t *ret_n);
+
 struct store_config {
-	uv_loop_t *loop;
+	struct uv_loop_s *loop;
 	const char *uri; /* DATABASE_URI: NULL, sqlite:////path, mongodb://… */
 	const char *state_dir;
-	unsigned readers; /* reader threads: 2 */
-	unsigned queue;   /* commands that may wait: 4096 */
+	unsigned readers;   /* reader threads: 2 */
+	unsigned queue;     /* commands that may wait: 4096 (MOZAIKS_MAX_STORE_QUEUE) */
+	size_t queue_bytes; /* and their size: 64 MiB (MOZAIKS_MAX_STORE_QUEUE_BYTES) */
 	/* Limits, each named in the error that it causes. */
 	size_t document_bytes; /* 262144: MOZAIKS_MAX_DOCUMENT_BYTES */
-	size_t filter_bytes;   /* 65536: MOZAIKS_MAX_FILTER_BYTES */
+	size_t filter_bytes;   /* 65536: MOZAIKS_MAX_FILTER_BYTES; also sort and projection */
 	size_t result_bytes;   /* 16 MiB: MOZAIKS_MAX_RESULT_BYTES, of one find */
 	unsigned in_values;    /* 1000: MOZAIKS_MAX_IN_VALUES */
 	unsigned skip;         /* 10000: MOZAIKS_MAX_SKIP */
-	unsigned regex_bytes;  /* 1000 */
+	unsigned regex_bytes;  /* 1000: MOZAIKS_MAX_REGEX_BYTES */
+	unsigned operation_ms; /* 2000: MOZAIKS_MAX_OPERATION_MS, of one command at work */
+	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
+	/* Called once, on the loop thread, when the database is no longer to be trusted (a failed
+	 * fsync): every further command is answered "unavailable"; the program should end, and its
+	 * restart recovers. NULL: nobody wants to know. */
+	void (*failed)(void *arg);
+	void *failed_arg;
 };
 
 /** Fills in the defaults of every limit. */
@@ -116,7 +118,7 @@ void store_config_init(struct store_config *c);
 
 /**
  * Opens the store, creates what is missing. Blocking; at start only.
- * @param ret_why a static or heap-free text for the operator when it fails: names the setting.
+ * @param why a text for the operator when it fails: names the setting.
  * @return 0; -EINVAL for a URI that no driver takes; another negative errno.
  */
 int store_open(struct store **ret, const struct store_config *c, char why[static 256]);
@@ -137,6 +139,7 @@ bool store_ready(const struct store *s);
 /** "sqlite" or "mongodb". */
 const char *store_driver_name(const struct store *s);
 
-/** Finishes what is queued, then `done`. Idempotent. */
+/** Finishes what is queued, then `done`. Idempotent: a second call is ignored with its `done`. */
 void store_close(struct store *s, void (*done)(void *arg), void *arg);
+/** After `done` of store_close(); NULL is allowed. */
 void store_free(struct store *s);

@@ -1,0 +1,566 @@
+#include "director/store/engine.h"
+
+#include "common/base/clock.h"
+#include "director/store/collect.h"
+#include "director/store/query/key.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* One run. */
+struct run {
+	struct store_task *t;
+	struct engine_source *s;
+	struct budget budget;
+	struct store_failure failure;
+	int64_t now_ms;
+};
+
+typedef int (*operation_fn)(struct run *run);
+
+/* --- outcomes --- */
+
+/* A documented outcome becomes the answer; 0 says that the task is at its end. */
+static int answer_failure(struct run *run)
+{
+	(void)store_task_fail(run->t, run->failure.error, "%s", run->failure.message);
+	return 0;
+}
+
+/* Passes a source's error up; a positive result is already in `failure`. */
+static int end_with(struct run *run, int r)
+{
+	return r > 0 ? answer_failure(run) : r;
+}
+
+static int spent(struct run *run)
+{
+	if (run->budget.regex_limit) {
+		return store_fail(&run->failure, STORE_E_LIMIT,
+			"a regular expression took too many steps on one value");
+	}
+	return store_fail(&run->failure, STORE_E_LIMIT,
+		"the operation took longer than %u ms (MOZAIKS_MAX_OPERATION_MS)",
+		run->t->limits->operation_ms);
+}
+
+/* After something was written: 0, the answer's limit, or no memory. */
+static int written(struct run *run, const struct document_writer *w)
+{
+	if (w->error == -ENOBUFS) {
+		return store_fail(&run->failure, STORE_E_LIMIT,
+			"the result has more than %zu bytes (MOZAIKS_MAX_RESULT_BYTES)",
+			run->t->limits->result_bytes);
+	}
+	return w->error;
+}
+
+/* --- looking for documents --- */
+
+enum { FOUND = 1, NONE = 0, FAILED = -1 };
+
+/*
+ * The next match. FOUND; NONE; FAILED with `ret_error`: negative of the source, or positive and in
+ * `failure`.
+ */
+static int next_match(struct run *run, int64_t *rid, struct slice *document, int *ret_error)
+{
+	for (;;) {
+		int r = run->s->ops->next(run->s, rid, document);
+		if (r <= 0) {
+			*ret_error = r;
+			return r < 0 ? FAILED : NONE;
+		}
+		budget_charge(&run->budget, document->n);
+		bool match = matcher_match(run->t->matcher, *document, &run->budget);
+		if (budget_spent(&run->budget)) {
+			*ret_error = spent(run);
+			return FAILED;
+		}
+		if (match) {
+			return FOUND;
+		}
+	}
+}
+
+static void emit(struct run *run, struct slice document)
+{
+	if (run->t->projector == NULL) {
+		writer_raw(&run->t->out, document);
+	} else {
+		projection_apply(run->t->projector, document, &run->t->out);
+	}
+	run->t->result.n++;
+}
+
+/* --- find --- */
+
+static int find_in_order(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct slice document;
+	int64_t rid = 0;
+	uint64_t skip = t->skip;
+	int error = 0;
+	while (next_match(run, &rid, &document, &error) == FOUND) {
+		if (skip > 0) {
+			skip--;
+			continue;
+		}
+		emit(run, document);
+		error = written(run, &t->out);
+		if (error != 0 || t->result.n == t->limit) {
+			break;
+		}
+	}
+	return end_with(run, error);
+}
+
+static int sort_into(struct run *run, struct collect *c, struct slice document)
+{
+	int r = collect_begin(c);
+	r = r < 0 ? r : sort_key(run->t->sorter, document, &run->budget, &c->keys);
+	r = r < 0 ? r : collect_end(c, document);
+	if (r == -ENOBUFS) {
+		return store_fail(&run->failure, STORE_E_LIMIT,
+			"sorting needs more than %zu bytes (MOZAIKS_MAX_RESULT_BYTES)",
+			run->t->limits->result_bytes);
+	}
+	return r;
+}
+
+static int find_sorted(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct collect c;
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	uint64_t wanted = t->limit == 0 ? 0 : t->skip + t->limit;
+	collect_init(&c, t->limits->result_bytes, wanted);
+	while (error == 0 && next_match(run, &rid, &document, &error) == FOUND) {
+		error = sort_into(run, &c, document);
+	}
+	if (error == 0) {
+		collect_sort(&c);
+		for (uint64_t i = t->skip; i < collect_n(&c) && error == 0; i++) {
+			emit(run, collect_document(&c, i));
+			error = written(run, &t->out);
+		}
+	}
+	collect_deinit(&c);
+	return end_with(run, error);
+}
+
+static int run_find(struct run *run)
+{
+	return run->t->sorter == NULL ? find_in_order(run) : find_sorted(run);
+}
+
+/* --- count, distinct --- */
+
+static int run_count(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	uint64_t n = 0;
+	uint64_t most = t->limit == 0 ? UINT64_MAX : t->skip + t->limit;
+	if (t->unfiltered && run->s->ops->count != NULL) {
+		error = run->s->ops->count(run->s, &n);
+	} else {
+		while (n < most && next_match(run, &rid, &document, &error) == FOUND) {
+			n++;
+		}
+	}
+	if (error != 0) {
+		return end_with(run, error);
+	}
+	n = n > most ? most : n;
+	t->result.n = n > t->skip ? n - t->skip : 0;
+	return 0;
+}
+
+struct distinct {
+	struct run *run;
+	struct value_set seen;
+	uint64_t n;
+	int error;
+};
+
+static bool distinct_visit(void *arg, struct value v)
+{
+	struct distinct *d = (struct distinct *)arg;
+	char text[24];
+	/* What is missing is no value; neither is an empty array. */
+	if (v.type == BT_MISSING || v.type == BT_UNDEFINED) {
+		return false;
+	}
+	int r = value_set_add(&d->seen, v);
+	if (r > 0) {
+		writer_value(&d->run->t->out, index_name(d->n++, text), v);
+		r = written(d->run, &d->run->t->out);
+	} else if (r == -ENOBUFS) {
+		r = store_fail(&d->run->failure, STORE_E_LIMIT,
+			"the values have more than %zu bytes (MOZAIKS_MAX_RESULT_BYTES)",
+			d->run->t->limits->result_bytes);
+	}
+	d->error = r;
+	return r != 0;
+}
+
+static int distinct_documents(struct run *run, struct path path, struct distinct *d)
+{
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	while (next_match(run, &rid, &document, &error) == FOUND) {
+		struct value root = { BT_OBJECT, document };
+		(void)path_values(path, root, &run->budget, distinct_visit, d);
+		if (d->error != 0) {
+			return d->error;
+		}
+	}
+	return error;
+}
+
+static int run_distinct(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct distinct d = { .run = run };
+	struct path_parts parts = { 0 };
+	uint32_t first = 0;
+	uint32_t n = 0;
+	int r = path_parts_add(&parts, t->field, &first, &n, &run->failure);
+	value_set_init(&d.seen, t->limits->result_bytes);
+	if (r == 0) {
+		struct path path = { parts.p + first, n };
+		size_t root = writer_open(&t->out);
+		size_t values = writer_open_in(&t->out, BT_ARRAY, SLICE("values"));
+		r = distinct_documents(run, path, &d);
+		writer_close(&t->out, values);
+		writer_close(&t->out, root);
+		r = r != 0 ? r : written(run, &t->out);
+	}
+	value_set_deinit(&d.seen);
+	path_parts_deinit(&parts);
+	t->result.n = d.n;
+	return end_with(run, r);
+}
+
+/* --- insert --- */
+
+static int outside(struct run *run)
+{
+	return store_fail(&run->failure, STORE_E_INTERNAL,
+		"a document outside the scope was about to be stored");
+}
+
+/* 1; 0 when the _id is taken; or an error as of next_match(). */
+static int insert_one(struct run *run, struct slice document)
+{
+	if (!store_task_owns(run->t, document)) {
+		return -EPERM;
+	}
+	return run->s->ops->insert(run->s, document, document_find(document, SLICE("_id")));
+}
+
+static const char duplicate[] = "there is a document with this _id already";
+
+static int insert_documents(struct run *run, struct document_writer *ids)
+{
+	struct store_task *t = run->t;
+	struct slice row = t->documents;
+	struct slice document;
+	char text[24];
+	int r = 0;
+	bool stopped = false;
+	for (uint32_t i = 0; r == 0 && document_take(&row, &document); i++) {
+		writer_value(ids, index_name(i, text), document_find(document, SLICE("_id")));
+		if (stopped) {
+			continue;
+		}
+		budget_charge(&run->budget, document.n * 16);
+		if (budget_spent(&run->budget)) {
+			return spent(run);
+		}
+		int inserted = insert_one(run, document);
+		if (inserted == 0) {
+			r = store_task_write_error(t, i, STORE_E_DUPLICATE, duplicate);
+			stopped = t->ordered;
+		} else if (inserted < 0) {
+			r = inserted;
+		} else {
+			t->result.n++;
+		}
+	}
+	return r;
+}
+
+static int run_insert(struct run *run)
+{
+	struct store_task *t = run->t;
+	size_t root = writer_open(&t->out);
+	size_t ids = writer_open_in(&t->out, BT_ARRAY, SLICE("ids"));
+	int r = insert_documents(run, &t->out);
+	writer_close(&t->out, ids);
+	writer_close(&t->out, root);
+	if (r == -EPERM) {
+		r = outside(run);
+	}
+	r = r != 0 ? r : written(run, &t->out);
+	return end_with(run, r);
+}
+
+/* --- update, delete --- */
+
+/* The ids of rows, collected before any of them changes. */
+struct rids {
+	int64_t *p;
+	size_t n;
+	size_t cap;
+};
+
+static int rids_add(struct rids *rids, int64_t rid)
+{
+	if (rids->n == rids->cap) {
+		size_t cap = rids->cap == 0 ? 64 : rids->cap * 2;
+		int64_t *p = reallocarray(rids->p, cap, sizeof(*p));
+		if (p == NULL) {
+			return -ENOMEM;
+		}
+		rids->p = p;
+		rids->cap = cap;
+	}
+	rids->p[rids->n++] = rid;
+	return 0;
+}
+
+static int rids_collect(struct run *run, struct rids *rids)
+{
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	while (error == 0 && next_match(run, &rid, &document, &error) == FOUND) {
+		error = rids_add(rids, rid);
+	}
+	return error;
+}
+
+/* Updates one document and counts it. @param ret_after may be NULL; valid until the next one. */
+static int update_one(struct run *run, int64_t rid, struct slice document, struct slice *ret_after)
+{
+	struct store_task *t = run->t;
+	struct slice after = SLICE_NULL;
+	int r = update_apply(
+		t->updater, document, run->now_ms, &run->budget, &after, &run->failure);
+	if (r == 0 && budget_spent(&run->budget)) {
+		r = spent(run);
+	}
+	if (r == 0 && !store_task_owns(t, after)) {
+		r = outside(run);
+	}
+	if (r != 0) {
+		return r;
+	}
+	t->result.n++;
+	if (!slice_eq(document, after)) {
+		t->result.modified++;
+		r = run->s->ops->replace(run->s, rid, after);
+	}
+	if (ret_after != NULL) {
+		*ret_after = after;
+	}
+	return r < 0 ? r : 0;
+}
+
+static int update_many(struct run *run)
+{
+	struct rids rids = { 0 };
+	int r = rids_collect(run, &rids);
+	for (size_t i = 0; i < rids.n && r == 0; i++) {
+		struct slice document;
+		int found = run->s->ops->load(run->s, rids.p[i], &document);
+		r = found < 0 ? found : 0;
+		if (found > 0) {
+			budget_charge(&run->budget, document.n * 16);
+			r = update_one(run, rids.p[i], document, NULL);
+		}
+	}
+	free(rids.p);
+	return r;
+}
+
+/* Inserts what the filter and the update make of nothing. */
+static int upsert(struct run *run, struct slice *ret_document)
+{
+	struct store_task *t = run->t;
+	struct slice document = SLICE_NULL;
+	int r = update_insert(t->updater, t->matcher, t->oid, run->now_ms, &run->budget, &document,
+		&run->failure);
+	if (r != 0) {
+		return r;
+	}
+	r = insert_one(run, document);
+	if (r == 0) {
+		return store_fail(&run->failure, STORE_E_DUPLICATE, "%s", duplicate);
+	}
+	if (r < 0) {
+		return r == -EPERM ? outside(run) : r;
+	}
+	size_t start = writer_open(&t->id);
+	writer_value(&t->id, SLICE("_id"), document_find(document, SLICE("_id")));
+	writer_close(&t->id, start);
+	*ret_document = document;
+	return t->id.error;
+}
+
+static int run_update(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	if (t->multi) {
+		error = update_many(run);
+	} else if (next_match(run, &rid, &document, &error) == FOUND) {
+		error = update_one(run, rid, document, NULL);
+	}
+	if (error == 0 && t->upsert && t->result.n == 0) {
+		error = upsert(run, &document);
+	}
+	return end_with(run, error);
+}
+
+static int run_delete(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct rids rids = { 0 };
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	if (t->multi) {
+		error = rids_collect(run, &rids);
+	} else if (next_match(run, &rid, &document, &error) == FOUND) {
+		error = rids_add(&rids, rid);
+	}
+	for (size_t i = 0; i < rids.n && error == 0; i++) {
+		error = run->s->ops->remove(run->s, rids.p[i]);
+		budget_charge(&run->budget, 1024);
+		if (error == 0 && budget_spent(&run->budget)) {
+			error = spent(run);
+		}
+	}
+	t->result.n = rids.n;
+	free(rids.p);
+	return end_with(run, error);
+}
+
+/* --- find and modify --- */
+
+/* The first match in the task's order, copied. FOUND, NONE or FAILED as next_match(). */
+static int best_match(struct run *run, struct buffer *copy, int64_t *ret_rid, int *ret_error)
+{
+	struct store_task *t = run->t;
+	struct slice document;
+	struct buffer best;
+	struct buffer key;
+	int64_t rid = 0;
+	bool any = false;
+	int error = 0;
+	buffer_init(&best, t->limits->result_bytes);
+	buffer_init(&key, t->limits->result_bytes);
+	while (error == 0 && next_match(run, &rid, &document, &error) == FOUND) {
+		buffer_clear(&key);
+		if (t->sorter != NULL) {
+			error = sort_key(t->sorter, document, &run->budget, &key);
+		}
+		if (error == 0 &&
+			(!any || key_order(buffer_slice(&key), buffer_slice(&best)) < 0)) {
+			buffer_clear(&best);
+			buffer_clear(copy);
+			error = buffer_append(&best, buffer_slice(&key));
+			error = error < 0 ? error : buffer_append(copy, document);
+			*ret_rid = rid;
+			any = true;
+		}
+		if (t->sorter == NULL) {
+			break;
+		}
+	}
+	buffer_deinit(&best);
+	buffer_deinit(&key);
+	*ret_error = error;
+	return error != 0 ? FAILED : any ? FOUND : NONE;
+}
+
+static int modify_found(struct run *run, int64_t rid, struct slice before)
+{
+	struct store_task *t = run->t;
+	struct slice after = SLICE_NULL;
+	int r = 0;
+	if (t->remove) {
+		r = run->s->ops->remove(run->s, rid);
+		t->result.n = 1;
+	} else {
+		r = update_one(run, rid, before, &after);
+	}
+	if (r != 0) {
+		return r;
+	}
+	uint64_t n = t->result.n;
+	emit(run, t->return_new ? after : before);
+	t->result.n = n;
+	return written(run, &t->out);
+}
+
+static int modify_missing(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct slice document = SLICE_NULL;
+	if (!t->upsert) {
+		return 0;
+	}
+	int r = upsert(run, &document);
+	if (r == 0 && t->return_new) {
+		emit(run, document);
+		t->result.n = 0;
+		r = written(run, &t->out);
+	}
+	return r;
+}
+
+static int run_modify(struct run *run)
+{
+	struct buffer copy;
+	int64_t rid = 0;
+	int error = 0;
+	buffer_init(&copy, run->t->limits->result_bytes);
+	int found = best_match(run, &copy, &rid, &error);
+	if (found == FOUND) {
+		error = modify_found(run, rid, buffer_slice(&copy));
+	} else if (found == NONE) {
+		error = modify_missing(run);
+	}
+	buffer_deinit(&copy);
+	return end_with(run, error);
+}
+
+int engine_run(struct store_task *t, struct engine_source *s)
+{
+	static const operation_fn operations[] = {
+		[STORE_FIND] = run_find,
+		[STORE_COUNT] = run_count,
+		[STORE_DISTINCT] = run_distinct,
+		[STORE_INSERT] = run_insert,
+		[STORE_UPDATE] = run_update,
+		[STORE_DELETE] = run_delete,
+		[STORE_MODIFY] = run_modify,
+	};
+	struct run run = { .t = t, .s = s, .now_ms = clock_unix_ms() };
+	run.budget.deadline_ms = clock_ms() + t->limits->operation_ms;
+	int r = operations[t->op](&run);
+	store_task_finish(t);
+	return r;
+}

@@ -1,0 +1,46 @@
+/*
+ * The engine: carries a task out over documents that somebody else stores. What a find, an update or
+ * an upsert means is here and nowhere else, so that it is the same on every storage and can be tested
+ * and fuzzed on documents in memory. No threads, no I/O of its own.
+ */
+#pragma once
+
+#include "director/store/task.h"
+
+struct engine_source;
+
+/*
+ * A storage as the engine sees it: the documents of the task's collection, positioned by its owner
+ * before engine_run() at those that may match. Every function returns 0 or more, or a negative errno
+ * that ends the task and is passed to the caller of engine_run() unchanged.
+ *
+ * The bytes of a document are valid until the next call of any function of the source.
+ */
+struct engine_source_ops {
+	/* The next document that may match. 1; 0 at the end. */
+	int (*next)(struct engine_source *s, int64_t *ret_rid, struct slice *ret_document);
+	/* One that next() has shown. 1; 0 when it is gone. */
+	int (*load)(struct engine_source *s, int64_t rid, struct slice *ret_document);
+	/* 1; 0 when there is one with this _id. */
+	int (*insert)(struct engine_source *s, struct slice document, struct value id);
+	/* The _id stays the same. */
+	int (*replace)(struct engine_source *s, int64_t rid, struct slice document);
+	int (*remove)(struct engine_source *s, int64_t rid);
+	/* NULL, or how many documents are in the task's scope, without looking at them. */
+	int (*count)(struct engine_source *s, uint64_t *ret_n);
+};
+
+struct engine_source {
+	const struct engine_source_ops *ops;
+};
+
+/**
+ * Runs a compiled task to its end and fills in its answer (store_task_finish() included).
+ *
+ * A task may have changed documents before it fails: unless store_task_keeps() says otherwise, the
+ * caller takes the changes back.
+ *
+ * @return 0, also when the answer is an error; or what the source returned (the answer is then the
+ *   caller's to give).
+ */
+int engine_run(struct store_task *t, struct engine_source *s);
