@@ -125,8 +125,8 @@ int store_open(struct store **ret, const struct store_config *c, char why[static
 
 /**
  * Queues a command. Everything is copied.
- * @return 0 (done will be called), -ENOMEM. A refused command (scope, limits, a full queue) is also
- *   answered through done, later, with its error.
+ * @return 0 (done will be called); -ENOMEM; -ECANCELED when the store has closed. A refused command
+ *   (scope, limits, a full queue) is also answered through done, later, with its error.
  */
 int store_submit(struct store *s,
 	const struct store_scope *scope,

@@ -1,0 +1,115 @@
+#include "director/store/sqlite/queue.h"
+
+#include "common/base/map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct lane {
+	UT_hash_handle hh;
+	struct lane *prev, *next; /* in task_queue.turn */
+	struct store_task *tasks;
+	size_t n;
+	uint8_t plugin[];
+};
+
+int task_queue_init(struct task_queue *q)
+{
+	*q = (struct task_queue){ 0 };
+	int r = pthread_mutex_init(&q->lock, NULL);
+	if (r != 0) {
+		return -r;
+	}
+	r = pthread_cond_init(&q->filled, NULL);
+	if (r != 0) {
+		pthread_mutex_destroy(&q->lock);
+	}
+	return -r;
+}
+
+void task_queue_deinit(struct task_queue *q)
+{
+	pthread_cond_destroy(&q->filled);
+	pthread_mutex_destroy(&q->lock);
+}
+
+static struct lane *lane_of(struct task_queue *q, struct slice plugin)
+{
+	struct lane *lane = NULL;
+	HASH_FIND(hh, q->lanes, plugin.p, plugin.n, lane);
+	if (lane != NULL) {
+		return lane;
+	}
+	lane = calloc(1, sizeof(*lane) + plugin.n);
+	if (lane == NULL) {
+		return NULL;
+	}
+	lane->n = plugin.n;
+	memcpy(lane->plugin, plugin.p, plugin.n);
+	HASH_ADD_KEYPTR(hh, q->lanes, lane->plugin, lane->n, lane);
+	if (lane->hh.tbl == NULL) {
+		free(lane);
+		return NULL;
+	}
+	DL_APPEND(q->turn, lane);
+	return lane;
+}
+
+int task_queue_push(struct task_queue *q, struct store_task *t)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	struct lane *lane = lane_of(q, t->plugin);
+	if (lane != NULL) {
+		DL_APPEND(lane->tasks, t);
+		(void)pthread_cond_signal(&q->filled);
+	}
+	(void)pthread_mutex_unlock(&q->lock);
+	return lane == NULL ? -ENOMEM : 0;
+}
+
+/* Under the lock. */
+static struct store_task *take(struct task_queue *q)
+{
+	struct lane *lane = q->turn;
+	if (lane == NULL) {
+		return NULL;
+	}
+	struct store_task *t = lane->tasks;
+	DL_DELETE(lane->tasks, t);
+	DL_DELETE(q->turn, lane);
+	if (lane->tasks != NULL) {
+		DL_APPEND(q->turn, lane);
+	} else {
+		HASH_DEL(q->lanes, lane);
+		free(lane);
+	}
+	return t;
+}
+
+struct store_task *task_queue_pop(struct task_queue *q)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	struct store_task *t = take(q);
+	while (t == NULL && !q->closed) {
+		(void)pthread_cond_wait(&q->filled, &q->lock);
+		t = take(q);
+	}
+	(void)pthread_mutex_unlock(&q->lock);
+	return t;
+}
+
+struct store_task *task_queue_try_pop(struct task_queue *q)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	struct store_task *t = take(q);
+	(void)pthread_mutex_unlock(&q->lock);
+	return t;
+}
+
+void task_queue_close(struct task_queue *q)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	q->closed = true;
+	(void)pthread_cond_broadcast(&q->filled);
+	(void)pthread_mutex_unlock(&q->lock);
+}

@@ -1,0 +1,241 @@
+#include "director/store/sqlite/schema.h"
+
+#include "common/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* "MZKS" */
+#define APPLICATION_ID 0x4d5a4b53
+
+/* A larger file gets the quick check, which reads every page but compares no index with its table:
+ * a start must not take minutes. */
+enum { FULL_CHECK_BYTES = 256 << 20 };
+
+static const char tables[] =
+	"BEGIN IMMEDIATE;"
+	"PRAGMA application_id=1297763155;"
+	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE collection (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+	"CREATE TABLE doc (rid INTEGER PRIMARY KEY, cid INTEGER NOT NULL, user TEXT,"
+	" id BLOB NOT NULL, doc BLOB NOT NULL) STRICT;"
+	"CREATE UNIQUE INDEX doc_id ON doc (cid, id);"
+	"CREATE INDEX doc_user ON doc (cid, user);"
+	"INSERT INTO meta (key, value) VALUES ('schema', '1');"
+	"COMMIT;";
+
+/* --- the lock --- */
+
+int schema_lock(struct schema_lock *lock, const char *path, bool *ret_unclean, char why[static 256])
+{
+	char name[4096];
+	char word[8] = { 0 };
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	*lock = SCHEMA_LOCK_NULL;
+	if (snprintf(name, sizeof(name), "%s.lock", path) >= (int)sizeof(name)) {
+		return -ENAMETOOLONG;
+	}
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		int error = errno;
+		(void)snprintf(why, 256, "%.200s: %s", name, strerrordesc_np(error));
+		return -error;
+	}
+	if (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
+		int error = errno;
+		(void)close(fd);
+		if (error != EAGAIN && error != EACCES) {
+			(void)snprintf(why, 256, "%.200s: %s", name, strerrordesc_np(error));
+			return -error;
+		}
+		(void)snprintf(why, 256,
+			"%.150s is in use by another director (each needs its own "
+			"MOZAIKS_STATE_PATH or DATABASE_URI)",
+			path);
+		return -EBUSY;
+	}
+	ssize_t n = pread(fd, word, sizeof(word) - 1, 0);
+	*ret_unclean = n >= 4 && memcmp(word, "open", 4) == 0;
+	lock->fd = fd;
+	return 0;
+}
+
+int schema_lock_mark(struct schema_lock *lock, bool open)
+{
+	if (ftruncate(lock->fd, 0) < 0) {
+		return -errno;
+	}
+	if (open && pwrite(lock->fd, "open\n", 5, 0) != 5) {
+		return -EIO;
+	}
+	return fsync(lock->fd) < 0 ? -errno : 0;
+}
+
+void schema_unlock(struct schema_lock *lock)
+{
+	if (lock->fd >= 0) {
+		(void)close(lock->fd);
+	}
+	lock->fd = -1;
+}
+
+/* --- the file --- */
+
+static int refused(struct connection *c, const char *path, char why[static 256])
+{
+	if (c->error == SQLITE_NOTADB) {
+		(void)snprintf(why, 256, "%.150s is no database", path);
+	} else if (c->error == SQLITE_CANTOPEN && c->error_errno != 0) {
+		(void)snprintf(why, 256, "%.150s: %s", path, strerrordesc_np(c->error_errno));
+	} else {
+		(void)snprintf(why, 256, "%.150s: %s (SQLite %d)", path,
+			sqlite3_errstr(c->error & 0xff), c->error);
+	}
+	return -EIO;
+}
+
+/* One value of a statement that is not kept. @return 1; 0 without a row; -EIO. */
+static int ask(struct connection *c, const char *sql, char out[static 200])
+{
+	sqlite3_stmt *st = NULL;
+	if (sqlite3_prepare_v2(c->db, sql, -1, &st, NULL) != SQLITE_OK) {
+		return connection_failed(c);
+	}
+	int r = connection_step(c, st);
+	if (r > 0) {
+		const unsigned char *text = sqlite3_column_text(st, 0);
+		(void)snprintf(out, 200, "%s", text == NULL ? "" : (const char *)text);
+	}
+	(void)sqlite3_finalize(st);
+	return r;
+}
+
+/* Makes the file with its mode; SQLite's own files beside it get the same. */
+static int create_file(const char *path, char why[static 256])
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		int error = errno;
+		(void)snprintf(why, 256, "%.200s: %s", path, strerrordesc_np(error));
+		return -error;
+	}
+	/* Nobody has this file open yet in this process: closing it drops no lock of SQLite. */
+	(void)close(fd);
+	return 0;
+}
+
+/* @return 1: ours; 0: empty; negative and `why`. */
+static int identify(struct connection *c, const char *path, char why[static 256])
+{
+	char text[200];
+	int r = ask(c, "PRAGMA application_id", text);
+	if (r < 0) {
+		return refused(c, path, why);
+	}
+	if (strtol(text, NULL, 10) == APPLICATION_ID) {
+		return 1;
+	}
+	r = ask(c, "SELECT count(*) FROM sqlite_schema", text);
+	if (r < 0) {
+		return refused(c, path, why);
+	}
+	if (strcmp(text, "0") != 0) {
+		(void)snprintf(why, 256, "%.150s is a database of another program", path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_version(struct connection *c, const char *path, char why[static 256])
+{
+	char text[200] = "";
+	if (ask(c, "SELECT value FROM meta WHERE key = 'schema'", text) < 0) {
+		return refused(c, path, why);
+	}
+	long version = strtol(text, NULL, 10);
+	if (version > SCHEMA_VERSION) {
+		(void)snprintf(why, 256,
+			"%.120s has schema version %ld, this program knows up to %d: it was written by "
+			"a newer release",
+			path, version, SCHEMA_VERSION);
+		return -EINVAL;
+	}
+	if (version < 1) {
+		(void)snprintf(why, 256, "%.150s names no schema version", path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_integrity(struct connection *c, const char *path, char why[static 256])
+{
+	char text[200] = "";
+	struct stat st;
+	bool large = stat(path, &st) == 0 && st.st_size > FULL_CHECK_BYTES;
+	int r = ask(c, large ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", text);
+	if (r > 0 && strcmp(text, "ok") == 0) {
+		log_event(LOG_INFO, "store.checked", "the last stop was not clean; %s is sound",
+			path);
+		return 0;
+	}
+	if (r < 0 && !connection_is_damaged(c)) {
+		return refused(c, path, why);
+	}
+	(void)snprintf(why, 256,
+		"%.90s is damaged (%.50s); restore a backup, or save what is readable: sqlite3 FILE "
+		".recover | sqlite3 NEW",
+		path, r < 0 ? sqlite3_errstr(c->error & 0xff) : text);
+	return -EIO;
+}
+
+static int use_wal(struct connection *c, const char *path, char why[static 256])
+{
+	char text[200] = "";
+	if (ask(c, "PRAGMA journal_mode=WAL", text) < 0) {
+		return refused(c, path, why);
+	}
+	if (strcmp(text, "wal") != 0) {
+		(void)snprintf(why, 256,
+			"%.150s: no write-ahead log on this file system; use a local disk", path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int create_tables(struct connection *c, const char *path, char why[static 256])
+{
+	if (sqlite3_exec(c->db, tables, NULL, NULL, NULL) != SQLITE_OK) {
+		(void)connection_failed(c);
+		return refused(c, path, why);
+	}
+	return 0;
+}
+
+int schema_open(struct connection *c, const char *path, bool unclean, char why[static 256])
+{
+	*c = (struct connection){ 0 };
+	int r = create_file(path, why);
+	if (r < 0) {
+		return r;
+	}
+	if (connection_open(c, path, SQLITE_OPEN_READWRITE) < 0) {
+		return refused(c, path, why);
+	}
+	int ours = identify(c, path, why);
+	r = ours;
+	if (ours > 0) {
+		r = check_version(c, path, why);
+		if (r == 0 && unclean) {
+			r = check_integrity(c, path, why);
+		}
+	}
+	r = r < 0 ? r : use_wal(c, path, why);
+	if (r == 0 && ours == 0) {
+		r = create_tables(c, path, why);
+	}
+	return r;
+}

@@ -1,0 +1,315 @@
+#include "director/store/sqlite/source.h"
+
+#include "director/store/query/key.h"
+
+#include <errno.h>
+
+enum { OWNER_MAX = 256 };
+
+/* --- owners --- */
+
+/*
+ * What stands in the column `user`: NULL for a document without user_id; the id; '' for anything
+ * else that stands there, which is nobody's in user scope (and is looked at beside the id where the
+ * filter decides).
+ */
+static int bind_owner(struct source *s, sqlite3_stmt *st, int at, struct slice document)
+{
+	struct value owner = document_find(document, SLICE("user_id"));
+	int r = SQLITE_OK;
+	if (owner.type == BT_MISSING) {
+		r = sqlite3_bind_null(st, at);
+	} else if (owner.type == BT_STRING && value_string(owner).n <= OWNER_MAX &&
+		memchr(value_string(owner).p, 0, value_string(owner).n) == NULL) {
+		struct slice id = value_string(owner);
+		r = sqlite3_bind_text64(
+			st, at, (const char *)id.p, id.n, SQLITE_STATIC, SQLITE_UTF8);
+	} else {
+		r = sqlite3_bind_text(st, at, "", 0, SQLITE_STATIC);
+	}
+	return r == SQLITE_OK ? 0 : connection_failed(s->c);
+}
+
+static int bind_blob(struct source *s, sqlite3_stmt *st, int at, struct slice bytes)
+{
+	return sqlite3_bind_blob64(st, at, bytes.p, bytes.n, SQLITE_STATIC) == SQLITE_OK
+		? 0
+		: connection_failed(s->c);
+}
+
+static int make_key(struct source *s, struct value id)
+{
+	buffer_clear(&s->key);
+	int r = key_append(&s->key, id);
+	return r == -ENOBUFS ? -ENAMETOOLONG : r;
+}
+
+/* --- plans --- */
+
+/* True when the filter wants one plain user id, whatever the scope. */
+static bool wanted_owner(const struct store_task *t, struct slice *ret)
+{
+	const struct value *values = NULL;
+	size_t n = 0;
+	if (t->scope == STORE_SCOPE_USER) {
+		*ret = t->user;
+		return true;
+	}
+	if (!matcher_equals_any(t->matcher, SLICE("user_id"), &values, &n) || n != 1 ||
+		values[0].type != BT_STRING) {
+		return false;
+	}
+	struct slice id = value_string(values[0]);
+	if (id.n == 0 || id.n > OWNER_MAX || memchr(id.p, 0, id.n) != NULL) {
+		return false;
+	}
+	*ret = id;
+	return true;
+}
+
+static enum statement scan_statement(const struct store_task *t, struct slice *ret_owner)
+{
+	if (t->scope == STORE_SCOPE_APP) {
+		return ST_DOC_WITHOUT_OWNER;
+	}
+	if (!wanted_owner(t, ret_owner)) {
+		return ST_DOC_ALL;
+	}
+	return t->scope == STORE_SCOPE_USER ? ST_DOC_BY_OWNER : ST_DOC_BY_OWNER_OR_ODD;
+}
+
+static sqlite3_stmt *start(struct source *s, enum statement which, struct slice owner)
+{
+	sqlite3_stmt *st = connection_statement(s->c, which);
+	if (st == NULL) {
+		return NULL;
+	}
+	int r = sqlite3_bind_int64(st, 1, s->cid);
+	if (r == SQLITE_OK && owner.n > 0) {
+		r = sqlite3_bind_text64(
+			st, 2, (const char *)owner.p, owner.n, SQLITE_STATIC, SQLITE_UTF8);
+	}
+	if (r != SQLITE_OK) {
+		(void)connection_failed(s->c);
+		return NULL;
+	}
+	return st;
+}
+
+static int plan(struct source *s)
+{
+	struct slice owner = SLICE_NULL;
+	if (!s->exists || s->t->op == STORE_INSERT) {
+		s->plan = PLAN_NOTHING;
+		return 0;
+	}
+	if (matcher_equals_any(s->t->matcher, SLICE("_id"), &s->ids, &s->n_ids)) {
+		s->plan = PLAN_IDS;
+		return 0;
+	}
+	s->plan = PLAN_SCAN;
+	s->scan = start(s, scan_statement(s->t, &owner), owner);
+	return s->scan == NULL ? -EIO : 0;
+}
+
+/* --- the engine's functions --- */
+
+static struct source *source_of(struct engine_source *engine)
+{
+	return (struct source *)engine;
+}
+
+static struct slice column_blob(sqlite3_stmt *st, int at)
+{
+	const void *p = sqlite3_column_blob(st, at);
+	return slice_of(p, (size_t)sqlite3_column_bytes(st, at));
+}
+
+static int next_by_id(struct source *s, int64_t *ret_rid, struct slice *ret_document)
+{
+	while (s->next_id < s->n_ids) {
+		int r = make_key(s, s->ids[s->next_id++]);
+		if (r == -ENAMETOOLONG) {
+			continue; /* nothing that long was ever stored */
+		}
+		sqlite3_stmt *st = r < 0 ? NULL : start(s, ST_DOC_BY_ID, SLICE_NULL);
+		if (st == NULL) {
+			return r < 0 ? r : -EIO;
+		}
+		r = bind_blob(s, st, 2, buffer_slice(&s->key));
+		r = r < 0 ? r : connection_step(s->c, st);
+		if (r > 0) {
+			*ret_rid = sqlite3_column_int64(st, 0);
+			*ret_document = column_blob(st, 1);
+		}
+		if (r != 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int source_next(struct engine_source *engine, int64_t *ret_rid, struct slice *ret_document)
+{
+	struct source *s = source_of(engine);
+	if (s->plan == PLAN_IDS) {
+		return next_by_id(s, ret_rid, ret_document);
+	}
+	if (s->plan == PLAN_NOTHING) {
+		return 0;
+	}
+	int r = connection_step(s->c, s->scan);
+	if (r > 0) {
+		*ret_rid = sqlite3_column_int64(s->scan, 0);
+		*ret_document = column_blob(s->scan, 1);
+	}
+	return r;
+}
+
+static int source_load(struct engine_source *engine, int64_t rid, struct slice *ret_document)
+{
+	struct source *s = source_of(engine);
+	sqlite3_stmt *st = connection_statement(s->c, ST_DOC_LOAD);
+	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
+		return connection_failed(s->c);
+	}
+	int r = connection_step(s->c, st);
+	if (r > 0) {
+		*ret_document = column_blob(st, 0);
+	}
+	return r;
+}
+
+/* Runs a statement that changes something. */
+static int change(struct source *s, sqlite3_stmt *st)
+{
+	int r = connection_step(s->c, st);
+	(void)sqlite3_reset(st);
+	s->changed = s->changed || r == 0;
+	return r;
+}
+
+static int ensure_collection(struct source *s)
+{
+	if (s->exists) {
+		return 0;
+	}
+	int r = connection_collection(
+		s->c, s->t->collection, true, s->t->plugin, s->t->limits->collections, &s->cid);
+	s->exists = r > 0;
+	s->changed = s->changed || s->exists;
+	return r < 0 ? r : 0;
+}
+
+static int source_insert(struct engine_source *engine, struct slice document, struct value id)
+{
+	struct source *s = source_of(engine);
+	int r = ensure_collection(s);
+	r = r < 0 ? r : make_key(s, id);
+	sqlite3_stmt *st = r < 0 ? NULL : start(s, ST_DOC_INSERT, SLICE_NULL);
+	if (st == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	r = bind_owner(s, st, 2, document);
+	r = r < 0 ? r : bind_blob(s, st, 3, buffer_slice(&s->key));
+	r = r < 0 ? r : bind_blob(s, st, 4, document);
+	r = r < 0 ? r : change(s, st);
+	if (r == -EIO && s->c->error == SQLITE_CONSTRAINT_UNIQUE) {
+		return 0;
+	}
+	return r < 0 ? r : 1;
+}
+
+static int source_replace(struct engine_source *engine, int64_t rid, struct slice document)
+{
+	struct source *s = source_of(engine);
+	/* Inside a user's or the app's scope the owner never changes. */
+	bool owner = s->t->scope == STORE_SCOPE_SHARED;
+	sqlite3_stmt *st =
+		connection_statement(s->c, owner ? ST_DOC_REPLACE_OWNER : ST_DOC_REPLACE);
+	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
+		return connection_failed(s->c);
+	}
+	int r = bind_blob(s, st, 2, document);
+	if (r == 0 && owner) {
+		r = bind_owner(s, st, 3, document);
+	}
+	return r < 0 ? r : change(s, st);
+}
+
+static int source_remove(struct engine_source *engine, int64_t rid)
+{
+	struct source *s = source_of(engine);
+	sqlite3_stmt *st = connection_statement(s->c, ST_DOC_REMOVE);
+	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
+		return connection_failed(s->c);
+	}
+	return change(s, st);
+}
+
+static int source_count(struct engine_source *engine, uint64_t *ret_n)
+{
+	static const enum statement by_scope[] = {
+		[STORE_SCOPE_USER] = ST_COUNT_BY_OWNER,
+		[STORE_SCOPE_APP] = ST_COUNT_WITHOUT_OWNER,
+		[STORE_SCOPE_SHARED] = ST_COUNT_ALL,
+	};
+	struct source *s = source_of(engine);
+	if (!s->exists) {
+		*ret_n = 0;
+		return 0;
+	}
+	sqlite3_stmt *st = start(s, by_scope[s->t->scope],
+		s->t->scope == STORE_SCOPE_USER ? s->t->user : SLICE_NULL);
+	int r = st == NULL ? -EIO : connection_step(s->c, st);
+	if (r > 0) {
+		*ret_n = (uint64_t)sqlite3_column_int64(st, 0);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* --- life --- */
+
+int source_init(struct source *s, struct connection *c, struct store_task *t)
+{
+	static const struct engine_source_ops ops = {
+		.next = source_next,
+		.load = source_load,
+		.insert = source_insert,
+		.replace = source_replace,
+		.remove = source_remove,
+		.count = source_count,
+	};
+	*s = (struct source){ .engine = { &ops }, .c = c, .t = t };
+	buffer_init(&s->key, ID_KEY_MAX);
+	int r = connection_collection(c, t->collection, false, t->plugin, 0, &s->cid);
+	s->exists = r > 0;
+	return r < 0 ? r : plan(s);
+}
+
+void source_deinit(struct source *s)
+{
+	static const enum statement readers[] = { ST_DOC_BY_ID, ST_DOC_BY_OWNER,
+		ST_DOC_WITHOUT_OWNER, ST_DOC_BY_OWNER_OR_ODD, ST_DOC_ALL, ST_DOC_LOAD,
+		ST_COUNT_BY_OWNER, ST_COUNT_WITHOUT_OWNER, ST_COUNT_ALL };
+	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+		(void)sqlite3_reset(s->c->statements[readers[i]]);
+	}
+	buffer_deinit(&s->key);
+}
+
+void source_answer(const struct source *s, int r)
+{
+	if (r == -EIO) {
+		connection_answer(s->c, s->t);
+	} else if (r == -EDQUOT) {
+		(void)store_task_fail(s->t, STORE_E_LIMIT,
+			"more than %u collections (MOZAIKS_MAX_COLLECTIONS)",
+			s->t->limits->collections);
+	} else if (r == -ENAMETOOLONG) {
+		(void)store_task_fail(
+			s->t, STORE_E_LIMIT, "an _id whose key has more than %d bytes", ID_KEY_MAX);
+	} else {
+		(void)store_task_fail_errno(s->t, r);
+	}
+}

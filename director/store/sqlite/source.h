@@ -1,0 +1,42 @@
+/*
+ * The engine's view of the database file: which documents may match a task, and how one is inserted,
+ * replaced and removed. The plan is the narrowest of
+ *   _id         {_id: v} or {_id: {$in: […]}} is required: by key, one lookup each
+ *   owner       user scope, or a required {user_id: "…"}: the index (cid, user)
+ *   collection  everything in it, bounded by the engine's time limit
+ * A plan only narrows: what matches is decided by the filter, on the document.
+ */
+#pragma once
+
+#include "director/store/engine.h"
+#include "director/store/sqlite/connection.h"
+
+enum { ID_KEY_MAX = 1024 };
+
+enum plan { PLAN_NOTHING, PLAN_IDS, PLAN_SCAN };
+
+struct source {
+	struct engine_source engine;
+	struct connection *c;
+	struct store_task *t;
+	int64_t cid;
+	bool exists; /* the collection */
+	enum plan plan;
+	sqlite3_stmt *scan;
+	const struct value *ids;
+	size_t n_ids;
+	size_t next_id;
+	struct buffer key;
+	bool changed; /* something was written */
+};
+
+/**
+ * Plans a compiled task and stands before its first document.
+ * @return 0; -EIO: connection_answer().
+ */
+int source_init(struct source *s, struct connection *c, struct store_task *t);
+/** Ends every statement, and with it what SQLite keeps for this reader. */
+void source_deinit(struct source *s);
+
+/** The answer for a negative result of source_init() or engine_run(). */
+void source_answer(const struct source *s, int r);

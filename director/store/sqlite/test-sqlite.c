@@ -1,0 +1,928 @@
+/*
+ * The embedded store through store.h on a real file: what is answered is durable, what fails is said,
+ * and nobody sees another's documents. fdatasync() and pwrite64() are ours in this program, so that
+ * they can be counted, held up and made to fail.
+ */
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "director/store/query/notation.h"
+#include "director/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* --- the disk --- */
+
+static struct {
+	atomic_uint syncs;
+	atomic_int sync_fails_in; /* the nth from now fails with EIO; 0: none */
+	atomic_bool full;         /* writes fail with ENOSPC */
+	pthread_mutex_t gate;     /* held: a sync waits */
+} disk = { .gate = PTHREAD_MUTEX_INITIALIZER };
+
+__attribute__((visibility("default"))) int fdatasync(int fd)
+{
+	(void)pthread_mutex_lock(&disk.gate);
+	(void)pthread_mutex_unlock(&disk.gate);
+	int left = atomic_load(&disk.sync_fails_in);
+	if (left > 0) {
+		atomic_store(&disk.sync_fails_in, left - 1);
+		if (left == 1) {
+			errno = EIO;
+			return -1;
+		}
+	}
+	atomic_fetch_add(&disk.syncs, 1);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+__attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
+{
+	if (atomic_load(&disk.full)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return syscall(SYS_pwrite64, fd, p, n, at);
+}
+
+/* --- a store on a file of its own --- */
+
+struct fixture {
+	uv_loop_t loop;
+	struct store *store;
+	char dir[64];
+	char why[256];
+	unsigned failed;
+	bool closed;
+	struct store_config config;
+};
+
+static struct fixture fx;
+
+static void on_failed(void *arg)
+{
+	((struct fixture *)arg)->failed++;
+}
+
+static int try_open(void)
+{
+	fx.store = NULL;
+	return store_open(&fx.store, &fx.config, fx.why);
+}
+
+static void open_store(void)
+{
+	int r = try_open();
+	if (r != 0) {
+		fail_msg("store_open: %d %s", r, fx.why);
+	}
+	assert_string_equal(store_driver_name(fx.store), "sqlite");
+	assert_true(store_ready(fx.store));
+}
+
+static void on_closed(void *arg)
+{
+	((struct fixture *)arg)->closed = true;
+}
+
+static void close_store(void)
+{
+	fx.closed = false;
+	store_close(fx.store, on_closed, &fx);
+	store_close(fx.store, on_closed, &fx);
+	assert_false(store_ready(fx.store));
+	while (!fx.closed) {
+		(void)uv_run(&fx.loop, UV_RUN_ONCE);
+	}
+	store_free(fx.store);
+	fx.store = NULL;
+}
+
+static int setup(void **state)
+{
+	fx = (struct fixture){ 0 };
+	(void)snprintf(fx.dir, sizeof(fx.dir), "/tmp/test-sqlite-XXXXXX");
+	atomic_store(&disk.full, false);
+	atomic_store(&disk.sync_fails_in, 0);
+	if (mkdtemp(fx.dir) == NULL || uv_loop_init(&fx.loop) != 0) {
+		return -1;
+	}
+	store_config_init(&fx.config);
+	fx.config.loop = &fx.loop;
+	fx.config.state_dir = fx.dir;
+	fx.config.failed = on_failed;
+	fx.config.failed_arg = &fx;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const names[] = { "mozaiks.db", "mozaiks.db-wal", "mozaiks.db-shm",
+		"mozaiks.db.lock" };
+	char path[128];
+	if (fx.store != NULL) {
+		close_store();
+	}
+	(void)uv_run(&fx.loop, UV_RUN_DEFAULT);
+	if (uv_loop_close(&fx.loop) != 0) {
+		return -1;
+	}
+	for (size_t i = 0; i < 4; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", fx.dir, names[i]);
+		(void)unlink(path);
+	}
+	return rmdir(fx.dir);
+}
+
+static void db_path(char path[static 128])
+{
+	(void)snprintf(path, 128, "%s/mozaiks.db", fx.dir);
+}
+
+/* --- commands --- */
+
+static struct store_scope user_scope(const char *app, const char *plugin, const char *user)
+{
+	return (struct store_scope){ user == NULL ? STORE_SCOPE_SHARED : STORE_SCOPE_USER,
+		slice_str(app), slice_str(plugin), slice_str(user) };
+}
+
+/* An answer, copied. */
+struct reply {
+	unsigned *left;
+	enum store_error error;
+	char message[STORE_MESSAGE_MAX];
+	uint64_t n;
+	uint64_t modified;
+	size_t n_write_errors;
+	struct slice documents; /* stolen */
+	unsigned syncs;         /* when it came */
+	unsigned order;         /* which answer it was */
+};
+
+static unsigned answers;
+
+static void on_reply(void *owner, const struct store_result *result)
+{
+	struct reply *reply = owner;
+	size_t n = 0;
+	reply->error = result->error;
+	(void)snprintf(reply->message, sizeof(reply->message), "%s", result->message);
+	reply->n = result->n;
+	reply->modified = result->modified;
+	reply->n_write_errors = result->n_write_errors;
+	uint8_t *p = store_result_steal_documents(result, &n);
+	reply->documents = slice_of(p, n);
+	assert_int_equal(result->documents.n, 0);
+	reply->syncs = atomic_load(&disk.syncs);
+	reply->order = answers++;
+	if (reply->left != NULL) {
+		(*reply->left)--;
+	}
+}
+
+static void reply_free(struct reply *reply)
+{
+	free((void *)reply->documents.p);
+	reply->documents = SLICE_NULL;
+}
+
+static void submit(const struct store_scope *scope,
+	enum store_op op,
+	const char *collection,
+	const char *a,
+	const char *b,
+	struct reply *reply,
+	unsigned *left)
+{
+	struct slice first = a == NULL ? SLICE_NULL : notation_parse(a);
+	struct slice second = b == NULL ? SLICE_NULL : notation_parse(b);
+	struct store_command c = {
+		.op = op,
+		.collection = slice_str(collection),
+		.filter = op == STORE_INSERT ? SLICE_NULL : first,
+		.documents = op == STORE_INSERT ? first : SLICE_NULL,
+		.update = second,
+		.field = op == STORE_DISTINCT ? SLICE("_id") : SLICE_NULL,
+		.multi = true,
+	};
+	*reply = (struct reply){ .left = left };
+	assert_int_equal(store_submit(fx.store, scope, &c, on_reply, reply), 0);
+	free((void *)first.p);
+	free((void *)second.p);
+}
+
+static void wait_for(const unsigned *left)
+{
+	while (*left > 0) {
+		(void)uv_run(&fx.loop, UV_RUN_ONCE);
+	}
+}
+
+/* One command, waited for. */
+static struct reply run(const struct store_scope *scope,
+	enum store_op op,
+	const char *collection,
+	const char *a,
+	const char *b)
+{
+	struct reply reply;
+	unsigned left = 1;
+	submit(scope, op, collection, a, b, &reply, &left);
+	wait_for(&left);
+	return reply;
+}
+
+static void expect(const struct store_scope *scope,
+	enum store_op op,
+	const char *collection,
+	const char *a,
+	const char *b,
+	const char *documents)
+{
+	struct reply reply = run(scope, op, collection, a, b);
+	if (reply.error != STORE_OK) {
+		fail_msg("%s: %d %s", a, reply.error, reply.message);
+	}
+	struct buffer text;
+	buffer_init(&text, 1 << 20);
+	struct slice row = reply.documents;
+	struct slice d;
+	while (document_take(&row, &d)) {
+		char *s = notation_print(d);
+		(void)buffer_printf(&text, "%s%s", text.n > 0 ? " " : "", s);
+		free(s);
+	}
+	(void)buffer_append_byte(&text, 0);
+	assert_string_equal((char *)text.p, documents);
+	buffer_deinit(&text);
+	reply_free(&reply);
+}
+
+static void expect_error(const struct store_scope *scope,
+	enum store_op op,
+	const char *a,
+	const char *b,
+	enum store_error e,
+	const char *text)
+{
+	struct reply reply = run(scope, op, "c", a, b);
+	if (reply.error != e || strstr(reply.message, text) == NULL) {
+		fail_msg("expected %d \"%s\", got %d \"%s\"", e, text, reply.error, reply.message);
+	}
+	reply_free(&reply);
+}
+
+/* --- tests --- */
+
+/* clang-format off */
+static void documents_survive_a_restart(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 1, a: 'x'}", NULL, "{ids: [1]}");
+	expect(&alice, STORE_INSERT, "c", "{_id: 2, a: 'y'}", NULL, "{ids: [2]}");
+	expect(&alice, STORE_UPDATE, "c", "{_id: 2}", "{$set: {a: 'z'}}", "");
+	close_store();
+	open_store();
+	expect(&alice, STORE_FIND, "c", "{}", NULL, "{_id: 1, a: 'x', user_id: 'alice'} {_id: 2, a: 'z', user_id: 'alice'}");
+	expect(&alice, STORE_FIND, "c", "{_id: 1.0}", NULL, "{_id: 1, a: 'x', user_id: 'alice'}");
+	expect(&alice, STORE_FIND, "c", "{_id: {$in: [2, 7, 1L]}}", NULL,
+		"{_id: 1, a: 'x', user_id: 'alice'} {_id: 2, a: 'z', user_id: 'alice'}");
+	expect(&alice, STORE_DELETE, "c", "{_id: 1}", NULL, "");
+	expect(&alice, STORE_DISTINCT, "c", "{}", NULL, "{values: [2]}");
+	expect(&alice, STORE_FIND, "other", "{}", NULL, "");
+	close_store();
+	/* Left in order: the log is gone, the lock file is empty, only its owner may read it. */
+	char path[128];
+	struct stat st;
+	db_path(path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	(void)strcat(path, "-wal");
+	assert_int_equal(stat(path, &st), -1);
+	db_path(path);
+	(void)strcat(path, ".lock");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 0);
+}
+
+/* Two apps, two plugins, two users, and documents of nobody: eight collections of one name. */
+static void nobody_sees_anothers_documents(void **state)
+{
+	static const char *const apps[] = { "app1", "app2" };
+	static const char *const plugins[] = { "p", "q", "" };
+	static const char *const users[] = { "alice", "bob" };
+	open_store();
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 12; i++) {
+			const struct store_scope s = user_scope(apps[i % 2], plugins[i / 2 % 3], users[i / 6]);
+			char text[100];
+			char expected[200];
+			if (round == 0) {
+				(void)snprintf(text, sizeof(text), "{_id: %d, k: 1}", i);
+				(void)snprintf(expected, sizeof(expected), "{ids: [%d]}", i);
+				expect(&s, STORE_INSERT, "c", text, NULL, expected);
+				continue;
+			}
+			(void)snprintf(expected, sizeof(expected), "{_id: %d, k: 1, user_id: '%s'}", i, users[i / 6]);
+			expect(&s, STORE_FIND, "c", "{}", NULL, expected);
+			expect(&s, STORE_FIND, "c", "{$or: [{k: 1}, {}]}", NULL, expected);
+			for (int other = 0; other < 12; other++) {
+				(void)snprintf(text, sizeof(text), "{_id: %d}", other);
+				expect(&s, STORE_FIND, "c", text, NULL, other == i ? expected : "");
+				if (other != i) {
+					struct reply r = run(&s, STORE_DELETE, "c", text, NULL);
+					assert_int_equal(r.n, 0);
+					r = run(&s, STORE_UPDATE, "c", text, "{$set: {k: 9}}");
+					assert_int_equal(r.n, 0);
+				}
+			}
+			const struct store_scope nobody = { STORE_SCOPE_APP, s.app, s.plugin, SLICE_NULL };
+			expect(&nobody, STORE_FIND, "c", "{}", NULL, "");
+		}
+	}
+}
+
+/* App scope and declared collections: the column of owners narrows, the filter decides. */
+static void owners_of_any_shape(void **state)
+{
+	const struct store_scope shared = user_scope("app", "p", NULL);
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	const struct store_scope nobody = { STORE_SCOPE_APP, SLICE("app"), SLICE("p"), SLICE_NULL };
+	open_store();
+	expect(&shared, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 2, user_id: null}", NULL, "{ids: [2]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 3, user_id: 5}", NULL, "{ids: [3]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 4, user_id: ['alice', 'bob']}", NULL, "{ids: [4]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 5, user_id: 'alice'}", NULL, "{ids: [5]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 6, user_id: 'alice\\x00'}", NULL, "{ids: [6]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 7, user_id: ''}", NULL, "{ids: [7]}");
+	expect(&nobody, STORE_DISTINCT, "c", "{}", NULL, "{values: [1]}");
+	expect(&alice, STORE_DISTINCT, "c", "{}", NULL, "{values: [5]}");
+	expect(&shared, STORE_DISTINCT, "c", "{user_id: 'alice'}", NULL, "{values: [4, 5]}");
+	expect(&shared, STORE_DISTINCT, "c", "{user_id: ''}", NULL, "{values: [7]}");
+	expect(&shared, STORE_DISTINCT, "c", "{user_id: 'alice\\x00'}", NULL, "{values: [6]}");
+	expect(&shared, STORE_DISTINCT, "c", "{user_id: null}", NULL, "{values: [1, 2]}");
+	/* Without a sort, a declared collection comes owner by owner. */
+	expect(&shared, STORE_DISTINCT, "c", "{user_id: {$gt: 'a'}}", NULL, "{values: [4, 6, 5]}");
+	/* An owner that changes moves with it. */
+	expect(&shared, STORE_UPDATE, "c", "{_id: 5}", "{$set: {user_id: 'bob'}}", "");
+	expect(&alice, STORE_DISTINCT, "c", "{}", NULL, "{values: []}");
+	expect(&shared, STORE_DISTINCT, "c", "{user_id: 'bob'}", NULL, "{values: [4, 5]}");
+	struct reply r = run(&alice, STORE_COUNT, "c", NULL, NULL);
+	assert_int_equal(r.n, 0);
+	r = run(&shared, STORE_COUNT, "c", NULL, NULL);
+	assert_int_equal(r.n, 7);
+	r = run(&nobody, STORE_COUNT, "c", NULL, NULL);
+	assert_int_equal(r.n, 1);
+}
+/* clang-format on */
+
+/* A thousand commands at once: each answered once, and the sum is right. */
+static void a_thousand_at_once(void **state)
+{
+	static struct reply replies[1000];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	unsigned left = 1000;
+	open_store();
+	expect(&alice, STORE_INSERT, "n", "{_id: 'sum', n: 0}", NULL, "{ids: ['sum']}");
+	unsigned before = atomic_load(&disk.syncs);
+	for (unsigned i = 0; i < 1000; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %u}", i);
+		if (i % 3 == 0) {
+			submit(&alice, STORE_INSERT, "c", text, NULL, &replies[i], &left);
+		} else if (i % 3 == 1) {
+			submit(&alice, STORE_UPDATE, "n", "{_id: 'sum'}", "{$inc: {n: 1}}",
+				&replies[i], &left);
+		} else {
+			submit(&alice, STORE_FIND, "n", "{}", NULL, &replies[i], &left);
+		}
+	}
+	wait_for(&left);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(replies[i].error, STORE_OK);
+		assert_int_equal(replies[i].n, 1);
+		reply_free(&replies[i]);
+	}
+	/* Group commit: far fewer syncs than writes, not none. */
+	unsigned syncs = atomic_load(&disk.syncs) - before;
+	assert_in_range(syncs, 1, 300);
+	expect(&alice, STORE_FIND, "n", "{}", NULL, "{_id: 'sum', n: 333, user_id: 'alice'}");
+	struct reply r = run(&alice, STORE_COUNT, "c", NULL, NULL);
+	assert_int_equal(r.n, 334);
+}
+
+static void what_was_answered_is_seen(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	open_store();
+	for (int i = 0; i < 200; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
+		struct reply inserted = run(&alice, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(inserted.error, STORE_OK);
+		reply_free(&inserted);
+		struct reply r = run(&alice, STORE_COUNT, "c", "{_id: {$exists: true}}", NULL);
+		assert_int_equal(r.n, i + 1);
+	}
+}
+
+/* As long as the sync has not returned, no write is answered; then the answers come after it. */
+static void answers_follow_the_sync(void **state)
+{
+	static struct reply replies[50];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	unsigned left = 50;
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 'first'}", NULL, "{ids: ['first']}");
+	(void)pthread_mutex_lock(&disk.gate);
+	unsigned before = atomic_load(&disk.syncs);
+	for (int i = 0; i < 50; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
+		submit(&alice, STORE_INSERT, "c", text, NULL, &replies[i], &left);
+	}
+	for (int i = 0; i < 30; i++) {
+		(void)usleep(5000);
+		(void)uv_run(&fx.loop, UV_RUN_NOWAIT);
+		assert_int_equal(left, 50);
+	}
+	/* Readers do not wait for the writer, and see nothing that is not durable. */
+	struct reply r = run(&alice, STORE_COUNT, "c", "{}", NULL);
+	assert_int_equal(r.n, 1);
+	(void)pthread_mutex_unlock(&disk.gate);
+	wait_for(&left);
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(replies[i].error, STORE_OK);
+		assert_true(replies[i].syncs > before);
+		reply_free(&replies[i]);
+	}
+	/* One batch was at the disk, the others gathered behind it. */
+	assert_in_range(atomic_load(&disk.syncs) - before, 1, 3);
+}
+
+/* A failed sync: the batch is unknown, no write follows, reads go on, the restart knows. */
+static void a_failed_sync_ends_writing(void **state)
+{
+	static struct reply replies[200];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	bool found[200] = { false };
+	open_store();
+	atomic_store(&disk.sync_fails_in, 3);
+	unsigned ok = 0;
+	unsigned unknown = 0;
+	for (unsigned i = 0; i < 200; i += 20) {
+		unsigned left = 20;
+		for (unsigned j = i; j < i + 20; j++) {
+			char text[60];
+			(void)snprintf(text, sizeof(text), "{_id: %u}", j);
+			submit(&alice, STORE_INSERT, "c", text, NULL, &replies[j], &left);
+		}
+		wait_for(&left);
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		ok += replies[i].error == STORE_OK ? 1 : 0;
+		unknown += replies[i].error == STORE_E_UNKNOWN ? 1 : 0;
+		assert_true(replies[i].error == STORE_OK || replies[i].error == STORE_E_UNKNOWN ||
+			replies[i].error == STORE_E_UNAVAILABLE);
+	}
+	assert_true(ok > 0);
+	assert_true(unknown > 0);
+	assert_true(ok + unknown < 200);
+	assert_int_equal(fx.failed, 1);
+	assert_false(store_ready(fx.store));
+	unsigned syncs = atomic_load(&disk.syncs);
+	expect_error(&alice, STORE_INSERT, "{_id: 1000}", NULL, STORE_E_UNAVAILABLE, "closed");
+	close_store();
+	/* Not even the close synced again. */
+	assert_int_equal(atomic_load(&disk.syncs), syncs);
+	open_store();
+	struct reply r = run(&alice, STORE_FIND, "c", "{}", NULL);
+	struct slice row = r.documents;
+	struct slice d;
+	while (document_take(&row, &d)) {
+		int32_t id = value_int32(document_find(d, SLICE("_id")));
+		assert_in_range(id, 0, 199);
+		assert_false(found[id]);
+		found[id] = true;
+	}
+	reply_free(&r);
+	for (unsigned i = 0; i < 200; i++) {
+		if (replies[i].error == STORE_OK) {
+			assert_true(found[i]);
+		}
+		if (replies[i].error == STORE_E_UNAVAILABLE) {
+			assert_false(found[i]);
+		}
+		reply_free(&replies[i]);
+	}
+}
+
+/* A full disk: writes say so and did nothing, reads go on, and it recovers by itself. */
+static void a_full_disk_passes(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
+	atomic_store(&disk.full, true);
+	for (int i = 0; i < 5; i++) {
+		expect_error(&alice, STORE_INSERT, "{_id: 2}", NULL, STORE_E_FULL, "full");
+		expect_error(
+			&alice, STORE_UPDATE, "{_id: 1}", "{$set: {a: 1}}", STORE_E_FULL, "full");
+		expect(&alice, STORE_FIND, "c", "{}", NULL, "{_id: 1, user_id: 'alice'}");
+	}
+	assert_true(store_ready(fx.store));
+	atomic_store(&disk.full, false);
+	expect(&alice, STORE_INSERT, "c", "{_id: 3}", NULL, "{ids: [3]}");
+	expect(&alice, STORE_DISTINCT, "c", "{}", NULL, "{values: [1, 3]}");
+	assert_int_equal(fx.failed, 0);
+	close_store();
+	open_store();
+	expect(&alice, STORE_DISTINCT, "c", "{}", NULL, "{values: [1, 3]}");
+}
+
+/* What one task of a batch does wrong is taken back; its neighbours' changes stay. */
+static void tasks_of_a_batch_fail_alone(void **state)
+{
+	static struct reply replies[30];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	unsigned left = 30;
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 'a', n: 1}", NULL, "{ids: ['a']}");
+	expect(&alice, STORE_INSERT, "c", "{_id: 'b', n: 'x'}", NULL, "{ids: ['b']}");
+	(void)pthread_mutex_lock(&disk.gate);
+	for (unsigned i = 0; i < 30; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %u}", i);
+		if (i % 3 == 0) {
+			submit(&alice, STORE_INSERT, "c", text, NULL, &replies[i], &left);
+		} else if (i % 3 == 1) {
+			/* Changes 'a', then meets 'b'. */
+			submit(&alice, STORE_UPDATE, "c", "{n: {$exists: true}}", "{$inc: {n: 1}}",
+				&replies[i], &left);
+		} else {
+			submit(&alice, STORE_INSERT, "new", "{_id: 'a'}", NULL, &replies[i], &left);
+		}
+	}
+	(void)pthread_mutex_unlock(&disk.gate);
+	wait_for(&left);
+	for (unsigned i = 0; i < 30; i++) {
+		enum store_error expected = i % 3 == 0 || i == 2 ? STORE_OK
+			: i % 3 == 1                             ? STORE_E_INVALID
+								 : STORE_E_DUPLICATE;
+		assert_int_equal(replies[i].error, expected);
+		reply_free(&replies[i]);
+	}
+	expect(&alice, STORE_FIND, "c", "{n: {$exists: true}}", NULL,
+		"{_id: 'a', n: 1, user_id: 'alice'} {_id: 'b', n: 'x', user_id: 'alice'}");
+	struct reply r = run(&alice, STORE_COUNT, "c", NULL, NULL);
+	assert_int_equal(r.n, 12);
+}
+
+/* A plugin with a long queue does not keep another one waiting for all of it. */
+static void plugins_take_turns(void **state)
+{
+	static struct reply replies[1001];
+	const struct store_scope greedy = user_scope("app", "greedy", "alice");
+	const struct store_scope modest = user_scope("app", "modest", "alice");
+	unsigned left = 1001;
+	open_store();
+	expect(&modest, STORE_INSERT, "c", "{_id: 'warm'}", NULL, "{ids: ['warm']}");
+	answers = 0;
+	(void)pthread_mutex_lock(&disk.gate);
+	for (unsigned i = 0; i < 1000; i++) {
+		submit(&greedy, STORE_INSERT, "c", "{a: 1}", NULL, &replies[i], &left);
+	}
+	submit(&modest, STORE_INSERT, "c", "{_id: 'me'}", NULL, &replies[1000], &left);
+	(void)pthread_mutex_unlock(&disk.gate);
+	wait_for(&left);
+	/* Behind at most the batch that was at the disk and its own. */
+	assert_in_range(replies[1000].order, 0, 220);
+	for (unsigned i = 0; i < 1001; i++) {
+		assert_int_equal(replies[i].error, STORE_OK);
+		if (i > 0 && i < 1000) {
+			assert_true(replies[i].order > replies[i - 1].order);
+		}
+		reply_free(&replies[i]);
+	}
+}
+
+static void queues_are_bounded(void **state)
+{
+	static struct reply replies[10];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	unsigned left = 10;
+	fx.config.queue = 4;
+	open_store();
+	(void)pthread_mutex_lock(&disk.gate);
+	for (unsigned i = 0; i < 10; i++) {
+		submit(&alice, STORE_INSERT, "c", "{a: 1}", NULL, &replies[i], &left);
+	}
+	assert_int_equal(left, 10); /* a refusal is answered later, too */
+	(void)pthread_mutex_unlock(&disk.gate);
+	wait_for(&left);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(replies[i].error, i < 4 ? STORE_OK : STORE_E_UNAVAILABLE);
+		reply_free(&replies[i]);
+	}
+	assert_non_null(strstr(replies[9].message, "MOZAIKS_MAX_STORE_QUEUE"));
+	/* Room again. */
+	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
+}
+
+static void a_queue_is_bounded_in_bytes(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	fx.config.queue_bytes = 600;
+	open_store();
+	expect_error(&alice, STORE_INSERT, "{_id: 1, a: 'xxxxxxxxxxxxxxxxxxxx'}", NULL,
+		STORE_E_UNAVAILABLE, "MOZAIKS_MAX_STORE_QUEUE_BYTES");
+}
+
+static void collections_are_bounded(void **state)
+{
+	const struct store_scope p = user_scope("app", "p", "alice");
+	const struct store_scope q = user_scope("app", "q", "alice");
+	fx.config.collections = 3;
+	open_store();
+	for (int i = 0; i < 5; i++) {
+		char name[20];
+		(void)snprintf(name, sizeof(name), "c%d", i);
+		struct reply r = run(&p, STORE_INSERT, name, "{_id: 1}", NULL);
+		assert_int_equal(r.error, i < 3 ? STORE_OK : STORE_E_LIMIT);
+		reply_free(&r);
+	}
+	/* Those that are there go on, and so do other plugins. */
+	expect(&p, STORE_INSERT, "c0", "{_id: 2}", NULL, "{ids: [2]}");
+	expect(&q, STORE_INSERT, "c9", "{_id: 2}", NULL, "{ids: [2]}");
+}
+
+static void what_is_queued_is_finished_before_the_close(void **state)
+{
+	static struct reply replies[300];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	unsigned left = 300;
+	open_store();
+	for (unsigned i = 0; i < 300; i++) {
+		submit(&alice, i % 2 ? STORE_INSERT : STORE_FIND, "c", i % 2 ? "{a: 1}" : "{}",
+			NULL, &replies[i], &left);
+	}
+	fx.closed = false;
+	store_close(fx.store, on_closed, &fx);
+	struct reply late;
+	unsigned late_left = 1;
+	submit(&alice, STORE_FIND, "c", "{}", NULL, &late, &late_left);
+	while (!fx.closed) {
+		(void)uv_run(&fx.loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(left, 0);
+	assert_int_equal(late_left, 0);
+	assert_int_equal(late.error, STORE_E_UNAVAILABLE);
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(replies[i].error, STORE_OK);
+		reply_free(&replies[i]);
+	}
+	struct store_command c = { .op = STORE_FIND, .collection = SLICE("c") };
+	assert_int_equal(store_submit(fx.store, &alice, &c, on_reply, &late), -ECANCELED);
+	store_free(fx.store);
+	fx.store = NULL;
+	open_store();
+	struct reply r = run(&alice, STORE_COUNT, "c", NULL, NULL);
+	assert_int_equal(r.n, 150);
+}
+
+/* --- files that are refused --- */
+
+static void expect_refused(int error, const char *text)
+{
+	int r = try_open();
+	if (r != error || strstr(fx.why, text) == NULL) {
+		fail_msg("expected %d \"%s\", got %d \"%s\"", error, text, r, fx.why);
+	}
+	assert_null(fx.store);
+}
+
+static void one_director_per_file(void **state)
+{
+	struct store *first;
+	open_store();
+	first = fx.store;
+	expect_refused(-EBUSY, "is in use by another director");
+	fx.store = first;
+	close_store();
+	open_store();
+}
+
+static void execute_sql(const char *sql)
+{
+	sqlite3 *db = NULL;
+	char path[128];
+	db_path(path);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void newer_files_are_refused(void **state)
+{
+	char path[128];
+	struct stat before;
+	struct stat after;
+	open_store();
+	close_store();
+	execute_sql("UPDATE meta SET value = '2' WHERE key = 'schema'");
+	db_path(path);
+	assert_int_equal(stat(path, &before), 0);
+	expect_refused(-EINVAL, "has schema version 2, this program knows up to 1");
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+	execute_sql("UPDATE meta SET value = '1' WHERE key = 'schema'");
+	open_store();
+}
+
+static void other_files_are_refused(void **state)
+{
+	char path[128];
+	execute_sql("CREATE TABLE x (y)");
+	expect_refused(-EINVAL, "is a database of another program");
+	db_path(path);
+	int fd = open(path, O_WRONLY | O_TRUNC);
+	assert_true(fd >= 0);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(write(fd, "this is no database at all, but text\n", 37), 37);
+	}
+	assert_int_equal(close(fd), 0);
+	expect_refused(-EIO, "is no database");
+	fx.config.state_dir = "/nonexistent/folder";
+	expect_refused(-ENOENT, "No such file");
+}
+
+/* After a kill the file is checked; a page of zeros is found, and nothing is served from it. */
+static void damaged_files_are_refused(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	char path[128];
+	uint8_t zeros[4096] = { 0 };
+	open_store();
+	for (int i = 0; i < 300; i++) {
+		char text[400];
+		(void)snprintf(text, sizeof(text), "{_id: %d, pad: '%0300d'}", i, 0);
+		struct reply r = run(&alice, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+	}
+	close_store();
+	db_path(path);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 4096 * 9), sizeof(zeros));
+	assert_int_equal(close(fd), 0);
+	(void)strcat(path, ".lock");
+	fd = open(path, O_WRONLY | O_TRUNC);
+	assert_int_equal(write(fd, "open\n", 5), 5);
+	assert_int_equal(close(fd), 0);
+	expect_refused(-EIO, "is damaged");
+	assert_non_null(strstr(fx.why, ".recover"));
+	/* It stays refused: refusing is no clean stop. */
+	expect_refused(-EIO, "is damaged");
+}
+
+static void addresses_choose_the_driver(void **state)
+{
+	char uri[128];
+	static const char *const unknown[] = { "postgres://user:secret@host/db",
+		"sqlite:///relative.db", "sqlite:mozaiks.db", "/var/lib/x.db", "mysql",
+		"sqlite://" };
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+		fx.config.uri = unknown[i];
+		expect_refused(-EINVAL, "DATABASE_URI");
+		assert_null(strstr(fx.why, "secret"));
+	}
+	(void)snprintf(uri, sizeof(uri), "sqlite:///%s/mozaiks.db", fx.dir);
+	fx.config.uri = uri;
+	fx.config.state_dir = "/nonexistent";
+	open_store();
+}
+
+/* --- the layout --- */
+
+static int look_for_sorting(void *arg, int n, char **values, char **names)
+{
+	if (strstr(values[3], "TEMP B-TREE") != NULL || strstr(values[3], "SCAN") != NULL) {
+		(*(unsigned *)arg)++;
+	}
+	return 0;
+}
+
+static int copy_text(void *arg, int n, char **values, char **names)
+{
+	(void)snprintf(arg, 100, "%s", values[0]);
+	return 0;
+}
+
+static void every_plan_uses_an_index(void **state)
+{
+	static const char *const plans[] = {
+		"SELECT rid, doc FROM doc WHERE cid = 1 AND id = x'00'",
+		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1 AND user = 'a' ORDER BY rid",
+		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1 AND user IS NULL ORDER BY rid",
+		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1 AND user IN ('a', '')",
+		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1",
+	};
+	unsigned sorting = 0;
+	sqlite3 *db = NULL;
+	char path[128];
+	char mode[100] = "";
+	open_store();
+	close_store();
+	db_path(path);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
+		char sql[300];
+		(void)snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", plans[i]);
+		assert_int_equal(
+			sqlite3_exec(db, sql, look_for_sorting, &sorting, NULL), SQLITE_OK);
+	}
+	assert_int_equal(sorting, 0);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode", copy_text, mode, NULL), SQLITE_OK);
+	assert_string_equal(mode, "wal");
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* The log is moved into the database as it grows, so that it stays small. */
+static void the_log_stays_small(void **state)
+{
+	static struct reply replies[400];
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	char path[128];
+	struct stat st;
+	open_store();
+	for (int round = 0; round < 10; round++) {
+		unsigned left = 400;
+		for (int i = 0; i < 400; i++) {
+			char text[4000];
+			(void)snprintf(text, sizeof(text), "{pad: '%03800d'}", i);
+			submit(&alice, STORE_INSERT, "c", text, NULL, &replies[i], &left);
+		}
+		wait_for(&left);
+		for (int i = 0; i < 400; i++) {
+			assert_int_equal(replies[i].error, STORE_OK);
+			reply_free(&replies[i]);
+		}
+	}
+	db_path(path);
+	(void)strcat(path, "-wal");
+	assert_int_equal(stat(path, &st), 0);
+	/* 4,000 documents of 4 KiB went through it. */
+	assert_in_range(st.st_size, 1, 10 << 20);
+}
+
+int main(void)
+{
+	log_init("test", LOG_ERROR);
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(documents_survive_a_restart),
+		TEST(nobody_sees_anothers_documents),
+		TEST(owners_of_any_shape),
+		TEST(a_thousand_at_once),
+		TEST(what_was_answered_is_seen),
+		TEST(answers_follow_the_sync),
+		TEST(a_failed_sync_ends_writing),
+		TEST(a_full_disk_passes),
+		TEST(tasks_of_a_batch_fail_alone),
+		TEST(plugins_take_turns),
+		TEST(queues_are_bounded),
+		TEST(a_queue_is_bounded_in_bytes),
+		TEST(collections_are_bounded),
+		TEST(what_is_queued_is_finished_before_the_close),
+		TEST(one_director_per_file),
+		TEST(newer_files_are_refused),
+		TEST(other_files_are_refused),
+		TEST(damaged_files_are_refused),
+		TEST(addresses_choose_the_driver),
+		TEST(every_plan_uses_an_index),
+		TEST(the_log_stays_small),
+	};
+#undef TEST
+	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}

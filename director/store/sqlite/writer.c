@@ -1,0 +1,238 @@
+/*
+ * The writer thread: group commit.
+ *
+ *	BEGIN IMMEDIATE
+ *	    SAVEPOINT, one task, RELEASE (or ROLLBACK TO)     up to 100 tasks or 2 ms
+ *	COMMIT                                                one fsync for all of them
+ *	answers
+ *
+ * It never waits for more tasks: what gathers while a commit is at the disk is the next batch. A
+ * commit that fails for want of room did nothing. One that fails in any other way is unknown: nothing
+ * more is written, since a second fsync after a failed one proves nothing, and the restart finds out
+ * what is there.
+ */
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "director/store/sqlite/source.h"
+#include "director/store/sqlite/worker.h"
+
+#include <errno.h>
+
+enum {
+	BATCH_TASKS = 100,
+	BATCH_NS = 2000000,
+	/* Pages in the log after which it is copied into the database; and after which readers are
+	 * waited for, so that it starts anew (64 MiB). */
+	CHECKPOINT_PAGES = 1000,
+	RESTART_PAGES = 16384,
+};
+
+struct batch {
+	struct store_task *tasks; /* carried out, not yet answered */
+	unsigned n;
+	uint64_t started_ns;
+	bool lost; /* SQLite has rolled the whole transaction back */
+};
+
+static void give_back(struct sqlite_store *s, struct store_task *t)
+{
+	driver_done(s->host, t);
+}
+
+/* Nothing more is written from here on. */
+static void fail_store(struct sqlite_store *s, const char *what)
+{
+	if (s->failed) {
+		return;
+	}
+	s->failed = true;
+	log_event(LOG_ERROR, "store.failed", "%s failed (SQLite %d, errno %d): no more writes",
+		what, s->writer.error, s->writer.error_errno);
+	/* Closing must not touch the file either. */
+	(void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	driver_failed(s->host);
+}
+
+static void rollback(struct sqlite_store *s)
+{
+	if (sqlite3_get_autocommit(s->writer.db) == 0) {
+		(void)connection_run(&s->writer, ST_ROLLBACK);
+	}
+	connection_forget(&s->writer);
+}
+
+/* Answers every task of the batch alike: what it would have answered is void. */
+static void fail_batch(
+	struct sqlite_store *s, struct batch *b, enum store_error e, const char *message)
+{
+	struct store_task *t;
+	struct store_task *next;
+	DL_FOREACH_SAFE (b->tasks, t, next) {
+		DL_DELETE(b->tasks, t);
+		if (e == STORE_OK) {
+			connection_answer(&s->writer, t);
+		} else {
+			(void)store_task_fail(t, e, "%s", message);
+		}
+		give_back(s, t);
+	}
+	b->n = 0;
+}
+
+/* Carries out one task inside its savepoint; its answer is in it. */
+static void run_task(struct sqlite_store *s, struct store_task *t)
+{
+	struct source source;
+	int r = connection_run(&s->writer, ST_SAVEPOINT);
+	if (r < 0) {
+		connection_answer(&s->writer, t);
+		return;
+	}
+	r = source_init(&source, &s->writer, t);
+	r = r < 0 ? r : engine_run(t, &source.engine);
+	source_deinit(&source);
+	if (r < 0) {
+		source_answer(&source, r);
+	}
+	if (sqlite3_get_autocommit(s->writer.db) != 0) {
+		return; /* the savepoint went with the transaction */
+	}
+	bool keeps = r == 0 && store_task_keeps(t);
+	if (!keeps) {
+		/* Collections that it made are gone again. */
+		connection_forget(&s->writer);
+	}
+	if ((!keeps && connection_run(&s->writer, ST_ROLLBACK_TO) < 0) ||
+		connection_run(&s->writer, ST_RELEASE) < 0) {
+		connection_answer(&s->writer, t);
+		rollback(s);
+	}
+}
+
+static void add_task(struct sqlite_store *s, struct batch *b, struct store_task *t)
+{
+	if (store_task_compile(t) != 0) {
+		give_back(s, t); /* it has read and changed nothing */
+		return;
+	}
+	run_task(s, t);
+	DL_APPEND(b->tasks, t);
+	b->n++;
+	b->lost = sqlite3_get_autocommit(s->writer.db) != 0;
+}
+
+static void commit(struct sqlite_store *s, struct batch *b)
+{
+	if (connection_run(&s->writer, ST_COMMIT) == 0) {
+		struct store_task *t;
+		struct store_task *next;
+		DL_FOREACH_SAFE (b->tasks, t, next) {
+			DL_DELETE(b->tasks, t);
+			give_back(s, t);
+		}
+		return;
+	}
+	struct connection failure = s->writer;
+	bool nothing_done = connection_is_full(&failure) ||
+		(failure.error & 0xff) == SQLITE_NOMEM || (failure.error & 0xff) == SQLITE_BUSY;
+	if (!nothing_done) {
+		fail_batch(s, b, STORE_E_UNKNOWN,
+			"the commit failed: the change may or may not be stored");
+		fail_store(s, "a commit");
+	}
+	rollback(s);
+	s->writer.error = failure.error;
+	s->writer.error_errno = failure.error_errno;
+	fail_batch(s, b, STORE_OK, NULL);
+}
+
+/* Moves the log's pages into the database, after the answers. */
+static void checkpoint(struct sqlite_store *s)
+{
+	if (s->wal_pages < s->checkpointed) {
+		s->checkpointed = 0; /* the log started anew */
+	}
+	if (s->failed || s->wal_pages - s->checkpointed < CHECKPOINT_PAGES) {
+		return;
+	}
+	int mode = s->wal_pages < RESTART_PAGES ? SQLITE_CHECKPOINT_PASSIVE
+						: SQLITE_CHECKPOINT_RESTART;
+	s->checkpointed = s->wal_pages;
+	int r = sqlite3_wal_checkpoint_v2(s->writer.db, NULL, mode, NULL, NULL);
+	if (r == SQLITE_OK || r == SQLITE_BUSY) {
+		return;
+	}
+	(void)connection_failed(&s->writer);
+	if (connection_is_full(&s->writer) || (s->writer.error & 0xff) == SQLITE_NOMEM) {
+		log_event(LOG_WARNING, "store.checkpoint", "put off (SQLite %d)", s->writer.error);
+		return;
+	}
+	fail_store(s, "a checkpoint");
+}
+
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite_store *s = (struct sqlite_store *)arg;
+	s->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+/* One transaction, beginning with this task. */
+static void run_batch(struct sqlite_store *s, struct store_task *first)
+{
+	struct batch b = { .started_ns = clock_ns() };
+	if (s->failed) {
+		(void)store_task_fail(first, STORE_E_UNAVAILABLE, "the database has failed");
+		give_back(s, first);
+		return;
+	}
+	if (connection_run(&s->writer, ST_BEGIN) < 0) {
+		connection_answer(&s->writer, first);
+		give_back(s, first);
+		return;
+	}
+	for (struct store_task *t = first; t != NULL; t = task_queue_try_pop(&s->writes)) {
+		add_task(s, &b, t);
+		if (b.lost || b.n == BATCH_TASKS || clock_ns() - b.started_ns > BATCH_NS) {
+			break;
+		}
+	}
+	if (b.lost) {
+		connection_forget(&s->writer);
+		fail_batch(s, &b, STORE_OK, NULL);
+		if (connection_is_damaged(&s->writer)) {
+			fail_store(s, "a write");
+		}
+		return;
+	}
+	commit(s, &b);
+	checkpoint(s);
+}
+
+/* The last connection to go: SQLite then empties the log into the database. */
+static void close_database(struct sqlite_store *s)
+{
+	for (unsigned i = 0; i < s->n_readers; i++) {
+		(void)pthread_join(s->readers[i].thread, NULL);
+		s->readers[i].running = false;
+	}
+	connection_close(&s->writer);
+	if (!s->failed) {
+		(void)schema_lock_mark(&s->lock, false);
+	}
+	schema_unlock(&s->lock);
+}
+
+void *writer_main(void *store)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	struct store_task *t;
+	(void)sqlite3_wal_hook(s->writer.db, on_wal, s);
+	while ((t = task_queue_pop(&s->writes)) != NULL) {
+		run_batch(s, t);
+	}
+	close_database(s);
+	driver_stopped(s->host);
+	return NULL;
+}

@@ -1,0 +1,343 @@
+#include "director/store/store.h"
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/uvx/async.h"
+#include "director/store/driver.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Where a driver answers. */
+struct driver_host {
+	struct uvx_door door;
+	struct uvx_item stopped;
+	struct uvx_item failed;
+	atomic_flag has_failed; /* `failed` is in the queue or through it */
+};
+
+struct store {
+	struct driver_host host;
+	const struct driver_ops *ops;
+	void *driver;
+	struct store_limits limits;
+	struct oid_source ids;
+	unsigned queue;
+	size_t queue_bytes;
+	unsigned waiting; /* tasks that the driver has */
+	size_t waiting_bytes;
+	bool has_failed;
+	bool closing;
+	bool closed; /* the door is gone */
+	void (*on_failed)(void *arg);
+	void *on_failed_arg;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+/* A command between submission and answer. */
+struct pending {
+	struct uvx_item item;
+	struct store_task task;
+	size_t charged; /* bytes, 0: the driver never had it */
+	store_done_fn done;
+	void *owner;
+};
+
+#define container_of(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+void store_config_init(struct store_config *c)
+{
+	*c = (struct store_config){
+		.readers = 2,
+		.queue = 4096,
+		.queue_bytes = (size_t)64 << 20,
+		.document_bytes = 262144,
+		.filter_bytes = 65536,
+		.result_bytes = (size_t)16 << 20,
+		.in_values = 1000,
+		.skip = 10000,
+		.regex_bytes = 1000,
+		.operation_ms = 2000,
+		.collections = 1000,
+	};
+}
+
+/* --- answers --- */
+
+static void pending_free(struct pending *p)
+{
+	store_task_deinit(&p->task);
+	free(p);
+}
+
+static void answer(struct store *s, struct pending *p)
+{
+	if (p->charged > 0) {
+		s->waiting--;
+		s->waiting_bytes -= p->charged;
+	}
+	p->done(p->owner, &p->task.result);
+	pending_free(p);
+}
+
+static void on_closed(void *arg)
+{
+	struct store *s = (struct store *)arg;
+	s->closed = true;
+	s->on_closed(s->on_closed_arg);
+}
+
+/* Whatever another thread left at the door. */
+static void deliver(void *arg, struct uvx_item *item)
+{
+	struct store *s = (struct store *)arg;
+	if (item == &s->host.stopped) {
+		s->ops->free(s->driver);
+		s->driver = NULL;
+		uvx_door_close(&s->host.door, on_closed, s);
+	} else if (item == &s->host.failed) {
+		s->has_failed = true;
+		if (s->on_failed != NULL) {
+			s->on_failed(s->on_failed_arg);
+		}
+	} else {
+		answer(s, container_of(item, struct pending, item));
+	}
+}
+
+void driver_done(struct driver_host *host, struct store_task *t)
+{
+	struct pending *p = container_of(t, struct pending, task);
+	/* The door stays open until driver_stopped() went through it. */
+	invariant(uvx_door_push(&host->door, &p->item));
+}
+
+void driver_failed(struct driver_host *host)
+{
+	if (!atomic_flag_test_and_set(&host->has_failed)) {
+		invariant(uvx_door_push(&host->door, &host->failed));
+	}
+}
+
+void driver_stopped(struct driver_host *host)
+{
+	invariant(uvx_door_push(&host->door, &host->stopped));
+}
+
+uint8_t *store_result_steal_documents(const struct store_result *result, size_t *ret_n)
+{
+	const struct store_task *t =
+		(const struct store_task *)(const void *)((const char *)result -
+			offsetof(struct store_task, result));
+	/* The result belongs to a task of ours, which is not const; its reader only must not write. */
+	struct store_task *own = (struct store_task *)(uintptr_t)t;
+	own->result.documents = SLICE_NULL;
+	return buffer_steal(&own->out.b, ret_n);
+}
+
+/* --- opening --- */
+
+struct choice {
+	const char *prefix;
+	const struct driver_ops *ops; /* NULL: not built in */
+	size_t skip;                  /* of the URI, before the driver's address */
+};
+
+static const struct choice choices[] = {
+	{ "sqlite:////", &sqlite_driver, sizeof("sqlite:///") - 1 },
+	{ "mongodb://", NULL, 0 },
+	{ "mongodb+srv://", NULL, 0 },
+};
+
+/* The scheme alone: what follows may hold a password. */
+static int scheme_length(const char *uri)
+{
+	const char *colon = strchr(uri, ':');
+	size_t n = colon == NULL ? 0 : (size_t)(colon - uri);
+	return n > 20 ? 20 : (int)n;
+}
+
+static int choose(const struct store_config *c,
+	const struct driver_ops **ret_ops,
+	char address[static 4096],
+	char why[static 256])
+{
+	if (c->uri == NULL || c->uri[0] == 0) {
+		*ret_ops = &sqlite_driver;
+		int n = snprintf(address, 4096, "%s/mozaiks.db", c->state_dir);
+		if (n < 0 || n >= 4096) {
+			(void)snprintf(why, 256, "MOZAIKS_STATE_PATH: the path is too long");
+			return -ENAMETOOLONG;
+		}
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+		if (strncmp(c->uri, choices[i].prefix, strlen(choices[i].prefix)) != 0) {
+			continue;
+		}
+		if (choices[i].ops == NULL) {
+			(void)snprintf(why, 256, "DATABASE_URI: the driver for %s is not built in",
+				choices[i].prefix);
+			return -EINVAL;
+		}
+		*ret_ops = choices[i].ops;
+		int n = snprintf(address, 4096, "%s", c->uri + choices[i].skip);
+		return n < 4096 ? 0 : -ENAMETOOLONG;
+	}
+	(void)snprintf(why, 256,
+		"DATABASE_URI: \"%.*s…\" is not known; it is sqlite:////absolute/path, mongodb://… or "
+		"unset for the embedded store",
+		scheme_length(c->uri), c->uri);
+	return -EINVAL;
+}
+
+static void take_config(struct store *s, const struct store_config *c)
+{
+	s->limits = (struct store_limits){
+		.document_bytes = c->document_bytes,
+		.filter_bytes = c->filter_bytes,
+		.result_bytes = c->result_bytes,
+		.in_values = c->in_values,
+		.skip = c->skip,
+		.regex_bytes = c->regex_bytes,
+		.operation_ms = c->operation_ms,
+		.collections = c->collections,
+	};
+	s->queue = c->queue;
+	s->queue_bytes = c->queue_bytes;
+	s->on_failed = c->failed;
+	s->on_failed_arg = c->failed_arg;
+}
+
+static void opening_failed(void *arg)
+{
+	free(arg);
+}
+
+int store_open(struct store **ret, const struct store_config *c, char why[static 256])
+{
+	char address[4096];
+	const struct driver_ops *ops = NULL;
+	why[0] = 0;
+	int r = choose(c, &ops, address, why);
+	if (r < 0) {
+		return r;
+	}
+	struct store *s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		return -ENOMEM;
+	}
+	s->ops = ops;
+	take_config(s, c);
+	r = oid_source_init(&s->ids);
+	r = r < 0 ? r : uvx_door_init(&s->host.door, c->loop, deliver, s);
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	struct driver_config config = { &s->host, address, c->readers, &s->limits };
+	r = ops->open(&s->driver, &config, why);
+	if (r < 0) {
+		/* The loop frees it in its next turn. */
+		uvx_door_close(&s->host.door, opening_failed, s);
+		return r;
+	}
+	log_event(LOG_INFO, "store.open", "%s", ops->name);
+	*ret = s;
+	return 0;
+}
+
+/* --- commands --- */
+
+/* Answers in the loop's next turn, without the driver. */
+static int refuse(struct store *s, struct pending *p)
+{
+	if (!uvx_door_push(&s->host.door, &p->item)) {
+		pending_free(p);
+		return -ECANCELED;
+	}
+	return 0;
+}
+
+static bool admit(struct store *s, struct pending *p)
+{
+	struct store_task *t = &p->task;
+	if (s->closing || s->has_failed) {
+		(void)store_task_fail(t, STORE_E_UNAVAILABLE, "the store is closed");
+		return false;
+	}
+	if (s->waiting >= s->queue) {
+		(void)store_task_fail(t, STORE_E_UNAVAILABLE,
+			"%u commands are waiting (MOZAIKS_MAX_STORE_QUEUE)", s->waiting);
+		return false;
+	}
+	if (t->bytes > s->queue_bytes - s->waiting_bytes) {
+		(void)store_task_fail(t, STORE_E_UNAVAILABLE,
+			"commands of %zu bytes are waiting (MOZAIKS_MAX_STORE_QUEUE_BYTES)",
+			s->waiting_bytes);
+		return false;
+	}
+	return true;
+}
+
+int store_submit(struct store *s,
+	const struct store_scope *scope,
+	const struct store_command *c,
+	store_done_fn done,
+	void *owner)
+{
+	if (s->closed) {
+		return -ECANCELED;
+	}
+	struct pending *p = calloc(1, sizeof(*p));
+	if (p == NULL) {
+		return -ENOMEM;
+	}
+	p->done = done;
+	p->owner = owner;
+	int r = store_task_init(&p->task, scope, c, &s->limits, &s->ids);
+	if (r < 0) {
+		pending_free(p);
+		return r;
+	}
+	if (r > 0 || !admit(s, p)) {
+		return refuse(s, p);
+	}
+	p->charged = p->task.bytes;
+	s->waiting++;
+	s->waiting_bytes += p->charged;
+	s->ops->submit(s->driver, &p->task);
+	return 0;
+}
+
+bool store_ready(const struct store *s)
+{
+	return !s->has_failed && !s->closing && s->ops->ready(s->driver);
+}
+
+const char *store_driver_name(const struct store *s)
+{
+	return s->ops->name;
+}
+
+void store_close(struct store *s, void (*done)(void *arg), void *arg)
+{
+	if (s->closing) {
+		return;
+	}
+	s->closing = true;
+	s->on_closed = done;
+	s->on_closed_arg = arg;
+	s->ops->stop(s->driver);
+}
+
+void store_free(struct store *s)
+{
+	if (s != NULL) {
+		invariant(s->driver == NULL);
+		free(s);
+	}
+}
