@@ -27,6 +27,7 @@ static struct settings settings;
 static struct state_dir state_dir = STATE_DIR_NULL;
 static uv_loop_t loop;
 static struct director director = { .loop = &loop, .settings = &settings };
+static int exit_status;
 
 /* Says why the start ends. */
 static int refuse(const char *id, const char *text)
@@ -163,6 +164,13 @@ static int open_auth(void)
 	return r < 0 ? refuse("auth.failed", strerror(-r)) : 0;
 }
 
+/* The database can no longer be trusted: end, so that the restart recovers it. */
+static void on_store_failed(void *arg)
+{
+	exit_status = 1;
+	director_stop(&director);
+}
+
 static int open_store(void)
 {
 	char why[256] = "no memory";
@@ -173,6 +181,10 @@ static int open_store(void)
 	config.state_dir = state_dir.path;
 	config.readers = (unsigned)settings.store_readers;
 	config.queue = (unsigned)settings.store_queue;
+	config.queue_bytes = settings.store_queue_bytes;
+	config.operation_ms = (unsigned)settings.store_ms;
+	config.collections = (unsigned)settings.collections;
+	config.failed = on_store_failed;
 	config.document_bytes = settings.document_bytes;
 	config.filter_bytes = settings.filter_bytes;
 	config.result_bytes = settings.result_bytes;
@@ -342,5 +354,5 @@ int main(int argc, char **argv)
 	director_free(&director);
 	state_dir_close(&state_dir);
 	log_event(LOG_INFO, "director.stopped", "stopped");
-	return 0;
+	return exit_status;
 }

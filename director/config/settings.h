@@ -64,12 +64,16 @@ struct settings {
 	/* The store's; see store.h. */
 	uint64_t store_readers;
 	uint64_t store_queue;
+	uint64_t store_queue_bytes;
+	uint64_t store_ms; /* of one command at work */
 	uint64_t document_bytes;
 	uint64_t filter_bytes;
 	uint64_t result_bytes;
 	uint64_t in_values;
 	uint64_t skip;
 	uint64_t regex_bytes;
+	uint64_t collections;  /* of one plugin */
+	uint64_t cursor_bytes; /* of one worker */
 
 	bool access_log;
 	int log_level_index;

@@ -40,7 +40,7 @@ static int spent(struct run *run)
 			"a regular expression took too many steps on one value");
 	}
 	return store_fail(&run->failure, STORE_E_LIMIT,
-		"the operation took longer than %u ms (MOZAIKS_MAX_OPERATION_MS)",
+		"the operation took longer than %u ms (MOZAIKS_STORE_TIMEOUT_SECONDS)",
 		run->t->limits->operation_ms);
 }
 

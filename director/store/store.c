@@ -271,12 +271,12 @@ static bool admit(struct store *s, struct pending *p)
 	}
 	if (s->waiting >= s->queue) {
 		(void)store_task_fail(t, STORE_E_UNAVAILABLE,
-			"%u commands are waiting (MOZAIKS_MAX_STORE_QUEUE)", s->waiting);
+			"%u commands are waiting (MOZAIKS_STORE_QUEUE)", s->waiting);
 		return false;
 	}
 	if (t->bytes > s->queue_bytes - s->waiting_bytes) {
 		(void)store_task_fail(t, STORE_E_UNAVAILABLE,
-			"commands of %zu bytes are waiting (MOZAIKS_MAX_STORE_QUEUE_BYTES)",
+			"commands of %zu bytes are waiting (MOZAIKS_STORE_QUEUE_BYTES)",
 			s->waiting_bytes);
 		return false;
 	}

@@ -95,8 +95,8 @@ struct store_config {
 	const char *uri; /* DATABASE_URI: NULL, sqlite:////path, mongodb://… */
 	const char *state_dir;
 	unsigned readers;   /* reader threads: 2 */
-	unsigned queue;     /* commands that may wait: 4096 (MOZAIKS_MAX_STORE_QUEUE) */
-	size_t queue_bytes; /* and their size: 64 MiB (MOZAIKS_MAX_STORE_QUEUE_BYTES) */
+	unsigned queue;     /* commands that may wait: 4096 (MOZAIKS_STORE_QUEUE) */
+	size_t queue_bytes; /* and their size: 64 MiB (MOZAIKS_STORE_QUEUE_BYTES) */
 	/* Limits, each named in the error that it causes. */
 	size_t document_bytes; /* 262144: MOZAIKS_MAX_DOCUMENT_BYTES */
 	size_t filter_bytes;   /* 65536: MOZAIKS_MAX_FILTER_BYTES; also sort and projection */
@@ -104,7 +104,7 @@ struct store_config {
 	unsigned in_values;    /* 1000: MOZAIKS_MAX_IN_VALUES */
 	unsigned skip;         /* 10000: MOZAIKS_MAX_SKIP */
 	unsigned regex_bytes;  /* 1000: MOZAIKS_MAX_REGEX_BYTES */
-	unsigned operation_ms; /* 2000: MOZAIKS_MAX_OPERATION_MS, of one command at work */
+	unsigned operation_ms; /* 2000: MOZAIKS_STORE_TIMEOUT_SECONDS, of one command at work */
 	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
 	/* Called once, on the loop thread, when the database is no longer to be trusted (a failed
 	 * fsync): every further command is answered "unavailable"; the program should end, and its

@@ -645,7 +645,7 @@ static void queues_are_bounded(void **state)
 		assert_int_equal(replies[i].error, i < 4 ? STORE_OK : STORE_E_UNAVAILABLE);
 		reply_free(&replies[i]);
 	}
-	assert_non_null(strstr(replies[9].message, "MOZAIKS_MAX_STORE_QUEUE"));
+	assert_non_null(strstr(replies[9].message, "MOZAIKS_STORE_QUEUE"));
 	/* Room again. */
 	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
 }
@@ -656,7 +656,7 @@ static void a_queue_is_bounded_in_bytes(void **state)
 	fx.config.queue_bytes = 600;
 	open_store();
 	expect_error(&alice, STORE_INSERT, "{_id: 1, a: 'xxxxxxxxxxxxxxxxxxxx'}", NULL,
-		STORE_E_UNAVAILABLE, "MOZAIKS_MAX_STORE_QUEUE_BYTES");
+		STORE_E_UNAVAILABLE, "MOZAIKS_STORE_QUEUE_BYTES");
 }
 
 static void collections_are_bounded(void **state)
