@@ -58,47 +58,47 @@ struct known_collection {
 	char name[];
 };
 
-int connection_failed(struct connection *c)
+int sqlite_connection_failed(struct connection *c)
 {
 	c->error = c->db == NULL ? SQLITE_NOMEM : sqlite3_extended_errcode(c->db);
 	c->error_errno = c->db == NULL ? ENOMEM : sqlite3_system_errno(c->db);
 	return -EIO;
 }
 
-int connection_open(struct connection *c, const char *path, int flags)
+int sqlite_connection_open(struct connection *c, const char *path, int flags)
 {
 	*c = (struct connection){ 0 };
 	int r = sqlite3_open_v2(path, &c->db,
 		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE,
 		NULL);
 	if (r != SQLITE_OK) {
-		return connection_failed(c);
+		return sqlite_connection_failed(c);
 	}
 	(void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	if (sqlite3_exec(c->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
-		return connection_failed(c);
+		return sqlite_connection_failed(c);
 	}
 	return 0;
 }
 
-void connection_close(struct connection *c)
+void sqlite_connection_close(struct connection *c)
 {
 	for (size_t i = 0; i < STATEMENTS; i++) {
 		(void)sqlite3_finalize(c->statements[i]);
 		c->statements[i] = NULL;
 	}
-	connection_forget(c);
+	sqlite_connection_forget(c);
 	(void)sqlite3_close(c->db);
 	c->db = NULL;
 }
 
-sqlite3_stmt *connection_statement(struct connection *c, enum statement which)
+sqlite3_stmt *sqlite_connection_statement(struct connection *c, enum statement which)
 {
 	sqlite3_stmt *st = c->statements[which];
 	if (st == NULL) {
 		if (sqlite3_prepare_v3(c->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &st,
 			    NULL) != SQLITE_OK) {
-			(void)connection_failed(c);
+			(void)sqlite_connection_failed(c);
 			return NULL;
 		}
 		c->statements[which] = st;
@@ -108,19 +108,19 @@ sqlite3_stmt *connection_statement(struct connection *c, enum statement which)
 	return st;
 }
 
-int connection_step(struct connection *c, sqlite3_stmt *st)
+int sqlite_connection_step(struct connection *c, sqlite3_stmt *st)
 {
 	int r = sqlite3_step(st);
 	if (r == SQLITE_ROW) {
 		return 1;
 	}
-	return r == SQLITE_DONE ? 0 : connection_failed(c);
+	return r == SQLITE_DONE ? 0 : sqlite_connection_failed(c);
 }
 
-int connection_run(struct connection *c, enum statement which)
+int sqlite_connection_run(struct connection *c, enum statement which)
 {
-	sqlite3_stmt *st = connection_statement(c, which);
-	int r = st == NULL ? -EIO : connection_step(c, st);
+	sqlite3_stmt *st = sqlite_connection_statement(c, which);
+	int r = st == NULL ? -EIO : sqlite_connection_step(c, st);
 	if (st != NULL) {
 		(void)sqlite3_reset(st);
 	}
@@ -129,7 +129,7 @@ int connection_run(struct connection *c, enum statement which)
 
 /* --- collections --- */
 
-void connection_forget(struct connection *c)
+void sqlite_connection_forget(struct connection *c)
 {
 	struct known_collection *k;
 	struct known_collection *next;
@@ -144,7 +144,7 @@ void connection_forget(struct connection *c)
 static void remember(struct connection *c, struct slice name, int64_t cid)
 {
 	if (c->n_collections == KNOWN_COLLECTIONS_MAX) {
-		connection_forget(c);
+		sqlite_connection_forget(c);
 	}
 	struct known_collection *k = calloc(1, sizeof(*k) + name.n);
 	if (k == NULL) {
@@ -166,14 +166,14 @@ static int bind_text(struct connection *c, sqlite3_stmt *st, int at, struct slic
 	return sqlite3_bind_text64(st, at, (const char *)s.p, s.n, SQLITE_STATIC, SQLITE_UTF8) ==
 			SQLITE_OK
 		? 0
-		: connection_failed(c);
+		: sqlite_connection_failed(c);
 }
 
 static int find_collection(struct connection *c, struct slice name, int64_t *ret_cid)
 {
-	sqlite3_stmt *st = connection_statement(c, ST_COLLECTION_FIND);
+	sqlite3_stmt *st = sqlite_connection_statement(c, ST_COLLECTION_FIND);
 	int r = st == NULL ? -EIO : bind_text(c, st, 1, name);
-	r = r < 0 ? r : connection_step(c, st);
+	r = r < 0 ? r : sqlite_connection_step(c, st);
 	if (r > 0) {
 		*ret_cid = sqlite3_column_int64(st, 0);
 	}
@@ -187,7 +187,7 @@ static int find_collection(struct connection *c, struct slice name, int64_t *ret
 static int count_collections(struct connection *c, struct slice plugin, uint64_t *ret_n)
 {
 	char end[160];
-	sqlite3_stmt *st = connection_statement(c, ST_COLLECTION_COUNT);
+	sqlite3_stmt *st = sqlite_connection_statement(c, ST_COLLECTION_COUNT);
 	if (st == NULL || plugin.n == 0 || plugin.n > sizeof(end)) {
 		return -EIO;
 	}
@@ -195,7 +195,7 @@ static int count_collections(struct connection *c, struct slice plugin, uint64_t
 	end[plugin.n - 1]++;
 	int r = bind_text(c, st, 1, plugin);
 	r = r < 0 ? r : bind_text(c, st, 2, slice_of(end, plugin.n));
-	r = r < 0 ? r : connection_step(c, st);
+	r = r < 0 ? r : sqlite_connection_step(c, st);
 	if (r > 0) {
 		*ret_n = (uint64_t)sqlite3_column_int64(st, 0);
 	}
@@ -205,9 +205,9 @@ static int count_collections(struct connection *c, struct slice plugin, uint64_t
 
 static int add_collection(struct connection *c, struct slice name, int64_t *ret_cid)
 {
-	sqlite3_stmt *st = connection_statement(c, ST_COLLECTION_ADD);
+	sqlite3_stmt *st = sqlite_connection_statement(c, ST_COLLECTION_ADD);
 	int r = st == NULL ? -EIO : bind_text(c, st, 1, name);
-	r = r < 0 ? r : connection_step(c, st);
+	r = r < 0 ? r : sqlite_connection_step(c, st);
 	if (st != NULL) {
 		(void)sqlite3_reset(st);
 	}
@@ -215,7 +215,7 @@ static int add_collection(struct connection *c, struct slice name, int64_t *ret_
 	return r < 0 ? r : 1;
 }
 
-int connection_collection(struct connection *c,
+int sqlite_connection_collection(struct connection *c,
 	struct slice name,
 	bool create,
 	struct slice plugin,
@@ -245,22 +245,22 @@ int connection_collection(struct connection *c,
 
 /* --- what errors mean --- */
 
-bool connection_is_full(const struct connection *c)
+bool sqlite_connection_is_full(const struct connection *c)
 {
 	return (c->error & 0xff) == SQLITE_FULL ||
 		((c->error & 0xff) == SQLITE_IOERR &&
 			(c->error_errno == ENOSPC || c->error_errno == EDQUOT));
 }
 
-bool connection_is_damaged(const struct connection *c)
+bool sqlite_connection_is_damaged(const struct connection *c)
 {
 	int primary = c->error & 0xff;
 	return primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
 }
 
-void connection_answer(const struct connection *c, struct store_task *t)
+void sqlite_connection_answer(const struct connection *c, struct store_task *t)
 {
-	if (connection_is_full(c)) {
+	if (sqlite_connection_is_full(c)) {
 		(void)store_task_fail(t, STORE_E_FULL, "the disk of the database is full");
 		return;
 	}

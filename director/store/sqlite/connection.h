@@ -50,20 +50,20 @@ struct connection {
  * @param flags SQLITE_OPEN_READONLY or SQLITE_OPEN_READWRITE.
  * @return 0; -EIO and `error`; close it in both cases.
  */
-int connection_open(struct connection *c, const char *path, int flags);
-void connection_close(struct connection *c);
+int sqlite_connection_open(struct connection *c, const char *path, int flags);
+void sqlite_connection_close(struct connection *c);
 
 /** The statement, reset and without bindings; NULL and `error`. */
-sqlite3_stmt *connection_statement(struct connection *c, enum statement which);
+sqlite3_stmt *sqlite_connection_statement(struct connection *c, enum statement which);
 
 /** One step. @return 1 for a row; 0 when done; -EIO and `error`. Reset it afterwards. */
-int connection_step(struct connection *c, sqlite3_stmt *st);
+int sqlite_connection_step(struct connection *c, sqlite3_stmt *st);
 
 /** Runs a statement that has no parameters and no rows. @return 0; -EIO and `error`. */
-int connection_run(struct connection *c, enum statement which);
+int sqlite_connection_run(struct connection *c, enum statement which);
 
 /** Notes the failure of an API call. @return -EIO. */
-int connection_failed(struct connection *c);
+int sqlite_connection_failed(struct connection *c);
 
 /**
  * The number of a collection.
@@ -71,7 +71,7 @@ int connection_failed(struct connection *c);
  * @param plugin whose collections are counted against `most`, e.g. "app/plugin/".
  * @return 1; 0 when it is missing; -EIO; -EDQUOT when the plugin has too many.
  */
-int connection_collection(struct connection *c,
+int sqlite_connection_collection(struct connection *c,
 	struct slice name,
 	bool create,
 	struct slice plugin,
@@ -79,13 +79,13 @@ int connection_collection(struct connection *c,
 	int64_t *ret_cid);
 
 /** Forgets what it knows about collections: after a rollback some may not exist. */
-void connection_forget(struct connection *c);
+void sqlite_connection_forget(struct connection *c);
 
 /** What the last failure means for a task of which nothing was done; fills in its answer. */
-void connection_answer(const struct connection *c, struct store_task *t);
+void sqlite_connection_answer(const struct connection *c, struct store_task *t);
 
 /** True when the last failure is a full disk. */
-bool connection_is_full(const struct connection *c);
+bool sqlite_connection_is_full(const struct connection *c);
 
 /** True when it says that the file is not to be trusted any more. */
-bool connection_is_damaged(const struct connection *c);
+bool sqlite_connection_is_damaged(const struct connection *c);

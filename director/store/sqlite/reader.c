@@ -32,6 +32,6 @@ void *reader_main(void *arg)
 		run_task(reader, t);
 		driver_done(s->host, t);
 	}
-	connection_close(&reader->connection);
+	sqlite_connection_close(&reader->connection);
 	return NULL;
 }

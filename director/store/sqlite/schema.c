@@ -103,9 +103,9 @@ static int ask(struct connection *c, const char *sql, char out[static 200])
 {
 	sqlite3_stmt *st = NULL;
 	if (sqlite3_prepare_v2(c->db, sql, -1, &st, NULL) != SQLITE_OK) {
-		return connection_failed(c);
+		return sqlite_connection_failed(c);
 	}
-	int r = connection_step(c, st);
+	int r = sqlite_connection_step(c, st);
 	if (r > 0) {
 		const unsigned char *text = sqlite3_column_text(st, 0);
 		(void)snprintf(out, 200, "%s", text == NULL ? "" : (const char *)text);
@@ -182,7 +182,7 @@ static int check_integrity(struct connection *c, const char *path, char why[stat
 			path);
 		return 0;
 	}
-	if (r < 0 && !connection_is_damaged(c)) {
+	if (r < 0 && !sqlite_connection_is_damaged(c)) {
 		return refused(c, path, why);
 	}
 	(void)snprintf(why, 256,
@@ -209,7 +209,7 @@ static int use_wal(struct connection *c, const char *path, char why[static 256])
 static int create_tables(struct connection *c, const char *path, char why[static 256])
 {
 	if (sqlite3_exec(c->db, tables, NULL, NULL, NULL) != SQLITE_OK) {
-		(void)connection_failed(c);
+		(void)sqlite_connection_failed(c);
 		return refused(c, path, why);
 	}
 	return 0;
@@ -222,7 +222,7 @@ int schema_open(struct connection *c, const char *path, bool unclean, char why[s
 	if (r < 0) {
 		return r;
 	}
-	if (connection_open(c, path, SQLITE_OPEN_READWRITE) < 0) {
+	if (sqlite_connection_open(c, path, SQLITE_OPEN_READWRITE) < 0) {
 		return refused(c, path, why);
 	}
 	int ours = identify(c, path, why);

@@ -27,14 +27,14 @@ static int bind_owner(struct source *s, sqlite3_stmt *st, int at, struct slice d
 	} else {
 		r = sqlite3_bind_text(st, at, "", 0, SQLITE_STATIC);
 	}
-	return r == SQLITE_OK ? 0 : connection_failed(s->c);
+	return r == SQLITE_OK ? 0 : sqlite_connection_failed(s->c);
 }
 
 static int bind_blob(struct source *s, sqlite3_stmt *st, int at, struct slice bytes)
 {
 	return sqlite3_bind_blob64(st, at, bytes.p, bytes.n, SQLITE_STATIC) == SQLITE_OK
 		? 0
-		: connection_failed(s->c);
+		: sqlite_connection_failed(s->c);
 }
 
 static int make_key(struct source *s, struct value id)
@@ -80,7 +80,7 @@ static enum statement scan_statement(const struct store_task *t, struct slice *r
 
 static sqlite3_stmt *start(struct source *s, enum statement which, struct slice owner)
 {
-	sqlite3_stmt *st = connection_statement(s->c, which);
+	sqlite3_stmt *st = sqlite_connection_statement(s->c, which);
 	if (st == NULL) {
 		return NULL;
 	}
@@ -90,7 +90,7 @@ static sqlite3_stmt *start(struct source *s, enum statement which, struct slice 
 			st, 2, (const char *)owner.p, owner.n, SQLITE_STATIC, SQLITE_UTF8);
 	}
 	if (r != SQLITE_OK) {
-		(void)connection_failed(s->c);
+		(void)sqlite_connection_failed(s->c);
 		return NULL;
 	}
 	return st;
@@ -137,7 +137,7 @@ static int next_by_id(struct source *s, int64_t *ret_rid, struct slice *ret_docu
 			return r < 0 ? r : -EIO;
 		}
 		r = bind_blob(s, st, 2, buffer_slice(&s->key));
-		r = r < 0 ? r : connection_step(s->c, st);
+		r = r < 0 ? r : sqlite_connection_step(s->c, st);
 		if (r > 0) {
 			*ret_rid = sqlite3_column_int64(st, 0);
 			*ret_document = column_blob(st, 1);
@@ -158,7 +158,7 @@ static int source_next(struct engine_source *engine, int64_t *ret_rid, struct sl
 	if (s->plan == PLAN_NOTHING) {
 		return 0;
 	}
-	int r = connection_step(s->c, s->scan);
+	int r = sqlite_connection_step(s->c, s->scan);
 	if (r > 0) {
 		*ret_rid = sqlite3_column_int64(s->scan, 0);
 		*ret_document = column_blob(s->scan, 1);
@@ -169,11 +169,11 @@ static int source_next(struct engine_source *engine, int64_t *ret_rid, struct sl
 static int source_load(struct engine_source *engine, int64_t rid, struct slice *ret_document)
 {
 	struct source *s = source_of(engine);
-	sqlite3_stmt *st = connection_statement(s->c, ST_DOC_LOAD);
+	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_LOAD);
 	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
-		return connection_failed(s->c);
+		return sqlite_connection_failed(s->c);
 	}
-	int r = connection_step(s->c, st);
+	int r = sqlite_connection_step(s->c, st);
 	if (r > 0) {
 		*ret_document = column_blob(st, 0);
 	}
@@ -183,7 +183,7 @@ static int source_load(struct engine_source *engine, int64_t rid, struct slice *
 /* Runs a statement that changes something. */
 static int change(struct source *s, sqlite3_stmt *st)
 {
-	int r = connection_step(s->c, st);
+	int r = sqlite_connection_step(s->c, st);
 	(void)sqlite3_reset(st);
 	s->changed = s->changed || r == 0;
 	return r;
@@ -194,7 +194,7 @@ static int ensure_collection(struct source *s)
 	if (s->exists) {
 		return 0;
 	}
-	int r = connection_collection(
+	int r = sqlite_connection_collection(
 		s->c, s->t->collection, true, s->t->plugin, s->t->limits->collections, &s->cid);
 	s->exists = r > 0;
 	s->changed = s->changed || s->exists;
@@ -226,9 +226,9 @@ static int source_replace(struct engine_source *engine, int64_t rid, struct slic
 	/* Inside a user's or the app's scope the owner never changes. */
 	bool owner = s->t->scope == STORE_SCOPE_SHARED;
 	sqlite3_stmt *st =
-		connection_statement(s->c, owner ? ST_DOC_REPLACE_OWNER : ST_DOC_REPLACE);
+		sqlite_connection_statement(s->c, owner ? ST_DOC_REPLACE_OWNER : ST_DOC_REPLACE);
 	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
-		return connection_failed(s->c);
+		return sqlite_connection_failed(s->c);
 	}
 	int r = bind_blob(s, st, 2, document);
 	if (r == 0 && owner) {
@@ -240,9 +240,9 @@ static int source_replace(struct engine_source *engine, int64_t rid, struct slic
 static int source_remove(struct engine_source *engine, int64_t rid)
 {
 	struct source *s = source_of(engine);
-	sqlite3_stmt *st = connection_statement(s->c, ST_DOC_REMOVE);
+	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_REMOVE);
 	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
-		return connection_failed(s->c);
+		return sqlite_connection_failed(s->c);
 	}
 	return change(s, st);
 }
@@ -261,7 +261,7 @@ static int source_count(struct engine_source *engine, uint64_t *ret_n)
 	}
 	sqlite3_stmt *st = start(s, by_scope[s->t->scope],
 		s->t->scope == STORE_SCOPE_USER ? s->t->user : SLICE_NULL);
-	int r = st == NULL ? -EIO : connection_step(s->c, st);
+	int r = st == NULL ? -EIO : sqlite_connection_step(s->c, st);
 	if (r > 0) {
 		*ret_n = (uint64_t)sqlite3_column_int64(st, 0);
 	}
@@ -282,7 +282,7 @@ int source_init(struct source *s, struct connection *c, struct store_task *t)
 	};
 	*s = (struct source){ .engine = { &ops }, .c = c, .t = t };
 	buffer_init(&s->key, ID_KEY_MAX);
-	int r = connection_collection(c, t->collection, false, t->plugin, 0, &s->cid);
+	int r = sqlite_connection_collection(c, t->collection, false, t->plugin, 0, &s->cid);
 	s->exists = r > 0;
 	return r < 0 ? r : plan(s);
 }
@@ -301,7 +301,7 @@ void source_deinit(struct source *s)
 void source_answer(const struct source *s, int r)
 {
 	if (r == -EIO) {
-		connection_answer(s->c, s->t);
+		sqlite_connection_answer(s->c, s->t);
 	} else if (r == -EDQUOT) {
 		(void)store_task_fail(s->t, STORE_E_LIMIT,
 			"more than %u collections (MOZAIKS_MAX_COLLECTIONS)",

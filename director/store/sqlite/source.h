@@ -32,7 +32,7 @@ struct source {
 
 /**
  * Plans a compiled task and stands before its first document.
- * @return 0; -EIO: connection_answer().
+ * @return 0; -EIO: sqlite_connection_answer().
  */
 int source_init(struct source *s, struct connection *c, struct store_task *t);
 /** Ends every statement, and with it what SQLite keeps for this reader. */

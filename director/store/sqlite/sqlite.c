@@ -27,7 +27,7 @@ static int open_readers(struct sqlite_store *s, unsigned n, char why[static 256]
 	for (unsigned i = 0; i < n; i++) {
 		struct reader *reader = &s->readers[i];
 		reader->store = s;
-		int r = connection_open(&reader->connection, s->path, SQLITE_OPEN_READONLY);
+		int r = sqlite_connection_open(&reader->connection, s->path, SQLITE_OPEN_READONLY);
 		s->n_readers++;
 		if (r < 0) {
 			(void)snprintf(why, 256, "%.150s: cannot be opened for reading (SQLite %d)",
@@ -61,10 +61,10 @@ static void destroy(struct sqlite_store *s)
 		if (s->readers[i].running) {
 			(void)pthread_join(s->readers[i].thread, NULL);
 		} else {
-			connection_close(&s->readers[i].connection);
+			sqlite_connection_close(&s->readers[i].connection);
 		}
 	}
-	connection_close(&s->writer);
+	sqlite_connection_close(&s->writer);
 	schema_unlock(&s->lock);
 	task_queue_deinit(&s->reads);
 	task_queue_deinit(&s->writes);

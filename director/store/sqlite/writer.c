@@ -57,9 +57,9 @@ static void fail_store(struct sqlite_store *s, const char *what)
 static void rollback(struct sqlite_store *s)
 {
 	if (sqlite3_get_autocommit(s->writer.db) == 0) {
-		(void)connection_run(&s->writer, ST_ROLLBACK);
+		(void)sqlite_connection_run(&s->writer, ST_ROLLBACK);
 	}
-	connection_forget(&s->writer);
+	sqlite_connection_forget(&s->writer);
 }
 
 /* Answers every task of the batch alike: what it would have answered is void. */
@@ -71,7 +71,7 @@ static void fail_batch(
 	DL_FOREACH_SAFE (b->tasks, t, next) {
 		DL_DELETE(b->tasks, t);
 		if (e == STORE_OK) {
-			connection_answer(&s->writer, t);
+			sqlite_connection_answer(&s->writer, t);
 		} else {
 			(void)store_task_fail(t, e, "%s", message);
 		}
@@ -84,9 +84,9 @@ static void fail_batch(
 static void run_task(struct sqlite_store *s, struct store_task *t)
 {
 	struct source source;
-	int r = connection_run(&s->writer, ST_SAVEPOINT);
+	int r = sqlite_connection_run(&s->writer, ST_SAVEPOINT);
 	if (r < 0) {
-		connection_answer(&s->writer, t);
+		sqlite_connection_answer(&s->writer, t);
 		return;
 	}
 	r = source_init(&source, &s->writer, t);
@@ -101,11 +101,11 @@ static void run_task(struct sqlite_store *s, struct store_task *t)
 	bool keeps = r == 0 && store_task_keeps(t);
 	if (!keeps) {
 		/* Collections that it made are gone again. */
-		connection_forget(&s->writer);
+		sqlite_connection_forget(&s->writer);
 	}
-	if ((!keeps && connection_run(&s->writer, ST_ROLLBACK_TO) < 0) ||
-		connection_run(&s->writer, ST_RELEASE) < 0) {
-		connection_answer(&s->writer, t);
+	if ((!keeps && sqlite_connection_run(&s->writer, ST_ROLLBACK_TO) < 0) ||
+		sqlite_connection_run(&s->writer, ST_RELEASE) < 0) {
+		sqlite_connection_answer(&s->writer, t);
 		rollback(s);
 	}
 }
@@ -124,7 +124,7 @@ static void add_task(struct sqlite_store *s, struct batch *b, struct store_task 
 
 static void commit(struct sqlite_store *s, struct batch *b)
 {
-	if (connection_run(&s->writer, ST_COMMIT) == 0) {
+	if (sqlite_connection_run(&s->writer, ST_COMMIT) == 0) {
 		struct store_task *t;
 		struct store_task *next;
 		DL_FOREACH_SAFE (b->tasks, t, next) {
@@ -134,7 +134,7 @@ static void commit(struct sqlite_store *s, struct batch *b)
 		return;
 	}
 	struct connection failure = s->writer;
-	bool nothing_done = connection_is_full(&failure) ||
+	bool nothing_done = sqlite_connection_is_full(&failure) ||
 		(failure.error & 0xff) == SQLITE_NOMEM || (failure.error & 0xff) == SQLITE_BUSY;
 	if (!nothing_done) {
 		fail_batch(s, b, STORE_E_UNKNOWN,
@@ -163,8 +163,8 @@ static void checkpoint(struct sqlite_store *s)
 	if (r == SQLITE_OK || r == SQLITE_BUSY) {
 		return;
 	}
-	(void)connection_failed(&s->writer);
-	if (connection_is_full(&s->writer) || (s->writer.error & 0xff) == SQLITE_NOMEM) {
+	(void)sqlite_connection_failed(&s->writer);
+	if (sqlite_connection_is_full(&s->writer) || (s->writer.error & 0xff) == SQLITE_NOMEM) {
 		log_event(LOG_WARNING, "store.checkpoint", "put off (SQLite %d)", s->writer.error);
 		return;
 	}
@@ -187,8 +187,8 @@ static void run_batch(struct sqlite_store *s, struct store_task *first)
 		give_back(s, first);
 		return;
 	}
-	if (connection_run(&s->writer, ST_BEGIN) < 0) {
-		connection_answer(&s->writer, first);
+	if (sqlite_connection_run(&s->writer, ST_BEGIN) < 0) {
+		sqlite_connection_answer(&s->writer, first);
 		give_back(s, first);
 		return;
 	}
@@ -199,9 +199,9 @@ static void run_batch(struct sqlite_store *s, struct store_task *first)
 		}
 	}
 	if (b.lost) {
-		connection_forget(&s->writer);
+		sqlite_connection_forget(&s->writer);
 		fail_batch(s, &b, STORE_OK, NULL);
-		if (connection_is_damaged(&s->writer)) {
+		if (sqlite_connection_is_damaged(&s->writer)) {
 			fail_store(s, "a write");
 		}
 		return;
@@ -217,7 +217,7 @@ static void close_database(struct sqlite_store *s)
 		(void)pthread_join(s->readers[i].thread, NULL);
 		s->readers[i].running = false;
 	}
-	connection_close(&s->writer);
+	sqlite_connection_close(&s->writer);
 	if (!s->failed) {
 		(void)schema_lock_mark(&s->lock, false);
 	}
