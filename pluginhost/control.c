@@ -31,6 +31,7 @@ struct control {
 	struct uvx_timer timer;
 	uint64_t backoff_ms;
 	uint64_t since_ms;
+	bool was_up;
 	/* The reason was logged; not again before it works once more. */
 	int logged_error;
 	uvx_closed_fn closed;
@@ -165,8 +166,14 @@ static void control_on_stream_closed(void *arg)
 	pair0_reader_deinit(&c->reader);
 	if (c->state == STATE_STOPPED) {
 		uvx_closing_one(&c->closing);
-	} else {
-		wait_and_retry(c);
+		return;
+	}
+	bool was_up = c->was_up;
+	c->was_up = false;
+	wait_and_retry(c);
+	/* Here and not where it broke: that may be in the middle of somebody's loop. */
+	if (was_up) {
+		c->handler.down(c->handler.context);
 	}
 }
 
@@ -176,9 +183,9 @@ static void hang_up(struct control *c, const char *why)
 	if (c->state != STATE_SHAKING && c->state != STATE_UP) {
 		return;
 	}
-	bool was_up = c->state == STATE_UP;
+	c->was_up = c->state == STATE_UP;
 	c->state = STATE_CLOSING;
-	if (was_up) {
+	if (c->was_up) {
 		log_event(
 			LOG_WARNING, "control.down", "the channel to the director ended: %s", why);
 		if (clock_ms() - c->since_ms >= CONTROL_GOOD_MS) {
@@ -186,9 +193,6 @@ static void hang_up(struct control *c, const char *why)
 		}
 	}
 	uvx_stream_close(&c->stream, control_on_stream_closed, c);
-	if (was_up) {
-		c->handler.down(c->handler.context);
-	}
 }
 
 /* Receiving */

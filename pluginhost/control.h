@@ -32,7 +32,8 @@ struct control;
 struct control_handler {
 	/* Hands are shaken: say HOST first. */
 	void (*up)(void *context);
-	/* The connection is gone; what was sent may not have arrived. Only after up(). */
+	/* The connection is gone; what was sent may not have arrived. Only after up(), and never from
+	 * within another function of this file. */
 	void (*down)(void *context);
 	void (*discover)(void *context);
 	void (*start)(void *context, uint64_t worker_id, struct slice spec);

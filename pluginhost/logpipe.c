@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REPORT_EVERY_MS = 1000, NAME_SIZE = 72 };
+enum { REPORT_EVERY_MS = 1000, NAME_SIZE = 72, VERSION_SHOWN = 12 };
 
 struct logpipe {
 	char plugin[NAME_SIZE];
@@ -150,7 +150,7 @@ static void emit_line(void *context, struct slice line, size_t cut)
 	}
 	const struct log_field fields[] = {
 		{ "plugin", slice_str(l->plugin) },
-		{ "version", slice_str(l->version) },
+		{ "version", slice_of(l->version, strnlen(l->version, VERSION_SHOWN)) },
 		{ "worker", slice_str(l->worker) },
 		{ "stream", slice_str(l->stream) },
 		{ "line", line },

@@ -20,7 +20,7 @@ enum {
 	LOGPIPE_FLOOD_BYTES = 1024 * 1024,
 	LOGPIPE_PAUSE_MS = 100,
 	/* What a line costs beside its bytes: its record is longer than it. */
-	LOGPIPE_LINE_COST = 64,
+	LOGPIPE_LINE_COST = 160,
 	/* The longest line that the log takes, LOG_VALUE_MAX. */
 	LOGPIPE_LINE_MAX = 8192,
 };

@@ -421,6 +421,7 @@ static bool is_collection_name(struct slice s)
 	return slice_is_name(s, NAME_MAX_BYTES) && s.p[0] != '.';
 }
 
+/* Takes `value`: an object, which gets its name if it has none. */
 static bool add_collection(struct reader *r, json_t *out, const char *name, json_t *value)
 {
 	if (!is_collection_name(slice_str(name))) {
@@ -428,14 +429,15 @@ static bool add_collection(struct reader *r, json_t *out, const char *name, json
 		return json_field_refuse(&r->fields, "collections",
 			"names must be 1 to 64 of the characters A-Z a-z 0-9 . _ -");
 	}
-	r->oom |= json_object_set_new(out, name, value) < 0;
+	r->oom |= json_object_set_new(value, "name", json_string(name)) < 0;
+	r->oom |= json_array_append_new(out, value) < 0;
 	return true;
 }
 
 static bool collections_of_list(struct reader *r, const json_t *list, json_t *out)
 {
 	size_t i;
-	const json_t *item;
+	json_t *item;
 	json_array_foreach(list, i, item)
 	{
 		const char *name = json_is_object(item)
@@ -445,25 +447,25 @@ static bool collections_of_list(struct reader *r, const json_t *list, json_t *ou
 			return json_field_refuse(
 				&r->fields, "collections", "must be names, or objects with a name");
 		}
-		json_t *value =
-			json_is_object(item) ? json_copy((json_t *)(uintptr_t)item) : json_object();
-		if (!add_collection(r, out, name, value)) {
+		if (!add_collection(
+			    r, out, name, json_is_object(item) ? json_copy(item) : json_object())) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool collections_of_object(struct reader *r, const json_t *object, json_t *out)
+static bool collections_of_object(struct reader *r, json_t *object, json_t *out)
 {
-	void *at = json_object_iter((json_t *)(uintptr_t)object);
-	for (; at != NULL; at = json_object_iter_next((json_t *)(uintptr_t)object, at)) {
-		json_t *value = json_object_iter_value(at);
+	const char *name;
+	json_t *value;
+	json_object_foreach(object, name, value)
+	{
 		if (!json_is_object(value)) {
 			return json_field_refuse(
 				&r->fields, "collections", "each must be an object");
 		}
-		if (!add_collection(r, out, json_object_iter_key(at), json_incref(value))) {
+		if (!add_collection(r, out, name, json_copy(value))) {
 			return false;
 		}
 	}
@@ -474,9 +476,9 @@ static bool collections_of_object(struct reader *r, const json_t *object, json_t
 static bool read_collections(struct reader *r, const char *id)
 {
 	(void)id;
-	json_t *out = json_object();
+	json_t *out = json_array();
 	put(r, "collections", out);
-	const json_t *value = json_object_get(r->fields.object, "collections");
+	json_t *value = json_object_get(r->fields.object, "collections");
 	if (value == NULL) {
 		value = json_object_get(
 			json_object_get(r->fields.object, "database_schema"), "collections");

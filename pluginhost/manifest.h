@@ -9,7 +9,7 @@
  *   {"display_name":"Task Manager","description":"…","version":"1.0.0","permissions":["…"],
  *    "workers":1,"concurrency":64|null,"isolation":"plugin",
  *    "limits":{"memory":bytes|null,"pids":n|null,"cpu":percent|null,"timeout":seconds|null},
- *    "collections":{"name":{…}},"subscriptions":["event"|{"event":"…",…}],"runtime":"python"|null,
+ *    "collections":[{"name":"…",…}],"subscriptions":["event"|{"event":"…",…}],"runtime":"python"|null,
  *    "given":true}
  *
  * null means: not asked for, the runtime's default applies. `given` is false without a file.

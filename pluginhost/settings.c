@@ -11,6 +11,7 @@
 #define MIB        (1024 * KIB)
 #define GIB        (1024 * MIB)
 
+static const char *const environments[] = { "development", "production", NULL };
 static const char *const level_names[] = { "error", "warning", "info", "debug", NULL };
 static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
@@ -18,11 +19,11 @@ static const enum log_level levels[] = { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_D
 static const struct setting table[] = {
 	/* name, kind, where, default, min, max */
 	{ "MOZAIKS_PLUGINS_PATH", SETTING_PATH, AT(plugins_path), "plugins" },
-	{ "MOZAIKS_STATE_PATH", SETTING_PATH, AT(state_path), "var" },
+	{ "MOZAIKS_STATE_PATH", SETTING_PATH, AT(state_path), NULL },
 	{ "MOZAIKS_RUN_PATH", SETTING_PATH, AT(run_path), NULL },
 	{ "MOZAIKS_PYTHON_PATH", SETTING_PATH, AT(python_path), NULL },
 	{ "MOZAIKS_PLUGINHOST_NAME", SETTING_NAME, AT(name), "default", 1, 32 },
-	{ "ENV", SETTING_NAME, AT(environment), "development", 1, 32 },
+	{ "ENV", SETTING_CHOICE, AT(environment), "development", .choices = environments },
 	{ "MOZAIKS_LOG_LEVEL", SETTING_CHOICE, AT(log_level_index), "info", .choices = level_names },
 	{ "MOZAIKS_AUTO_REFRESH_PLUGINS", SETTING_SWITCH, AT(auto_refresh), "0" },
 	{ "MOZAIKS_PLUGIN_REFRESH_SECONDS", SETTING_NUMBER, AT(refresh_seconds), "300", 1, 86400 },
@@ -90,7 +91,7 @@ int settings_load(struct settings *s, struct buffer *message)
 	}
 	read.plugins_path_given = setting_is_set("MOZAIKS_PLUGINS_PATH");
 	read.log_level = levels[read.log_level_index];
-	read.watch = read.auto_refresh || strcmp(read.environment, "development") == 0;
+	read.watch = read.auto_refresh || read.environment == 0;
 	read.snapshot = (struct snapshot_limits){
 		.walk = { .entries = read.snapshot_files, .depth = read.snapshot_depth },
 		.bytes = read.snapshot_bytes,

@@ -17,11 +17,13 @@ struct settings {
 	/* Colon-separated; `plugins_path_given` when it is not the default. */
 	const char *plugins_path;
 	bool plugins_path_given;
+	/* NULL: see state.h. */
 	const char *state_path;
 	/* NULL: <state>/run. */
 	const char *run_path;
 	const char *name;
-	const char *environment;
+	/* 0: development. */
+	int environment;
 	const char *python_path;
 	int log_level_index;
 	enum log_level log_level;

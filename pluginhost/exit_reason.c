@@ -1,0 +1,54 @@
+#include "pluginhost/exit_reason.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static int describe(const struct exit_reason *e, char *out, size_t size)
+{
+	const char *name = e->signal > 0 ? sigabbrev_np(e->signal) : NULL;
+	switch (e->reason) {
+	case WORKER_ENDED_EXIT:
+		return snprintf(out, size, "exited with status %d", e->status);
+	case WORKER_ENDED_SIGNAL:
+		if (e->signal == SIGSYS) {
+			return snprintf(
+				out, size, "made a system call that is not allowed (SIGSYS)");
+		}
+		return snprintf(out, size, "died of signal %d (SIG%s)", e->signal,
+			name == NULL ? "?" : name);
+	case WORKER_ENDED_OOM:
+		return snprintf(out, size,
+			"used more memory than its %llu MiB (limits.memory, MOZAIKS_SANDBOX_MEMORY)",
+			(unsigned long long)(e->memory_limit >> 20));
+	case WORKER_ENDED_SANDBOX:
+		return snprintf(out, size, "its sandbox could not be built");
+	case WORKER_ENDED_START:
+		return snprintf(out, size, "could not be started");
+	case WORKER_ENDED_KILLED:
+		return snprintf(out, size, "was stopped");
+	}
+	return 0;
+}
+
+void exit_reason_text(const struct exit_reason *e, char out[static EXIT_REASON_TEXT_MAX])
+{
+	out[0] = '\0';
+	int n = describe(e, out, EXIT_REASON_TEXT_MAX);
+	if (n > 0 && e->message != NULL && e->message[0] != '\0') {
+		(void)snprintf(out + n, EXIT_REASON_TEXT_MAX - (size_t)n, ": %s", e->message);
+	}
+}
+
+int exit_reason_append(struct buffer *b, const struct exit_reason *e)
+{
+	char text[EXIT_REASON_TEXT_MAX];
+	exit_reason_text(e, text);
+	int r = buffer_printf(b, "{\"reason\":\"%s\",\"signal\":%d,\"status\":%d,\"message\":",
+		worker_end_name(e->reason), e->signal, e->status);
+	r = r < 0 ? r : buffer_append_json(b, slice_str(text));
+	return r < 0 ? r
+		     : buffer_printf(b, ",\"usage\":{\"memory_peak\":%llu,\"cpu_ms\":%llu}}",
+			       (unsigned long long)e->memory_peak,
+			       (unsigned long long)(e->cpu_us / 1000));
+}

@@ -1,0 +1,31 @@
+/*
+ * Why a worker ended, in the words of EXITED (common/proto/messages.h) and in a sentence for people:
+ *
+ *   {"reason":"exit|signal|oom|sandbox|start|killed","signal":n,"status":n,"message":"…",
+ *    "usage":{"memory_peak":bytes,"cpu_ms":n}}
+ *
+ * Pure.
+ */
+#pragma once
+
+#include "common/base/buffer.h"
+#include "pluginhost/zygote.h"
+
+enum { EXIT_REASON_TEXT_MAX = 512, EXIT_REASON_JSON_MAX = 8192 };
+
+struct exit_reason {
+	enum worker_end reason;
+	int signal;
+	int status;
+	/* What the zygote or pluginhost adds; "" for nothing. */
+	const char *message;
+	uint64_t memory_limit;
+	uint64_t memory_peak;
+	uint64_t cpu_us;
+};
+
+/** A sentence: what happened, with the limit and its setting where one was hit. */
+void exit_reason_text(const struct exit_reason *e, char out[static EXIT_REASON_TEXT_MAX]);
+
+/** Appends the JSON object. @return 0, -ENOBUFS, -ENOMEM. */
+int exit_reason_append(struct buffer *b, const struct exit_reason *e);
