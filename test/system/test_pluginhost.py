@@ -1,5 +1,6 @@
 """The real pluginhost with a director that is played: snapshots, workers, zygotes, ends."""
 import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
@@ -47,16 +48,27 @@ async def execute(data):
 """}
 
 
+def forbid_user_namespaces():
+    """In a new process: an ordinary user of a user namespace in which no other can be made."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.geteuid(), os.getegid()
+    if libc.unshare(0x10000000) != 0:
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWUSER)")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"1000 {uid} 1"),
+                       ("gid_map", f"1000 {gid} 1")):
+        pathlib.Path("/proc/self", name).write_text(text)
+    pathlib.Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
 class UserProgram(Program):
     """A program of another user than ours."""
 
-    def __init__(self, path, env, uid):
+    def __init__(self, path, env, **more):
         self.name = pathlib.Path(path).name
         self.lines = []
         self.process = subprocess.Popen([str(path)], env=env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        start_new_session=True, user=uid, group=uid,
-                                        extra_groups=[])
+                                        start_new_session=True, **more)
         self.pid = self.process.pid
         _OURS.add(self.pid)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -94,9 +106,9 @@ class Host:
             file.write_text(text)
 
     def start_program(self):
-        self.program = (UserProgram(PLUGINHOST, self.env, NOBODY) if self.who == "nobody"
-                        else Program(PLUGINHOST, self.env))
-        return self.program
+        more = {"me": {}, "nobody": {"user": NOBODY, "group": NOBODY, "extra_groups": []},
+                "boxed": {"preexec_fn": forbid_user_namespaces}}
+        self.program = UserProgram(PLUGINHOST, self.env, **more[self.who])
 
     def listen(self):
         self.director = Director(self.run, owner=(NOBODY, NOBODY) if self.who == "nobody" else None)
@@ -403,7 +415,7 @@ def test_director_comes_later(host):
     b"short", b"\xff\xff\xff\xff" + bytes(12), bytes(16), Frame("EXITED", b"{}").encode(),
     Frame("PING").encode(), Frame("KILL", b"x").encode(), Frame("KILL", flags=1).encode(),
     Frame("START", b"x").encode(), Frame("KILL").encode() + b"rest",
-])
+], ids=["short", "size", "type", "direction", "worker", "payload", "flags", "empty", "rest"])
 def test_a_bad_message_ends_the_connection(host, message):
     director = host.director
     director.control.send_bytes(message)
@@ -533,11 +545,12 @@ def test_killed_pluginhost_leaves_no_worker(host):
 
 
 def test_one_per_state(host):
-    if host.who == "nobody":
-        pytest.skip("the lock is the same")
-    status, text = run_program(PLUGINHOST, host.env)
-    assert status == 1 and "MOZAIKS_STATE_PATH" in text
-    assert f"another pluginhost (pid {host.program.pid})" in text
+    first = host.program
+    host.start_program()
+    second, host.program = host.program, first
+    assert second.wait() == 1
+    assert "MOZAIKS_STATE_PATH" in second.text
+    assert f"another pluginhost (pid {first.pid})" in second.text
 
 
 BAD = [
@@ -656,25 +669,14 @@ def test_systemd_is_told():
 
 def test_without_a_sandbox_nothing_starts():
     """Where no user namespace can be made, plugins are listed and none is started."""
-    with Host({"hello": HELLO}) as probe:
-        if probe.director.host["sandbox"] is None:
-            cannot_run("kernel: no user namespaces")
-    if os.geteuid() != 0:
-        cannot_run("only root can forbid user namespaces")
-    limit = pathlib.Path("/proc/sys/user/max_user_namespaces")
-    before = limit.read_text()
-    try:
-        limit.write_text("0")
-    except OSError:
-        cannot_run("kernel: user.max_user_namespaces cannot be written")
-    try:
-        with Host({"hello": HELLO}) as host:
-            assert host.director.host["sandbox"] is None and host.director.host["failure"]
-            worker = host.director.start(1, "hello")
-            exited = host.director.wait_exited(worker)
-            assert exited["reason"] == "sandbox" and "could not be built" in exited["message"]
-    finally:
-        limit.write_text(before)
+    with Host({"hello": HELLO}, who="boxed") as host:
+        director = host.director
+        assert director.host["sandbox"] is None and director.host["failure"]
+        assert director.plugins["hello"]["state"] == "ready"
+        worker = director.start(1, "hello")
+        exited = director.wait_exited(worker)
+        assert exited["reason"] == "sandbox" and "could not be built" in exited["message"]
+        assert host.records(id="sandbox.unavailable")
 
 
 def test_usage():
