@@ -19,7 +19,7 @@
 #define LOCK_NAME     "director.lock"
 
 enum {
-	DIRECTORY_MODE = 0750,
+	DIRECTORY_MODE = 0751,
 	PARENT_MODE = 0755,
 	WORKER_ID_DIGITS = 10,
 };

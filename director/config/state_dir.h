@@ -7,8 +7,10 @@
  *   <run>/control/          a socket for each pluginhost
  *   <run>/workers/          a directory for each worker
  *
- * Both belong to the director alone and are 0750: their group is the one that director and
- * pluginhost share, so that pluginhost can reach its sockets and its snapshots below <state>.
+ * Both belong to the director alone and are 0751: their group is the one that director and
+ * pluginhost share, so that pluginhost can reach its sockets; others may pass through to a name that
+ * they know (the zygote, which has no group, to its snapshots) but see no list. What is secret in
+ * them has a mode of its own.
  * Nobody else may write in them. Started by root, a path that ends in a symbolic link is refused.
  *
  * Started as root, this runs first, as root: it makes the directories and hands them and the

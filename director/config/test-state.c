@@ -161,7 +161,7 @@ static void directories_are_made(void **state)
 	state_dir_config_init(&config);
 	for (size_t i = 0; i < COUNT(names); i++) {
 		struct stat st = stat_of(names[i]);
-		assert_int_equal(st.st_mode & 07777, 0750);
+		assert_int_equal(st.st_mode & 07777, 0751);
 		assert_int_equal(st.st_uid, config.uid);
 		assert_int_equal(st.st_gid, config.gid);
 	}
@@ -238,8 +238,8 @@ static void wrong_things_in_its_place(void **state)
 
 static void rights_of_others_are_taken_away(void **state)
 {
-	static const mode_t cases[][2] = { { 0777, 0750 }, { 0755, 0750 }, { 0700, 0700 },
-		{ 0770, 0750 }, { 0500, 0700 }, { 02755, 0750 } };
+	static const mode_t cases[][2] = { { 0777, 0751 }, { 0755, 0751 }, { 0700, 0700 },
+		{ 0770, 0750 }, { 0500, 0700 }, { 02755, 0751 } };
 	struct state_dir_config config;
 	state_dir_config_init(&config);
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -312,7 +312,7 @@ static void part_take_over(void)
 	CHECK(chown(path_of("s"), ORDINARY_UID, ORDINARY_UID) == 0);
 	CHECK(chown(path_of("s/jwt_secret"), ORDINARY_UID, ORDINARY_UID) == 0);
 	CHECK(open_state(&s, path_of("s")) == 0);
-	CHECK(stat_of("s").st_uid == UID_DIRECTOR && (stat_of("s").st_mode & 07777) == 0750);
+	CHECK(stat_of("s").st_uid == UID_DIRECTOR && (stat_of("s").st_mode & 07777) == 0751);
 	for (size_t i = 0; i < COUNT(given); i++) {
 		CHECK(stat_of(given[i]).st_uid == UID_DIRECTOR);
 		CHECK(stat_of(given[i]).st_gid == GID_CHANNEL);
