@@ -1,5 +1,7 @@
 """Fixtures: a worker that runs a plugin written in the test."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
@@ -9,13 +11,21 @@ from fake_director import Source, Worker, write_plugin
 
 
 @pytest.fixture
-def unstarted(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+def snapshots() -> Iterator[Path]:
+    """A directory that the ordinary user can read who runs the sandbox."""
+    with tempfile.TemporaryDirectory(prefix="mozaiks-python-", dir="/tmp") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+@pytest.fixture
+def unstarted(snapshots: Path) -> Iterator[Callable[..., Worker]]:
     """Makes workers that have not said HELLO; all end with the test."""
     workers: List[Worker] = []
 
     def make(source: Source, plugin: str = "sample", **config: Any) -> Worker:
-        directory = tmp_path / f"plugin_{len(workers)}"
-        directory.mkdir()
+        directory = snapshots / plugin / f"version_{len(workers)}"
+        directory.mkdir(parents=True)
         worker = Worker(write_plugin(directory, source), plugin, **config)
         workers.append(worker)
         return worker
@@ -32,7 +42,12 @@ def start(unstarted: Callable[..., Worker]) -> Callable[..., Worker]:
 
     def make(source: Source, plugin: str = "sample", **config: Any) -> Worker:
         worker = unstarted(source, plugin, **config)
-        ready = worker.start()
+        try:
+            ready = worker.start()
+        except EOFError:
+            if worker.close() == 77:
+                pytest.skip(worker.output)
+            raise AssertionError(worker.output) from None
         assert ready["ok"], ready
         return worker
 

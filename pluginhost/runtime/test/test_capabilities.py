@@ -136,8 +136,8 @@ async def execute(data):
     assert worker.call().error["message"] == "not yours"
 
 
-def test_a_call_names_itself_and_background_work_does_not(start):
-    worker = start(
+def test_a_call_names_itself_and_background_work_does_not(unstarted):
+    worker = unstarted(
         """
 import asyncio
 from core.settings_manager import settings_manager
@@ -156,6 +156,7 @@ async def execute(data):
 """
     )
     worker.capabilities[fd.SETTINGS_GET] = lambda r: str(r.call_id).encode()
+    assert worker.start()["ok"]
     # The background task may need another turn of the loop to see its reply.
     worker.call()
     ids = [worker.execute({}) for _ in range(5)]
