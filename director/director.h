@@ -41,6 +41,8 @@ struct director {
 
 	struct http_server *http;
 	struct http_server *admin;
+	struct http_route *http_routes;
+	struct http_route *admin_routes;
 	int port;         /* bound */
 	uid_t started_by; /* who started the director, before root was given up */
 

@@ -119,13 +119,12 @@ static struct http_config http_config(const struct http_route *routes, size_t n)
 /* Before root is given up: the port may be a privileged one. Nothing is read from it yet. */
 static int open_http(void)
 {
-	struct http_route *routes;
 	size_t n;
 	char text[MESSAGE_MAX_BYTES];
-	if (routes_public(&director, &routes, &n) < 0) {
+	if (routes_public(&director, &director.http_routes, &n) < 0) {
 		return refuse("director.no_memory", "no memory");
 	}
-	struct http_config config = http_config(routes, n);
+	struct http_config config = http_config(director.http_routes, n);
 	int r = http_server_new(&director.http, &config);
 	r = r < 0 ? r
 		  : http_server_listen_tcp(
@@ -224,16 +223,15 @@ static int open_modules(void)
 
 static int open_admin(void)
 {
-	struct http_route *routes;
 	size_t n;
 	char path[PATH_BYTES];
-	if (routes_admin(&director, &routes, &n) < 0) {
+	if (routes_admin(&director, &director.admin_routes, &n) < 0) {
 		return refuse("director.no_memory", "no memory");
 	}
 	(void)snprintf(path, sizeof(path), "%s/admin.sock", state_dir.path);
 	/* Left by a director that was killed; the lock says that none runs. */
 	(void)unlink(path);
-	struct http_config config = http_config(routes, n);
+	struct http_config config = http_config(director.admin_routes, n);
 	int r = http_server_new(&director.admin, &config);
 	r = r < 0 ? r : http_server_listen_unix(director.admin, path, ADMIN_MODE);
 	return r < 0 ? refuse("admin.listen_failed", strerror(-r)) : 0;

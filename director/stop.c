@@ -5,6 +5,8 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 
+#include <stdlib.h>
+
 enum { DRAIN_MS = 30000 };
 
 typedef void (*step_fn)(struct director *d);
@@ -125,6 +127,8 @@ void director_free(struct director *d)
 {
 	http_server_free(d->http);
 	http_server_free(d->admin);
+	free(d->http_routes);
+	free(d->admin_routes);
 	store_free(d->store);
 	d->events = events_free(d->events);
 	d->injector = injector_free(d->injector);
