@@ -28,7 +28,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-enum { WHY_MAX = 4096, STOP_TWICE = 2 };
+enum { WHY_MAX = 4096, HELP_MAX = 65536, STOP_TWICE = 2 };
 
 static const struct runtime *const runtimes[2] = {
 	[WORKER_PYTHON] = &runtime_python,
@@ -313,6 +313,20 @@ static int print_text(const char *text)
 	return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int print_help(void)
+{
+	struct buffer b;
+	buffer_init(&b, HELP_MAX);
+	int r = buffer_append(&b,
+		SLICE("usage: mozaiks-pluginhost [--help | --version]\n\n"
+		      "Settings, from the environment:\n\n"));
+	r = r < 0 ? r : settings_describe(SETTINGS_HELP, &b);
+	r = r < 0 ? r : buffer_append_byte(&b, 0);
+	int status = r < 0 ? EXIT_FAILURE : print_text((const char *)b.p);
+	buffer_deinit(&b);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	static struct program program = { .program_fd = -1, .python_fd = -1 };
@@ -323,10 +337,11 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		return print_text("mozaiks-pluginhost " MOZAIKS_VERSION "\n");
 	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		return print_help();
+	}
 	if (argc > 1) {
-		(void)fputs("usage: mozaiks-pluginhost [--version]\n"
-			    "Settings come from the environment: mozaiks-pluginhost(8).\n",
-			stderr);
+		(void)fputs("usage: mozaiks-pluginhost [--help | --version]\n", stderr);
 		return 2;
 	}
 	buffer_init(&program.why, WHY_MAX);

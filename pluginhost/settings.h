@@ -6,6 +6,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/log.h"
+#include "common/base/settings.h"
 #include "pluginhost/snapshot.h"
 
 #include <stdbool.h>
@@ -54,3 +55,12 @@ struct settings {
 
 /** As settings_read(): 0, SETTINGS_E_INVALID with a message, or a negative errno. */
 int settings_load(struct settings *s, struct buffer *message);
+
+/** The table. */
+const struct setting *settings_rows(size_t *ret_n);
+
+enum settings_form { SETTINGS_HELP, SETTINGS_MAN };
+
+/** Appends all settings with defaults, meaning and rules, for --help or for the manual page.
+ * @return 0, -ENOBUFS, -ENOMEM. */
+int settings_describe(enum settings_form form, struct buffer *out);

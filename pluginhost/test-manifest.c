@@ -11,7 +11,7 @@ static json_t *load_table(void)
 {
 	char *text;
 	size_t n;
-	int dir = open(MANIFESTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = open(SOURCE_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
 	assert_int_equal(beneath_read(dir, "test-manifests.json", 1 << 20, &text, &n), 0);
 	(void)close(dir);
