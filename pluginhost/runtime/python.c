@@ -17,6 +17,7 @@
 #include "pluginhost/runtime/runtime.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -116,6 +117,9 @@ static PyObject *call_worker(const char *function, const char *format, const cha
 
 int python_prepare(const char *python_dir)
 {
+	/* Each arena reserves 64 MiB of address space, which is limited; under the interpreter's lock
+	 * threads hardly compete for them. */
+	(void)mallopt(M_ARENA_MAX, 2);
 	if (PyImport_AppendInittab("_mozaiks", python_module_init) < 0) {
 		return -ENOMEM;
 	}

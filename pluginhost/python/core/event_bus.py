@@ -74,7 +74,10 @@ class EventBus:
         if event_type is not None:
             chosen = {event_type: chosen[event_type]} if event_type in chosen else {}
         count = max(limit, 0)
-        return {name: list(events)[len(events) - min(count, len(events)) :] for name, events in chosen.items()}
+        return {
+            name: list(events)[len(events) - min(count, len(events)) :]
+            for name, events in chosen.items()
+        }
 
     get_history = get_event_history
 

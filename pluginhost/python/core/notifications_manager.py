@@ -1,14 +1,14 @@
 """Notifications for users.
 
-    from core.notifications_manager import notifications_manager
+from core.notifications_manager import notifications_manager
 
-    await notifications_manager.create_notification(
-        user_id=user_id,
-        notification_type="task_due",
-        title="Task due tomorrow",
-        message="Your task 'Review PR' is due tomorrow",
-        metadata={"task_id": task_id},
-    )
+await notifications_manager.create_notification(
+    user_id=user_id,
+    notification_type="task_due",
+    title="Task due tomorrow",
+    message="Your task 'Review PR' is due tomorrow",
+    metadata={"task_id": task_id},
+)
 """
 
 from typing import Any, Dict, Iterable, List, Optional

@@ -19,9 +19,7 @@ class WebSocketManager:
 
     async def send_to_user(self, user_id: str, message: Any) -> int:
         """Sends a JSON value to every connection of a user. Returns how many there were."""
-        return await self._send(
-            _mozaiks.WEBSOCKET_SEND, {"user_id": user_id, "message": message}
-        )
+        return await self._send(_mozaiks.WEBSOCKET_SEND, {"user_id": user_id, "message": message})
 
     async def broadcast(self, message: Any) -> int:
         """Sends a JSON value to every connected user. Returns how many connections there were."""

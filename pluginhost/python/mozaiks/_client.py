@@ -122,6 +122,7 @@ def wait(awaitable: Coroutine[Any, Any, T]) -> T:
     try:
         awaitable.send(None)
     except StopIteration as stop:
-        return stop.value
+        value: T = stop.value
+        return value
     awaitable.close()
     raise RuntimeError("wait() takes the runtime's own coroutines; use asyncio.run() for others")

@@ -1,7 +1,7 @@
 """Events: who in this worker wants which, and how they get them.
 
-The runtime delivers an event as work, with the user that it has stamped on it when it was published.
-A handler that raises is tried again with growing pauses; then the failure is logged.
+The runtime delivers an event as work, with the user that it has stamped on it when it was
+published. A handler that raises is tried again with growing pauses; then the failure is logged.
 """
 
 import asyncio

@@ -142,5 +142,5 @@ def install(plugin: str) -> None:
     logging.logProcesses = False
     logging.raiseExceptions = False
     logging.captureWarnings(True)
-    sys.stdout = LogStream(f"{plugin}.stdout", _mozaiks.LOG_INFO, 1)  # type: ignore[assignment]
-    sys.stderr = LogStream(f"{plugin}.stderr", _mozaiks.LOG_WARNING, 2)  # type: ignore[assignment]
+    sys.stdout = LogStream(f"{plugin}.stdout", _mozaiks.LOG_INFO, 1)
+    sys.stderr = LogStream(f"{plugin}.stderr", _mozaiks.LOG_WARNING, 2)

@@ -10,9 +10,7 @@ import _mozaiks
 class TurnSelector(selectors.EpollSelector):
     """Before the loop waits, the native module writes all frames of the turn in one message."""
 
-    def select(
-        self, timeout: Optional[float] = None
-    ) -> List[Tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: Optional[float] = None) -> List[Tuple[selectors.SelectorKey, int]]:
         return super().select(0 if _mozaiks.flush() else timeout)
 
 

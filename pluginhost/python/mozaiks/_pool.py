@@ -6,8 +6,6 @@ import queue
 import threading
 from typing import Any, Callable, Optional, Protocol
 
-import _mozaiks
-
 THREADS = 8
 # Of each thread, in bytes: eight of glibc's default would take 64 MiB of the address space.
 STACK_SIZE = 512 * 1024

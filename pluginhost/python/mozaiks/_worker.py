@@ -18,7 +18,7 @@ from mozaiks import _client, _describe, _events, _loader, _logs, _loop, _pool, e
 
 logger = logging.getLogger("mozaiks")
 
-# Imported once, in the zygote: what plugins use, so that their start is short and its memory shared.
+# Imported once, in the zygote: what plugins use. Their start is short and this memory shared.
 _PRELOAD = (
     "base64 bson bson.json_util collections.abc concurrent.futures copy csv dataclasses datetime "
     "decimal email.utils enum fractions functools glob hashlib heapq hmac html html.parser "

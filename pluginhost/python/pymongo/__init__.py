@@ -1,7 +1,7 @@
 """The names of pymongo that plugins use beside ``core.config.database``.
 
-A worker has no network and no MongoDB driver: the database is reached through the runtime. These are
-the constants and exceptions that code written for motor imports.
+A worker has no network and no MongoDB driver: the database is reached through the runtime. These
+are the constants and exceptions that code written for motor imports.
 """
 
 from typing import Any

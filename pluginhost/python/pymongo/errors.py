@@ -59,5 +59,5 @@ class BulkWriteError(OperationFailure):
         super().__init__("batch op errors occurred", 65, details)
 
 
-class DocumentTooLarge(InvalidDocument):
+class DocumentTooLarge(InvalidDocument):  # type: ignore[misc]
     """A document or a request over the limit."""

@@ -197,9 +197,7 @@ class Worker:
             if readable:
                 self._receive()
 
-    def frame(
-        self, type: int, call_id: int, payload: bytes = b"", capability: int = 0
-    ) -> bytes:
+    def frame(self, type: int, call_id: int, payload: bytes = b"", capability: int = 0) -> bytes:
         return HEADER.pack(len(payload), type, 0, capability, call_id) + payload
 
     def send(self, type: int, call_id: int, payload: bytes = b"", capability: int = 0) -> None:

@@ -1,7 +1,5 @@
 """Python objects <-> BSON, against Debian's bson package."""
 
-import fake_director as fd
-
 PLUGIN = """
 import collections, datetime, enum, random, re, types, uuid
 import bson, _mozaiks

@@ -13,8 +13,7 @@ def refuse(code, message, **more):
 
 
 def test_settings(start):
-    worker = start(
-        """
+    worker = start("""
 from core.settings_manager import settings_manager
 
 async def execute(data):
@@ -22,8 +21,7 @@ async def execute(data):
     if data["action"] == "get":
         return await settings_manager.get_plugin_settings(user, "sample")
     return await settings_manager.save_plugin_settings(user, "sample", data["settings"])
-"""
-    )
+""")
     saved = {}
 
     def save(request):
@@ -43,8 +41,7 @@ async def execute(data):
 
 
 def test_websocket_and_notifications(start):
-    worker = start(
-        """
+    worker = start("""
 from core.websocket_manager import websocket_manager
 from core.notifications_manager import notifications_manager
 from bson import ObjectId
@@ -58,8 +55,7 @@ async def execute(data):
         channels=["in_app"])
     many = await notifications_manager.create_bulk_notifications([user, "u2"], "t", "T", "M")
     return [sent, everyone, one, many]
-"""
-    )
+""")
     seen = []
 
     def notify(request):
@@ -87,8 +83,7 @@ async def execute(data):
 
 
 def test_errors_have_classes(start):
-    worker = start(
-        """
+    worker = start("""
 from core.settings_manager import settings_manager
 from mozaiks import errors
 import pymongo.errors
@@ -114,8 +109,7 @@ async def execute(data):
     except errors.CapabilityError as error:
         wanted = CLASSES[code] if isinstance(CLASSES[code], tuple) else (CLASSES[code],)
         return [all(isinstance(error, c) for c in wanted), error.code == code, str(error)]
-"""
-    )
+""")
     for code in (
         "permission_denied invalid_argument unsupported limit_exceeded quota_exceeded duplicate_key "
         "unavailable unknown_outcome storage_full call_ended something_new"
@@ -125,20 +119,17 @@ async def execute(data):
 
 
 def test_refusal_that_nobody_catches_is_the_answer(start):
-    worker = start(
-        """
+    worker = start("""
 from core.settings_manager import settings_manager
 async def execute(data):
     await settings_manager.get_plugin_settings("u", "p")
-"""
-    )
+""")
     worker.capabilities[fd.SETTINGS_GET] = refuse("permission_denied", "not yours")
     assert worker.call().error["message"] == "not yours"
 
 
 def test_a_call_names_itself_and_background_work_does_not(unstarted):
-    worker = unstarted(
-        """
+    worker = unstarted("""
 import asyncio
 from core.settings_manager import settings_manager
 
@@ -153,8 +144,7 @@ async def execute(data):
     first = await settings_manager.get_plugin_settings("u", "sample")
     task = asyncio.create_task(settings_manager.get_plugin_settings("u", "sample"))
     return [first, await task, replies]
-"""
-    )
+""")
     worker.capabilities[fd.SETTINGS_GET] = lambda r: str(r.call_id).encode()
     assert worker.start()["ok"]
     # The background task may need another turn of the loop to see its reply.
@@ -167,8 +157,7 @@ async def execute(data):
 
 
 def test_background_work_of_a_call_that_has_ended(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 from core.settings_manager import settings_manager
 
@@ -194,8 +183,7 @@ async def execute(data):
     gate.set()
     await asyncio.sleep(0.01)
     return outcome
-"""
-    )
+""")
     worker.capabilities[fd.SETTINGS_GET] = lambda r: b"{}"
     assert worker.call(action="start").value == "started"
     first, error = worker.call(action="look").value
@@ -205,8 +193,7 @@ async def execute(data):
 
 
 def test_request_under_way_when_its_call_ends(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 from core.settings_manager import settings_manager
 outcome = []
@@ -223,8 +210,7 @@ async def execute(data):
         await asyncio.sleep(0.01)
         return "started"
     return outcome
-"""
-    )
+""")
     assert worker.call(action="start").value == "started"
     assert worker.call(action="look").value == ["CallEnded"]
     # The director answers all the same; nobody cares.
@@ -234,8 +220,7 @@ async def execute(data):
 
 
 def test_cancelled_waiter_ignores_its_reply(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 from core.settings_manager import settings_manager
 
@@ -245,8 +230,7 @@ async def execute(data):
             await settings_manager.get_plugin_settings("u", "sample")
     except TimeoutError:
         return "gave up"
-"""
-    )
+""")
     assert worker.call().value == "gave up"
     worker.send_frames([worker.reply_frame(worker.requests[0], b"{}")])
     worker.send(fd.PING, 0)
@@ -264,8 +248,7 @@ def test_reply_to_nothing_is_a_violation(start):
 
 
 def test_arguments_that_cannot_be_written(start):
-    worker = start(
-        """
+    worker = start("""
 from core.settings_manager import settings_manager
 from core.event_bus import event_bus
 
@@ -281,8 +264,7 @@ async def execute(data):
     except ValueError as error:
         out.append(str(error))
     return out
-"""
-    )
+""")
     assert worker.call().value == [
         "argument.settings.a: not JSON: a value of type set",
         "argument.settings: NaN is not JSON",
@@ -293,8 +275,7 @@ async def execute(data):
 
 
 def test_no_more_requests_at_once_than_the_director_takes(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 from core.settings_manager import settings_manager
 
@@ -302,8 +283,7 @@ async def execute(data):
     values = await asyncio.gather(
         *(settings_manager.get_plugin_settings("u", str(n)) for n in range(data["count"])))
     return sum(values)
-"""
-    )
+""")
     call_id = worker.execute({"count": 300})
     worker.until(lambda: len(worker.requests) == 64)
     answered = 0
@@ -330,8 +310,7 @@ async def execute(data):
 
 
 def test_events_of_a_call_go_out_before_its_result(start):
-    worker = start(
-        """
+    worker = start("""
 from core.event_bus import event_bus
 import asyncio
 
@@ -341,8 +320,7 @@ async def execute(data):
     for n in range(200):
         event_bus.publish("sample:n", {"n": n})
     return "published"
-"""
-    )
+""")
     for sleep in (False, True):
         del worker.requests[:]
         call_id = worker.execute({"sleep": sleep})

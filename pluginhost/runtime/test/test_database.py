@@ -46,9 +46,7 @@ def finds(documents, batch=500):
 
 
 def test_find_in_every_form(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 items = db["items"]
 await items.find().to_list(None)
 await items.find({"a": {"$gt": 1}}, {"a": 1}).sort("a", -1).skip(2).limit(3).to_list(10)
@@ -59,9 +57,7 @@ await items.find_one({"_id": ObjectId("b" * 24), "user_id": user_id})
 await items.find_one(ObjectId("c" * 24), sort=[("n", pymongo.DESCENDING)])
 await items.find_one()
 return repr(items)
-"""
-        )
-    )
+"""))
     worker.capabilities[fd.FIND] = lambda r: fd.cursor_reply([])
     assert worker.call().value == "Collection('items')"
     assert [r.bson() for r in worker.requests] == [
@@ -81,10 +77,24 @@ return repr(items)
             "sort": {"a": 1, "b": -1},
             "limit": 5,
         },
-        {"collection": "other", "filter": {"_id": ObjectId("a" * 24)}, "limit": 7, "sort": {"z": 1}},
+        {
+            "collection": "other",
+            "filter": {"_id": ObjectId("a" * 24)},
+            "limit": 7,
+            "sort": {"z": 1},
+        },
         {"collection": "x.y", "projection": {"_id": 1}, "sort": {"n": 1}, "limit": 1},
-        {"collection": "items", "filter": {"_id": ObjectId("b" * 24), "user_id": "user_1"}, "limit": 1},
-        {"collection": "items", "filter": {"_id": ObjectId("c" * 24)}, "sort": {"n": -1}, "limit": 1},
+        {
+            "collection": "items",
+            "filter": {"_id": ObjectId("b" * 24), "user_id": "user_1"},
+            "limit": 1,
+        },
+        {
+            "collection": "items",
+            "filter": {"_id": ObjectId("c" * 24)},
+            "sort": {"n": -1},
+            "limit": 1,
+        },
         {"collection": "items", "limit": 1},
     ]
     # The order of sort matters.
@@ -92,9 +102,7 @@ return repr(items)
 
 
 def test_reading_in_batches(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 items = db["items"]
 out = []
 out.append(len(await items.find().to_list(None)))
@@ -119,9 +127,7 @@ again = items.find().limit(2)
 out.append([len(await again.to_list(None)), len(await again.to_list(None)), len(await again.clone().to_list(None)),
             len(await again.rewind().to_list(None))])
 return out
-"""
-        )
-    )
+"""))
     documents = [{"n": n} for n in range(1300)]
     worker.capabilities[fd.FIND], worker.capabilities[fd.NEXT] = finds(documents)
     worker.capabilities[fd.CLOSE] = lambda r: bson.encode({})
@@ -138,9 +144,7 @@ return out
 
 
 def test_insert(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 document = {"title": "t", "at": datetime.datetime(2026, 1, 2)}
 result = await db["items"].insert_one(document)
 same = result.inserted_id == document["_id"]
@@ -149,9 +153,7 @@ many = [{"n": 1}, {"_id": 5}]
 inserted = await db.items.insert_many(many, ordered=False)
 return [same, isinstance(result.inserted_id, ObjectId), result.acknowledged, named.inserted_id,
         inserted.inserted_ids == [many[0]["_id"], 5], str(result.inserted_id)]
-"""
-        )
-    )
+"""))
 
     def insert(request):
         command = request.bson()
@@ -169,9 +171,7 @@ return [same, isinstance(result.inserted_id, ObjectId), result.acknowledged, nam
 
 
 def test_insert_errors(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 out = []
 try:
@@ -196,9 +196,7 @@ try:
 except TypeError as error:
     out.append(str(error))
 return out
-"""
-        )
-    )
+"""))
 
     def insert(request):
         documents = request.bson()["documents"]
@@ -220,9 +218,7 @@ return out
 
 
 def test_insert_many_in_several_messages(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 documents = [{"_id": n, "pad": "x" * 10_000} for n in range(300)]
 result = await db.items.insert_many(documents)
 try:
@@ -230,9 +226,7 @@ try:
 except Exception as error:
     from pymongo.errors import DocumentTooLarge
     return [len(result.inserted_ids), isinstance(error, DocumentTooLarge), str(error)]
-"""
-        )
-    )
+"""))
     worker.capabilities[fd.INSERT] = lambda r: bson.encode({"inserted": 1, "ids": [], "errors": []})
     count, is_too_large, text = worker.call().value
     assert count == 300 and is_too_large and "1 MiB" in text
@@ -241,9 +235,7 @@ except Exception as error:
 
 
 def test_update_and_delete(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 items = db.items
 one = await items.update_one({"_id": 1}, {"$set": {"a": 2}})
 many = await items.update_many({"b": 1}, {"$inc": {"n": 1}, "$unset": {"c": ""}}, upsert=True)
@@ -252,20 +244,23 @@ gone = await items.delete_one({"_id": 3})
 all_gone = await items.delete_many({})
 return [[r.matched_count, r.modified_count, r.upserted_id, r.acknowledged] for r in (one, many, replaced)] + [
     gone.deleted_count, all_gone.deleted_count]
-"""
-        )
-    )
+"""))
     upserted = ObjectId("d" * 24)
 
     def update(request):
         command = request.bson()
-        result = {"matched": 0 if command["upsert"] else 1, "modified": 0 if command["upsert"] else 1}
+        result = {
+            "matched": 0 if command["upsert"] else 1,
+            "modified": 0 if command["upsert"] else 1,
+        }
         if command["upsert"]:
             result["upserted"] = upserted
         return bson.encode(result)
 
     worker.capabilities[fd.UPDATE] = update
-    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 4 if r.bson()["multi"] else 1})
+    worker.capabilities[fd.DELETE] = lambda r: bson.encode(
+        {"deleted": 4 if r.bson()["multi"] else 1}
+    )
     assert worker.call().value == [
         [1, 1, None, True],
         [0, 0, "d" * 24, True],
@@ -274,7 +269,13 @@ return [[r.matched_count, r.modified_count, r.upserted_id, r.acknowledged] for r
         4,
     ]
     assert [r.bson() for r in worker.requests] == [
-        {"collection": "items", "filter": {"_id": 1}, "update": {"$set": {"a": 2}}, "multi": False, "upsert": False},
+        {
+            "collection": "items",
+            "filter": {"_id": 1},
+            "update": {"$set": {"a": 2}},
+            "multi": False,
+            "upsert": False,
+        },
         {
             "collection": "items",
             "filter": {"b": 1},
@@ -282,16 +283,20 @@ return [[r.matched_count, r.modified_count, r.upserted_id, r.acknowledged] for r
             "multi": True,
             "upsert": True,
         },
-        {"collection": "items", "filter": {"_id": 2}, "update": {"x": 1}, "multi": False, "upsert": True},
+        {
+            "collection": "items",
+            "filter": {"_id": 2},
+            "update": {"x": 1},
+            "multi": False,
+            "upsert": True,
+        },
         {"collection": "items", "filter": {"_id": 3}, "multi": False},
         {"collection": "items", "filter": {}, "multi": True},
     ]
 
 
 def test_count_distinct_and_modify(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 items = db.items
 out = [await items.count_documents({"a": 1}), await items.count_documents({}, limit=5, skip=1),
        await items.estimated_document_count(), await items.distinct("tag", {"a": 1})]
@@ -300,9 +305,7 @@ out.append(await items.find_one_and_update({"a": 1}, {"$set": {"b": 2}}, sort=[(
 out.append(await items.find_one_and_replace({"a": 1}, {"b": 2}))
 out.append(await items.find_one_and_delete({"a": 1}, sort=[("n", 1)]))
 return out
-"""
-        )
-    )
+"""))
     worker.capabilities[fd.COUNT] = lambda r: bson.encode({"n": 3})
     worker.capabilities[fd.DISTINCT] = lambda r: bson.encode({"values": ["x", 1, None]})
     worker.capabilities[fd.MODIFY] = lambda r: bson.encode(
@@ -320,23 +323,24 @@ return out
             "projection": {"b": 1},
             "sort": {"n": -1},
         },
-        {"collection": "items", "filter": {"a": 1}, "update": {"b": 2}, "upsert": False, "new": False},
+        {
+            "collection": "items",
+            "filter": {"a": 1},
+            "update": {"b": 2},
+            "upsert": False,
+            "new": False,
+        },
         {"collection": "items", "filter": {"a": 1}, "remove": True, "sort": {"n": 1}},
     ]
     assert worker.requests[1].bson() == {"collection": "items", "filter": {}, "skip": 1, "limit": 5}
 
 
 def test_documents_keep_their_types(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 document = await db.items.find_one({})
 return {k: [type(v).__name__, str(v)] for k, v in document.items()}
-"""
-        )
-    )
+"""))
     import datetime
-    import uuid
 
     from bson import Decimal128, Int64
 
@@ -382,7 +386,11 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
         ("await db.items.update_one({}, {})", "ValueError", "$ operators"),
         ("await db.items.update_one({}, [{'$set': {}}])", "Unsupported", "pipeline"),
         ("await db.items.replace_one({}, {'$set': {}})", "ValueError", "$ operators"),
-        ("await db.items.update_one({}, {'$set': {'a': 1}}, array_filters=[1])", "Unsupported", "array_filters"),
+        (
+            "await db.items.update_one({}, {'$set': {'a': 1}}, array_filters=[1])",
+            "Unsupported",
+            "array_filters",
+        ),
         ("db.items.find({}, collation={'locale': 'de'})", "Unsupported", "collation"),
         ("db.items.find('text')", "TypeError", "filter must be a mapping"),
         ("await db.items.delete_many(None)", "TypeError", "filter must be a mapping"),
@@ -401,16 +409,12 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
     ],
 )
 def test_what_is_refused_here(start, code, error, part):
-    worker = start(
-        plugin(
-            f"""
+    worker = start(plugin(f"""
 try:
     {code}
 except Exception as error:
     return [type(error).__name__, str(error)]
-"""
-        )
-    )
+"""))
     value = worker.call().value
     assert worker.requests == []
     if error is None:
@@ -420,9 +424,7 @@ except Exception as error:
 
 
 def test_options_after_the_first_read(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 from pymongo.errors import InvalidOperation
 cursor = db.items.find()
 await cursor.to_list(1)
@@ -430,24 +432,18 @@ try:
     cursor.sort("a")
 except InvalidOperation:
     return "refused"
-"""
-        )
-    )
+"""))
     worker.capabilities[fd.FIND] = lambda r: fd.cursor_reply([])
     assert worker.call().value == "refused"
 
 
 def test_broken_replies(start):
-    worker = start(
-        plugin(
-            """
+    worker = start(plugin("""
 try:
     await db.items.find({}).to_list(None)
 except Exception as error:
     return [type(error).__name__, str(error)]
-"""
-        )
-    )
+"""))
     for reply in (b"", b"\0\0\0\0\x05", b"\0\0\0\0\x06\0\0\0\x06\0"):
         worker.capabilities[fd.FIND] = lambda r, reply=reply: reply
         name, message = worker.call().value

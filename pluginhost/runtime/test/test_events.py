@@ -10,8 +10,7 @@ def ok(request):
 
 
 def test_publish(start):
-    worker = start(
-        """
+    worker = start("""
 from core.event_bus import event_bus
 from bson import ObjectId
 import datetime
@@ -21,8 +20,7 @@ async def execute(data):
     awaited = await event_bus.publish("sample:awaited")
     return [awaited, event_bus.get_stats(), event_bus.get_history("sample:awaited"),
             len(event_bus.get_event_history())]
-"""
-    )
+""")
     worker.capabilities[fd.PUBLISH] = ok
     call_id = worker.execute({})
     awaited, stats, history, names = worker.result(call_id).value
@@ -42,14 +40,12 @@ async def execute(data):
 
 
 def test_refused_event_is_logged(start):
-    worker = start(
-        """
+    worker = start("""
 from core.event_bus import event_bus
 async def execute(data):
     event_bus.publish("other:x", 1)
     return 1
-"""
-    )
+""")
 
     def refuse(request):
         raise fd.Refusal("permission_denied", "publishes names that start with sample:")
@@ -130,8 +126,7 @@ def test_subscribing_later(start):
 
 
 def test_retries(start):
-    worker = start(
-        """
+    worker = start("""
 from core.event_bus import event_bus
 attempts = []
 
@@ -147,8 +142,7 @@ def broken(data):
 
 async def execute(data):
     return [len(attempts), event_bus.get_stats()]
-"""
-    )
+""")
     begin = time.monotonic()
     flaky = worker.event("flaky", 1)
     broken = worker.event("broken", 1)
@@ -164,8 +158,7 @@ async def execute(data):
 
 
 def test_handler_acts_within_its_event(start):
-    worker = start(
-        """
+    worker = start("""
 from core.event_bus import event_bus
 from core.settings_manager import settings_manager
 
@@ -179,8 +172,7 @@ def sync_handler(data):
 
 async def execute(data):
     return 1
-"""
-    )
+""")
     worker.capabilities[fd.SETTINGS_GET] = ok
     worker.capabilities[fd.PUBLISH] = ok
     for name in ("x", "y"):
@@ -190,8 +182,7 @@ async def execute(data):
 
 
 def test_cancelled_delivery(start):
-    worker = start(
-        """
+    worker = start("""
 from core.event_bus import event_bus
 import asyncio
 
@@ -201,8 +192,7 @@ async def slow(data):
 
 async def execute(data):
     return 1
-"""
-    )
+""")
     call_id = worker.event("slow", 1)
     worker.call()
     worker.send(fd.CANCEL, call_id)

@@ -7,12 +7,10 @@ import fake_director as fd
 
 
 def test_async_execute_gets_its_data(start):
-    worker = start(
-        """
+    worker = start("""
 async def execute(data):
     return {"action": data["action"], "user": data["user_id"], "keys": sorted(data)}
-"""
-    )
+""")
     value = worker.call(action="list").value
     assert value["action"] == "list"
     assert value["user"] == "user_1"
@@ -20,9 +18,11 @@ async def execute(data):
 
 
 def test_leading_white_space_and_unicode(start):
-    worker = start("async def execute(data):\n    return data['t'] + '\\u20ac\\U0001f600\"\\\\\\n'\n")
+    worker = start(
+        "async def execute(data):\n    return data['t'] + '\\u20ac\\U0001f600\"\\\\\\n'\n"
+    )
     call_id = worker.execute(b' \r\n\t{"t": "\\u00e4\xc3\xa4\\ud83d\\ude00"} ')
-    assert worker.result(call_id).value == "ää😀€😀\"\\\n"
+    assert worker.result(call_id).value == 'ää😀€😀"\\\n'
 
 
 def test_run_is_the_fallback(start):
@@ -51,8 +51,7 @@ def test_work_without_an_entry_of_its_kind(start):
 
 
 def test_callable_object_and_partial(start):
-    worker = start(
-        """
+    worker = start("""
 import functools
 
 class Entry:
@@ -60,25 +59,21 @@ class Entry:
         return "object"
 
 execute = Entry()
-"""
-    )
+""")
     assert worker.call().value == "object"
-    worker = start(
-        """
+    worker = start("""
 import functools
 
 async def real(prefix, data):
     return prefix + data["t"]
 
 execute = functools.partial(real, "p:")
-"""
-    )
+""")
     assert worker.call(t="x").value == "p:x"
 
 
 def test_decorated_async_function_that_hides_it(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 def logged(function):
@@ -90,8 +85,7 @@ def logged(function):
 async def execute(data):
     await asyncio.sleep(0)
     return {"task": asyncio.current_task() is not None}
-"""
-    )
+""")
     assert worker.call().value == {"task": True}
 
 
@@ -103,15 +97,13 @@ def test_wrong_signature_is_an_exception(start):
 
 
 def test_exception_has_type_message_traceback(start):
-    worker = start(
-        """
+    worker = start("""
 async def execute(data):
     await helper(data)
 
 async def helper(data):
     raise ValueError("bad " + data["t"])
-"""
-    )
+""")
     error = worker.call(t="ä\ud800".encode("utf-8", "replace").decode()).error
     assert error["type"] == "ValueError"
     assert error["message"].startswith("bad ä")
@@ -120,8 +112,7 @@ async def helper(data):
 
 
 def test_exceptions_that_would_end_a_process(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, sys
 
 class Odd(Exception):
@@ -154,8 +145,7 @@ async def execute(data):
     if kind == "cancelled":
         raise asyncio.CancelledError()
     return "fine"
-"""
-    )
+""")
     expected = {
         "exit": "SystemExit",
         "interrupt": "KeyboardInterrupt",
@@ -184,15 +174,13 @@ def test_huge_exception_is_bounded(start):
 
 
 def test_calls_run_concurrently(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def execute(data):
     await asyncio.sleep(data["s"])
     return data["n"]
-"""
-    )
+""")
     begin = time.monotonic()
     ids = [worker.execute({"n": n, "s": 0.3}) for n in range(50)]
     assert [worker.result(i).value for i in ids] == list(range(50))
@@ -211,8 +199,7 @@ def test_answers_of_one_turn_travel_together(start):
 
 
 def test_context_of_each_call_is_its_own(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, contextvars
 
 var = contextvars.ContextVar("var", default=None)
@@ -229,8 +216,7 @@ async def execute(data):
     await asyncio.sleep(0.01)
     task = asyncio.create_task(inner())
     return [before, var.get(), await task, imported.get()]
-"""
-    )
+""")
     calls = [worker.execute_frame({"n": n}) for n in range(30)]
     worker.send_frames([frame for _, frame in calls])
     for n, (call_id, _) in enumerate(calls):
@@ -254,16 +240,14 @@ def test_ping(start):
 
 
 def test_many_calls(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def execute(data):
     if data["n"] % 10 == 0:
         await asyncio.sleep(0)
     return {"n": data["n"], "text": data["text"]}
-"""
-    )
+""")
     done = 0
     while done < 10_000:
         calls = [worker.execute_frame({"n": n, "text": "t" * (n % 300)}) for n in range(100)]

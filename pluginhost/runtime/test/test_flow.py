@@ -19,8 +19,7 @@ def test_large_answers_to_a_director_that_does_not_read(start):
 
 
 def test_suspended_calls_that_end_together(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 gate = asyncio.Event()
 
@@ -30,8 +29,7 @@ async def execute(data):
         return "open"
     await gate.wait()
     return "x" * 900_000
-"""
-    )
+""")
     ids = [worker.execute({}) for _ in range(40)]
     assert worker.call(open=True).value == "open"
     time.sleep(0.5)
@@ -61,7 +59,9 @@ async def execute(data):
 
 
 def test_far_too_many_calls_are_refused(start):
-    worker = start("import asyncio\nasync def execute(data):\n    await asyncio.sleep(0.2)\n", concurrency=2)
+    worker = start(
+        "import asyncio\nasync def execute(data):\n    await asyncio.sleep(0.2)\n", concurrency=2
+    )
     calls = [worker.execute_frame({}) for _ in range(30)]
     worker.send_frames([frame for _, frame in calls])
     outcomes = [worker.result(i).outcome for i, _ in calls]
@@ -82,8 +82,7 @@ def test_waiting_calls_can_be_cancelled(start):
 
 
 def test_long_batches_leave_turns_to_others(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, time
 
 late = []
@@ -103,8 +102,7 @@ async def execute(data):
     while time.monotonic() < end:
         pass
     return 1
-"""
-    )
+""")
     worker.call(look=True)
     calls = [worker.execute_frame({}) for _ in range(60)]
     worker.send_frames([frame for _, frame in calls])
@@ -195,9 +193,7 @@ def test_nothing_leaks(start):
     worker = start(LEAKS)
     worker.capabilities[fd.SETTINGS_GET] = lambda r: b'{"a":[1,2,3]}'
     worker.capabilities[fd.PUBLISH] = lambda r: b"{}"
-    for kind in (
-        "plain raise suspend raise_later task timeout request publish bad orphan".split()
-    ):
+    for kind in "plain raise suspend raise_later task timeout request publish bad orphan".split():
         data = {"kind": kind, "text": "t" * 50}
         run_calls(worker, 300, data)
         assert_flat(worker, lambda: run_calls(worker, 1000, data), kind)

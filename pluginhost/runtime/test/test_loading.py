@@ -129,8 +129,7 @@ def test_nothing_of_the_outside_gets_in(start, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/nonexistent")
     monkeypatch.setenv("PYTHONSTARTUP", "/nonexistent")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "")
-    worker = start(
-        """
+    worker = start("""
 import signal, site, sys
 
 async def execute(data):
@@ -142,8 +141,7 @@ async def execute(data):
         "sigint": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
         "executable": sys.executable,
     }
-"""
-    )
+""")
     value = worker.call().value
     assert value["path"][1:] == [
         "/usr/lib/python3.11",

@@ -2,12 +2,9 @@
 
 import time
 
-import fake_director as fd
-
 
 def test_levels_names_and_tracebacks(start):
-    worker = start(
-        """
+    worker = start("""
 import logging
 logger = logging.getLogger("mozaiks_plugins.sample")
 
@@ -24,8 +21,7 @@ async def execute(data):
     logger.info("bad arguments %d", "x")
     logger.info("surrogate \\ud800")
     return 1
-"""
-    )
+""")
     call_id = worker.execute({"n": 7})
     worker.result(call_id)
     levels = [(r.level, r.logger, r.message.splitlines()[0]) for r in worker.logs]
@@ -54,8 +50,7 @@ def test_development_shows_debug(start):
 
 
 def test_stdout_and_stderr(start):
-    worker = start(
-        """
+    worker = start("""
 import sys, os, warnings
 
 async def execute(data):
@@ -70,8 +65,7 @@ async def execute(data):
     sys.stdout.buffer.flush()
     warnings.warn("careful")
     return [sys.stdout.isatty(), sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.encoding]
-"""
-    )
+""")
     assert worker.call().value == [False, 1, 2, "utf-8"]
     records = [(r.level, r.logger, r.message) for r in worker.logs]
     out, err = "sample.stdout", "sample.stderr"
@@ -88,22 +82,22 @@ async def execute(data):
 
 
 def test_descriptors_themselves_are_pipes(start):
-    worker = start("import os\nasync def execute(data):\n    os.write(1, b'raw\\n')\n    return 1\n")
+    worker = start(
+        "import os\nasync def execute(data):\n    os.write(1, b'raw\\n')\n    return 1\n"
+    )
     worker.call()
     worker.close()
     assert "raw" in worker.output
 
 
 def test_long_records_are_cut(start):
-    worker = start(
-        """
+    worker = start("""
 import logging
 async def execute(data):
     logging.warning("start " + "ü" * 100_000 + " end")
     print("x" * 100_000)
     return 1
-"""
-    )
+""")
     worker.call()
     assert all(len(r.message.encode()) <= 8192 for r in worker.logs)
     assert worker.logs[0].message.startswith("start ")
@@ -111,15 +105,13 @@ async def execute(data):
 
 
 def test_flood_is_dropped_and_counted(start):
-    worker = start(
-        """
+    worker = start("""
 import logging
 async def execute(data):
     for n in range(2000):
         logging.warning("flood " + "x" * 4000)
     return "answered"
-"""
-    )
+""")
     call_id = worker.execute({})
     # Not read for a while: nothing blocks, the answer comes.
     time.sleep(0.5)
@@ -134,8 +126,7 @@ async def execute(data):
 
 
 def test_background_exception_is_logged(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, gc
 
 async def fails():
@@ -146,23 +137,20 @@ async def execute(data):
     await asyncio.sleep(0.01)
     gc.collect()
     return 1
-"""
-    )
+""")
     worker.call()
     record = worker.log("in the background")
     assert record.logger == "asyncio" and record.level == 3
 
 
 def test_thread_logs(start):
-    worker = start(
-        """
+    worker = start("""
 import logging, threading
 def execute(data):
     logging.warning("from a thread")
     print("printed in a thread")
     return 1
-"""
-    )
+""")
     call_id = worker.execute({})
     worker.result(call_id)
     assert worker.log("from a thread").call_id == call_id
@@ -170,8 +158,7 @@ def execute(data):
 
 
 def test_thread_of_the_plugin_wakes_the_loop(start):
-    worker = start(
-        """
+    worker = start("""
 import logging, threading, time
 def later():
     time.sleep(0.2)
@@ -179,7 +166,6 @@ def later():
 async def execute(data):
     threading.Thread(target=later, daemon=True).start()
     return 1
-"""
-    )
+""")
     worker.call()
     worker.log("much later", timeout=3)

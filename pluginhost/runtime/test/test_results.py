@@ -184,8 +184,7 @@ def test_too_large(start):
 
 def test_like_json_dumps(start):
     """Against Python's own encoder, on many random values."""
-    worker = start(
-        """
+    worker = start("""
 import json, random, _mozaiks
 
 LETTERS = "ab\\x00\\x1f \\"\\\\/\\x7f\\x80äß€\\u2028\\ufffd\\U0001f600"
@@ -212,6 +211,5 @@ async def execute(data):
         expected = json.dumps(v, ensure_ascii=False, separators=(",", ":")).encode()
         assert _mozaiks.encode_json(v) == expected, (n, v)
     return "same"
-"""
-    )
+""")
     assert worker.call().value == "same"

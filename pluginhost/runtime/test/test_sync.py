@@ -6,14 +6,12 @@ import fake_director as fd
 
 
 def test_sync_execute(start):
-    worker = start(
-        """
+    worker = start("""
 import threading
 
 def execute(data):
     return {"n": data["n"], "main": threading.current_thread() is threading.main_thread()}
-"""
-    )
+""")
     assert worker.call(n=1).value == {"n": 1, "main": False}
 
 
@@ -28,8 +26,7 @@ def test_ready_says_so(unstarted):
 
 
 def test_eight_at_once_and_the_loop_stays_free(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, threading, time
 
 ticks = 0
@@ -56,8 +53,7 @@ def execute(data):
     with lock:
         running -= 1
     return data["n"]
-"""
-    )
+""")
     begin = time.monotonic()
     ids = [worker.execute({"n": n}) for n in range(16)]
     worker.send(fd.PING, 0)
@@ -71,8 +67,7 @@ def execute(data):
 
 
 def test_queued_jobs_can_be_cancelled(start):
-    worker = start(
-        """
+    worker = start("""
 import time
 ran = []
 
@@ -82,8 +77,7 @@ def execute(data):
     time.sleep(0.5)
     ran.append(data["n"])
     return data["n"]
-"""
-    )
+""")
     ids = [worker.execute({"n": n}) for n in range(10)]
     worker.send(fd.PING, 0)
     worker.wait_for(fd.PONG)
@@ -97,8 +91,7 @@ def execute(data):
 
 
 def test_exceptions(start):
-    worker = start(
-        """
+    worker = start("""
 import sys
 
 def execute(data):
@@ -111,8 +104,7 @@ def execute(data):
     if data["kind"] == "set":
         return {1}
     return "fine"
-"""
-    )
+""")
     assert worker.call(kind="exit").error["type"] == "SystemExit"
     assert worker.call(kind="value").error["message"] == "v"
     assert worker.call(kind="deep").error["type"] == "RecursionError"
@@ -122,8 +114,7 @@ def execute(data):
 
 
 def test_contexts(start):
-    worker = start(
-        """
+    worker = start("""
 import contextvars, time
 var = contextvars.ContextVar("var", default=None)
 
@@ -132,15 +123,13 @@ def execute(data):
     var.set(data["n"])
     time.sleep(0.01)
     return [before, var.get()]
-"""
-    )
+""")
     ids = [worker.execute({"n": n}) for n in range(20)]
     assert [worker.result(i).value for i in ids] == [[None, n] for n in range(20)]
 
 
 def test_capabilities_from_a_thread(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 from core.settings_manager import settings_manager
 from core.event_bus import event_bus
@@ -154,8 +143,7 @@ def execute(data):
         wait(settings_manager.save_plugin_settings(data["user_id"], "sample", 1))
     except PermissionError as error:
         return [one, two, str(error), error.permission]
-"""
-    )
+""")
     worker.capabilities[fd.SETTINGS_GET] = lambda request: b'{"theme":"dark"}'
     worker.capabilities[fd.PUBLISH] = lambda request: b"{}"
 
@@ -174,15 +162,13 @@ def execute(data):
 
 
 def test_cancelled_thread_stops_waiting(start):
-    worker = start(
-        """
+    worker = start("""
 from core.settings_manager import settings_manager
 from mozaiks import wait
 
 def execute(data):
     wait(settings_manager.get_plugin_settings("user_1", "sample"))
-"""
-    )
+""")
     call_id = worker.execute({})
     worker.until(lambda: worker.requests)
     worker.send(fd.CANCEL, call_id)
@@ -190,8 +176,7 @@ def execute(data):
 
 
 def test_wait_does_not_block_the_loop(start):
-    worker = start(
-        """
+    worker = start("""
 from core.settings_manager import settings_manager
 from mozaiks import wait
 
@@ -200,18 +185,15 @@ async def execute(data):
         wait(settings_manager.get_plugin_settings("user_1", "sample"))
     except RuntimeError as error:
         return str(error)
-"""
-    )
+""")
     assert "await" in worker.call().value
     assert worker.requests == []
 
 
 def test_small_stacks(start):
-    worker = start(
-        """
+    worker = start("""
 import threading
 def execute(data):
     return threading.stack_size()
-"""
-    )
+""")
     assert worker.call().value == 512 * 1024

@@ -6,8 +6,7 @@ import fake_director as fd
 
 
 def test_current_task_is_one_task_throughout(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def execute(data):
@@ -17,14 +16,12 @@ async def execute(data):
     await asyncio.sleep(0)
     again = asyncio.current_task()
     return [same, is_task, again is first, first in asyncio.all_tasks(), first.done()]
-"""
-    )
+""")
     assert worker.call().value == [True, True, True, True, False]
 
 
 def test_task_attributes_in_the_first_step(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 seen = []
@@ -52,8 +49,7 @@ async def execute(data):
         return seen
     if data["what"] == "cancel":
         return [task.cancelling(), task.cancel(), task.cancelling(), task.uncancel()]
-"""
-    )
+""")
     assert worker.call(what="name").value is True
     assert worker.call(what="set_name").value == "mine"
     assert worker.call(what="coro").value == [True, "execute"]
@@ -66,8 +62,7 @@ async def execute(data):
 
 
 def test_task_kept_beyond_its_call(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, gc, weakref
 
 kept = []
@@ -84,8 +79,7 @@ async def execute(data):
         return weak[0]() is None
     await asyncio.sleep(0.01)
     return [kept[0] is not asyncio.current_task(), kept[0].get_name() != "", repr(kept[0]) != ""]
-"""
-    )
+""")
     worker.call(what="keep")
     assert worker.call(what="look").value == [True, True, True]
     assert worker.call(what="forget").value in (True, False)
@@ -94,8 +88,7 @@ async def execute(data):
 
 
 def test_cancelling_oneself_before_suspending(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def execute(data):
@@ -106,14 +99,12 @@ async def execute(data):
         asyncio.current_task().uncancel()
         await asyncio.sleep(0)
         return "caught"
-"""
-    )
+""")
     assert worker.call().value == "caught"
 
 
 def test_timeout(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def execute(data):
@@ -131,14 +122,12 @@ async def execute(data):
     async with asyncio.timeout(10):
         await asyncio.sleep(0)
     return "timed out"
-"""
-    )
+""")
     assert worker.call().value == "timed out"
 
 
 def test_task_group(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def child(n):
@@ -158,14 +147,12 @@ async def execute(data):
     except* ValueError as errors:
         values.append(str(errors.exceptions[0]))
     return values
-"""
-    )
+""")
     assert worker.call().value == [0, 1, 2, "three"]
 
 
 def test_gather_shield_locks_and_queues(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 lock = asyncio.Lock()
@@ -184,14 +171,12 @@ async def execute(data):
     done, _ = await asyncio.wait([asyncio.create_task(one(7))])
     values.append(done.pop().result())
     return values
-"""
-    )
+""")
     assert worker.call().value == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_async_generators_are_closed(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 closed = []
@@ -210,14 +195,12 @@ async def execute(data):
             break
     await asyncio.sleep(0.01)
     return closed
-"""
-    )
+""")
     assert worker.call().value == [True]
 
 
 def test_cancel(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 log = []
@@ -235,8 +218,7 @@ async def execute(data):
         raise
     finally:
         log.append("finally")
-"""
-    )
+""")
     call_id = worker.execute({})
     worker.send(fd.PING, 0)
     worker.wait_for(fd.PONG)
@@ -254,8 +236,7 @@ async def execute(data):
 
 
 def test_cancel_in_the_same_message(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 inner = []
@@ -271,8 +252,7 @@ async def execute(data):
     if data.get("what") == "inner":
         return inner
     await asyncio.create_task(child())
-"""
-    )
+""")
     call_id, frame = worker.execute_frame({})
     worker.send_frames([frame, worker.frame(fd.CANCEL, call_id)])
     assert worker.result(call_id).outcome == fd.CANCELLED
@@ -281,8 +261,7 @@ async def execute(data):
 
 
 def test_cancel_reaches_what_the_call_waits_for(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 inner = []
@@ -298,8 +277,7 @@ async def execute(data):
     if data.get("what") == "inner":
         return inner
     await asyncio.create_task(child())
-"""
-    )
+""")
     call_id = worker.execute({})
     worker.call(what="inner")
     worker.send(fd.CANCEL, call_id)
@@ -308,8 +286,7 @@ async def execute(data):
 
 
 def test_background_tasks_go_on_between_calls(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 ticks = 0
@@ -324,8 +301,7 @@ task = asyncio.create_task(tick())
 
 async def execute(data):
     return ticks
-"""
-    )
+""")
     first = worker.call().value
     end = time.monotonic() + 10
     while worker.call().value < first + 3:
@@ -333,8 +309,7 @@ async def execute(data):
 
 
 def test_exit_in_a_background_task_is_logged(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, sys
 
 async def leave():
@@ -344,31 +319,27 @@ async def execute(data):
     if data.get("leave"):
         asyncio.create_task(leave())
     return "here"
-"""
-    )
+""")
     assert worker.call(leave=True).value == "here"
     assert worker.log("background task").level == 3
     assert worker.call().value == "here"
 
 
 def test_stopping_the_loop_does_nothing(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio
 
 async def execute(data):
     asyncio.get_running_loop().stop()
     await asyncio.sleep(0.01)
     return "still here"
-"""
-    )
+""")
     assert worker.call().value == "still here"
     assert worker.call().value == "still here"
 
 
 def test_failed_call_is_not_logged_as_forgotten(start):
-    worker = start(
-        """
+    worker = start("""
 import asyncio, gc
 
 async def execute(data):
@@ -378,8 +349,7 @@ async def execute(data):
         await asyncio.sleep(0)
         return None
     raise ValueError("once")
-"""
-    )
+""")
     assert worker.call().error["message"] == "once"
     assert worker.call(collect=True).value is None
     assert worker.call(collect=True).value is None

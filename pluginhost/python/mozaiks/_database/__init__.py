@@ -1,4 +1,4 @@
-"""The database as plugins see it: the part of motor's surface that ``core.config.database`` offers."""
+"""The database as plugins see it: the part of motor's surface that plugins are offered."""
 
 from mozaiks._database.collection import Collection
 from mozaiks._database.cursor import Cursor

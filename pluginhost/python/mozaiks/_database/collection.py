@@ -165,8 +165,10 @@ class Collection:
         errors = await self._insert_batch(batch, 0, ordered)
         if errors:
             raise BulkWriteError(
-                {"nInserted": len(batch) - _not_inserted(errors, len(batch), ordered),
-                 "writeErrors": errors}
+                {
+                    "nInserted": len(batch) - _not_inserted(errors, len(batch), ordered),
+                    "writeErrors": errors,
+                }
             )
         return InsertManyResult([document["_id"] for document in batch])
 
@@ -235,9 +237,7 @@ class Collection:
     ) -> UpdateResult:
         """Puts a document in the place of the first that matches; its ``_id`` stays."""
         arguments.refuse("replace_one", options, ("bypass_document_validation",))
-        return await self._write_update(
-            filter, _replacement(replacement), bool(upsert), False
-        )
+        return await self._write_update(filter, _replacement(replacement), bool(upsert), False)
 
     async def _update(
         self, method: str, filter: Mapping[str, Any], update: Update, upsert: bool, multi: bool
@@ -366,7 +366,9 @@ class Collection:
 
     def aggregate(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered yet."""
-        raise Unsupported("aggregate() is not offered yet: use find(), count_documents(), distinct()")
+        raise Unsupported(
+            "aggregate() is not offered yet: use find(), count_documents(), distinct()"
+        )
 
     async def bulk_write(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered yet."""
@@ -385,17 +387,17 @@ class Collection:
         raise Unsupported("drop() is not offered: use delete_many({})")
 
 
-def _operators(method: str, update: Any) -> Update:
-    if isinstance(update, (list, tuple)):
+def _operators(method: str, value: Any) -> Update:
+    if isinstance(value, (list, tuple)):
         raise Unsupported(f"{method}() does not take a pipeline")
-    arguments.mapping("update", update)
+    update = arguments.mapping("update", value)
     if not update or not all(isinstance(k, str) and k.startswith("$") for k in update):
         raise ValueError("update only works with $ operators")
     return update
 
 
-def _replacement(document: Any) -> Mapping[str, Any]:
-    arguments.mapping("replacement", document)
+def _replacement(value: Any) -> Mapping[str, Any]:
+    document = arguments.mapping("replacement", value)
     if any(isinstance(k, str) and k.startswith("$") for k in document):
         raise ValueError("replacement can not include $ operators")
     return document

@@ -7,6 +7,7 @@ import _mozaiks
 from mozaiks import _client
 from mozaiks._database import arguments
 from mozaiks._database.arguments import Sort
+from mozaiks.errors import Unsupported
 from pymongo.errors import InvalidOperation
 
 Document = Dict[str, Any]
@@ -15,8 +16,8 @@ Document = Dict[str, Any]
 class Cursor:
     """The documents that a ``find()`` matches.
 
-    Nothing is asked before the first document is wanted. Documents come in batches; those beyond the
-    first are fetched as they are needed.
+    Nothing is asked before the first document is wanted. Documents come in batches; those beyond
+    the first are fetched as they are needed.
     """
 
     def __init__(self, command: Dict[str, Any]) -> None:
@@ -97,7 +98,7 @@ class Cursor:
 
     async def explain(self) -> Document:
         """Not offered."""
-        raise arguments.Unsupported("explain() is not offered to plugins")
+        raise Unsupported("explain() is not offered to plugins")
 
     async def close(self) -> None:
         """Gives the rest of the documents up."""
@@ -124,8 +125,8 @@ class Cursor:
     async def _start(self, length: Optional[int]) -> None:
         """Runs the query, from where the documents handed out so far end.
 
-        ``to_list(length)`` is nearly always the only read: asking for no more than it needs saves the
-        director the rest. If more is wanted later, a second query skips what the first has given.
+        ``to_list(length)`` is nearly always the only read: asking for no more than it needs saves
+        the director the rest. If more is wanted later, a second query skips what the first gave.
         """
         command = {name: value for name, value in self._command.items() if value is not None}
         limit = command.get("limit", 0)
