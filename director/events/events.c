@@ -231,6 +231,14 @@ int events_subscribe_ready(struct events *e, struct worker *w, struct slice info
 	int r = json_tree_parse(info, &tree, NULL);
 	const json_t *list = json_object_get(tree, "subscriptions");
 	r = r == 0 && list != NULL && !json_is_array(list) ? -EBADMSG : r;
+	if (r == 0 && json_array_size(list) > 0 &&
+		!w->plugin->manifest.granted[CAP_EVENTS_SUBSCRIBE]) {
+		log_fields(LOG_WARNING, "capability.denied",
+			(struct log_field[]){ { "plugin", plugin_slice(w->plugin) },
+				{ "permission", SLICE("events.subscribe") } },
+			2, "asked for, not granted");
+		list = NULL;
+	}
 	size_t i;
 	json_t *item;
 	json_array_foreach(list, i, item)

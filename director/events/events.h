@@ -54,7 +54,7 @@ int events_publish(struct events *e,
 /** @return EVENTS_*, or -ENOMEM. */
 int events_subscribe(struct events *e, struct worker *w, struct slice pattern);
 
-/** Takes the "subscriptions" of a READY, a JSON object.
+/** Takes the "subscriptions" of a READY, a JSON object; none of them without the permission.
  * @return 0; -EBADMSG when they are no list of names; -ENOMEM. */
 int events_subscribe_ready(struct events *e, struct worker *w, struct slice info);
 
