@@ -169,16 +169,16 @@ int beneath_read(int dir_fd, const char *path, size_t max, char **ret, size_t *r
 	return 0;
 }
 
-void names_deinit(struct names *n)
+void file_names_deinit(struct file_names *n)
 {
 	for (size_t i = 0; i < n->n; i++) {
 		free(n->v[i]);
 	}
 	free(n->v);
-	*n = (struct names){ 0 };
+	*n = (struct file_names){ 0 };
 }
 
-static int add_name(struct names *names, const char *name)
+static int add_name(struct file_names *names, const char *name)
 {
 	/* Room doubles at each power of two. */
 	if ((names->n & (names->n - 1)) == 0) {
@@ -201,7 +201,7 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int read_names(DIR *dir, uint64_t max, struct names *names)
+static int read_names(DIR *dir, uint64_t max, struct file_names *names)
 {
 	for (;;) {
 		errno = 0;
@@ -219,7 +219,7 @@ static int read_names(DIR *dir, uint64_t max, struct names *names)
 	}
 }
 
-int beneath_list(int dir_fd, uint64_t max, struct names *ret)
+int beneath_list(int dir_fd, uint64_t max, struct file_names *ret)
 {
 	int fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -231,11 +231,11 @@ int beneath_list(int dir_fd, uint64_t max, struct names *ret)
 		return e;
 	}
 	rewinddir(dir);
-	struct names names = { 0 };
+	struct file_names names = { 0 };
 	int r = read_names(dir, max, &names);
 	(void)closedir(dir);
 	if (r < 0) {
-		names_deinit(&names);
+		file_names_deinit(&names);
 		return r;
 	}
 	if (names.n > 1) {

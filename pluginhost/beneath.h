@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* The names in a directory, ordered by their bytes. */
-struct names {
+struct file_names {
 	char **v;
 	size_t n;
 };
@@ -42,8 +42,8 @@ int beneath_read(int dir_fd, const char *path, size_t max, char **ret, size_t *r
  * The names in a directory but for "." and "..".
  * @param dir_fd stays the caller's; its read position moves.
  * @param max -E2BIG when there are more.
- * @return 0, -E2BIG, or another -errno. *ret is freed with names_deinit().
+ * @return 0, -E2BIG, or another -errno. *ret is freed with file_names_deinit().
  */
-int beneath_list(int dir_fd, uint64_t max, struct names *ret);
+int beneath_list(int dir_fd, uint64_t max, struct file_names *ret);
 
-void names_deinit(struct names *n);
+void file_names_deinit(struct file_names *n);

@@ -454,7 +454,7 @@ static int scan_name(struct scan *s, int dir_fd, const char *category, const cha
 
 static int scan_names(struct scan *s, int dir_fd, const char *category)
 {
-	struct names names;
+	struct file_names names;
 	int r = beneath_list(dir_fd, DISCOVER_NAMES_MAX, &names);
 	if (r == -E2BIG) {
 		return complain(s, category, "more than 10000 names in one directory; left out");
@@ -465,7 +465,7 @@ static int scan_names(struct scan *s, int dir_fd, const char *category)
 	for (size_t i = 0; i < names.n && r == 0; i++) {
 		r = scan_name(s, dir_fd, category, names.v[i]);
 	}
-	names_deinit(&names);
+	file_names_deinit(&names);
 	return r;
 }
 

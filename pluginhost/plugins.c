@@ -181,7 +181,7 @@ void plugins_prune(struct plugins *p, const char *id)
 /* Plugins that went away, in this life or before it. */
 static void prune_store(struct plugins *p)
 {
-	struct names names;
+	struct file_names names;
 	int r = beneath_list(p->config.store_fd, 2 * DISCOVER_NAMES_MAX, &names);
 	if (r < 0) {
 		log_event(
@@ -193,7 +193,7 @@ static void prune_store(struct plugins *p)
 			plugins_prune(p, names.v[i]);
 		}
 	}
-	names_deinit(&names);
+	file_names_deinit(&names);
 }
 
 /* Results of a look at one plugin */

@@ -141,7 +141,7 @@ static int empty_plugin(int store_fd, const char *id)
 /* Snapshots are only copies: those of another user are made anew. */
 static int empty_store(const struct state *s, struct buffer *why)
 {
-	struct names names;
+	struct file_names names;
 	int r = snapshot_store_clean(s->store_fd);
 	(void)unlinkat(s->store_fd, LOCK_NAME, 0);
 	r = r < 0 ? r : beneath_list(s->store_fd, IDS_MAX, &names);
@@ -153,7 +153,7 @@ static int empty_store(const struct state *s, struct buffer *why)
 			r = empty_plugin(s->store_fd, names.v[i]);
 		}
 	}
-	names_deinit(&names);
+	file_names_deinit(&names);
 	r = r < 0 ? r : beneath_list(s->store_fd, IDS_MAX, &names);
 	if (r < 0) {
 		return refuse(why, r, s->store_path, "%s", strerror(-r));
@@ -163,7 +163,7 @@ static int empty_store(const struct state *s, struct buffer *why)
 			"belongs to another user and holds %.100s, which is no snapshot",
 			names.v[0]);
 	}
-	names_deinit(&names);
+	file_names_deinit(&names);
 	return r;
 }
 

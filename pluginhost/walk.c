@@ -12,7 +12,7 @@
 
 struct level {
 	int fd;
-	struct names names;
+	struct file_names names;
 	size_t next;
 	/* The names were read. */
 	bool read;
@@ -94,7 +94,7 @@ static bool is_allowed_name(const char *name)
 static void pop_level(struct walk *w)
 {
 	struct level *level = &w->levels[--w->depth];
-	names_deinit(&level->names);
+	file_names_deinit(&level->names);
 	(void)close(level->fd);
 	*level = (struct level){ 0 };
 }
@@ -163,7 +163,7 @@ int walk_new_file(struct walk **ret, int dir_fd, const char *name, const char *a
 	}
 	w->levels[0].read = true;
 	w->as = strdup(as);
-	struct names *names = &w->levels[0].names;
+	struct file_names *names = &w->levels[0].names;
 	names->v = calloc(1, sizeof(names->v[0]));
 	if (names->v != NULL) {
 		names->v[0] = strdup(name);
