@@ -1,6 +1,6 @@
 /*
  * Like test-python-worker, but the real thing: a zygote, and a worker in its whole sandbox. An ordinary
- * user is enough; root becomes one.
+ * user is enough; root becomes one. Runs native plugins too.
  *
  *   test-python-sandboxed PYTHON_DIR PLUGIN SNAPSHOTS/PLUGIN/VERSION
  *
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ enum { SKIPPED = 77, PLAIN_UID = 65000 };
 
 static const struct runtime *const runtimes[] = {
 	[WORKER_PYTHON] = &runtime_python,
-	[WORKER_NATIVE] = &runtime_python,
+	[WORKER_NATIVE] = &runtime_native,
 };
 
 static void become_plain(void)
@@ -55,6 +56,15 @@ static bool split(char *path, const char **ret_snapshots, const char **ret_versi
 	*ret_snapshots = path;
 	*ret_version = version + 1;
 	return true;
+}
+
+/* A native plugin is one with a logic.so. */
+static enum worker_flavour flavour_of(
+	const char *snapshots, const char *plugin, const char *version)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s/%s/logic.so", snapshots, plugin, version);
+	return access(path, F_OK) == 0 ? WORKER_NATIVE : WORKER_PYTHON;
 }
 
 /* Until the worker has ended. */
@@ -98,13 +108,14 @@ int main(int argc, char **argv)
 	const struct sandbox_options options = {
 		.uid = getuid(), .gid = getgid(), .name = "test-python"
 	};
+	const enum worker_flavour flavour = flavour_of(snapshots, argv[2], version);
 	int e = sandbox_host_init(&host, &options);
 	if (e < 0) {
 		(void)printf("not run: %s (%s)\n", host.failure, strerror(-e));
 		return SKIPPED;
 	}
 	const struct zygote_config config = { .host = &host,
-		.flavour = WORKER_PYTHON,
+		.flavour = flavour,
 		.program_fd = program_fd,
 		.python_fd = python_fd,
 		.snapshots_path = snapshots,
@@ -115,7 +126,7 @@ int main(int argc, char **argv)
 	const struct worker_start start = { .worker_id = 1,
 		.plugin = argv[2],
 		.version = version,
-		.profile = PROFILE_PYTHON,
+		.profile = flavour == WORKER_NATIVE ? PROFILE_NATIVE : PROFILE_PYTHON,
 		.channel_fd = channel,
 		.stdout_fd = STDOUT_FILENO,
 		.stderr_fd = STDERR_FILENO };
