@@ -138,7 +138,7 @@ static void host_on_down(void *context)
 static void host_on_discover(void *context)
 {
 	struct host *h = context;
-	plugins_refresh(h->plugins);
+	plugins_refresh(h->plugins, true);
 }
 
 static void host_on_start(void *context, uint64_t worker_id, struct slice spec)
@@ -275,7 +275,7 @@ int host_new(struct host **ret, const struct host_config *config)
 	uvx_timer_every(&h->ready_timer, READY_CHECK_MS);
 	/* The zygote loads while the plugins are looked at. It is started again if it fails. */
 	(void)supervisor_start(h->supervisor);
-	plugins_refresh(h->plugins);
+	plugins_refresh(h->plugins, false);
 	control_start(h->control);
 	*ret = h;
 	return 0;
@@ -283,7 +283,7 @@ int host_new(struct host **ret, const struct host_config *config)
 
 void host_refresh(struct host *h)
 {
-	plugins_refresh(h->plugins);
+	plugins_refresh(h->plugins, false);
 }
 
 static void host_on_closed(void *arg)

@@ -48,6 +48,9 @@ struct plugins {
 	bool working;
 	/* Asked for while one was in progress. */
 	bool again;
+	/* To be told at the end in any case: of this refresh, of the next one. */
+	bool report;
+	bool report_again;
 	/* Something was being edited: the settle timer looks again. */
 	bool unsettled;
 	bool changed;
@@ -408,13 +411,16 @@ static void end_refresh(struct plugins *p)
 	/* The first report waits until everything has settled. */
 	bool first = !p->known && !p->unsettled;
 	p->known |= first;
-	if (first || (p->known && p->changed)) {
+	bool differs = first || (p->known && p->changed);
+	if (differs) {
 		p->changed = false;
 		prune_store(p);
+	}
+	if (differs || (p->known && p->report)) {
 		p->config.changed(p->config.context);
 	}
 	if (p->again) {
-		plugins_refresh(p);
+		plugins_refresh(p, p->report_again);
 	} else if (p->unsettled) {
 		uvx_timer_once(&p->settle, p->config.settings->settle_ms + 1);
 	}
@@ -528,13 +534,16 @@ static int compare_ids(const struct plugin *a, const struct plugin *b)
 	return strcmp(a->id, b->id);
 }
 
-void plugins_refresh(struct plugins *p)
+void plugins_refresh(struct plugins *p, bool report)
 {
 	if (p->working) {
 		p->again = true;
+		p->report_again |= report;
 		return;
 	}
 	p->again = false;
+	p->report = report;
+	p->report_again = false;
 	p->unsettled = false;
 	uvx_timer_stop(&p->settle);
 	if (p->watch != NULL) {
@@ -554,7 +563,7 @@ void plugins_refresh(struct plugins *p)
 
 static void plugins_on_timer(void *arg)
 {
-	plugins_refresh(arg);
+	plugins_refresh(arg, false);
 }
 
 static void plugins_on_watch(void *arg)

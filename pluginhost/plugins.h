@@ -48,7 +48,7 @@ struct plugins_config {
 	/* <state>/plugins. */
 	int store_fd;
 
-	/* The report differs from the one before, or the first one is there. */
+	/* The report differs from the one before, the first one is there, or it was asked for. */
 	void (*changed)(void *context);
 	/* Does a worker run this version? */
 	bool (*in_use)(void *context, const char *id, const char *version);
@@ -61,8 +61,11 @@ int plugins_new(struct plugins **ret, const struct plugins_config *config);
 /** Stops and frees; `closed` comes later from the loop. */
 void plugins_close(struct plugins *p, uvx_closed_fn closed, void *arg);
 
-/** Look again, now or when the look in progress is over. */
-void plugins_refresh(struct plugins *p);
+/**
+ * Look again, now or when the look in progress is over.
+ * @param report tell the list at its end even if it is the same.
+ */
+void plugins_refresh(struct plugins *p, bool report);
 
 /** Has every plugin been looked at once? */
 bool plugins_are_known(const struct plugins *p);

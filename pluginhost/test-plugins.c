@@ -159,7 +159,7 @@ static void reports_what_is_there(void **state)
 	tree_dir(&f.source, "later");
 	tree_file(&f.source, "later/plugin.py", "");
 	tree_file(&f.source, "later/manifest.json", "{}");
-	plugins_refresh(f.p);
+	plugins_refresh(f.p, false);
 	until_changes(&f, 1);
 	assert_true(plugins_are_known(f.p));
 
@@ -197,7 +197,7 @@ static void changes_are_seen(void **state)
 	struct fixture f;
 	char v1[VERSION_SIZE];
 	init(&f);
-	plugins_refresh(f.p);
+	plugins_refresh(f.p, false);
 	until_changes(&f, 1);
 	assert_int_equal(json_array_size(f.report), 0);
 
@@ -222,6 +222,12 @@ static void changes_are_seen(void **state)
 	f.used[0] = '\0';
 	plugins_prune(f.p, "hello");
 	assert_int_equal(plugins_kind_of(f.p, "hello", v1), PLUGIN_UNKNOWN);
+
+	/* Asked for, the same list is told again. */
+	plugins_refresh(f.p, true);
+	plugins_refresh(f.p, true);
+	until_changes(&f, 5);
+	f.changes = 3;
 
 	/* What is no part of it changes nothing. */
 	tree_dir(&f.source, "hello/__pycache__");
@@ -260,7 +266,7 @@ static void the_good_version_outlives_us(void **state)
 	init(&f);
 	tree_dir(&f.source, "hello");
 	tree_file(&f.source, "hello/logic.py", "1");
-	plugins_refresh(f.p);
+	plugins_refresh(f.p, false);
 	until_changes(&f, 1);
 	(void)snprintf(good, sizeof(good), "%s", text(entry_of(&f, "hello"), "version"));
 	plugins_mark_good(f.p, "hello", good);
@@ -277,7 +283,7 @@ static void the_good_version_outlives_us(void **state)
 	tree_dir(&f.state, "plugins/.tmp-left");
 	f.changes = 0;
 	open_table(&f);
-	plugins_refresh(f.p);
+	plugins_refresh(f.p, false);
 	until_changes(&f, 1);
 	assert_false(tree_has(&f.state, "plugins/.tmp-left"));
 	json_t *e = entry_of(&f, "hello");
@@ -310,7 +316,7 @@ static void native_or_python(void **state)
 	tree_file(&f.source, "lies/logic.py", "");
 	tree_file(&f.source, "lies/manifest.json", "{\"runtime\":\"native\"}");
 	tree_file(&f.source, "solo.py", "def run(data):\n    return 1\n");
-	plugins_refresh(f.p);
+	plugins_refresh(f.p, false);
 	until_changes(&f, 1);
 	json_t *e = entry_of(&f, "both");
 	assert_string_equal(text(e, "kind"), "native");
@@ -334,7 +340,7 @@ static void a_file_that_never_rests_is_broken(void **state)
 	while (f.changes == 0 && clock_ms() < end) {
 		tree_file(&f.source, "busy/log", "x");
 		turn_for(&f, 2);
-		plugins_refresh(f.p);
+		plugins_refresh(f.p, false);
 	}
 	json_t *e = entry_of(&f, "busy");
 	assert_string_equal(text(e, "state"), "broken");

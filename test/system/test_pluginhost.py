@@ -489,6 +489,10 @@ def test_refresh_when_asked():
                 director.wait_plugin("hello", lambda p: p["version"] != version, 1)
             ask()
             version = director.wait_plugin("hello", lambda p: p["version"] != version)["version"]
+        # The director hears the list whenever it asked, changed or not.
+        lists = director.lists
+        director.discover()
+        director.wait(lambda: director.lists > lists, what="the list")
     with Host({"hello": HELLO}, env={"ENV": "production",
                                      "MOZAIKS_PLUGIN_REFRESH_SECONDS": "1"}) as host:
         version = host.director.plugins["hello"]["version"]
