@@ -169,7 +169,9 @@ static void binary(struct parser *s, struct slice key)
 {
 	uint8_t bytes[1024] = { 0 };
 	size_t n = 5;
-	bytes[4] = (uint8_t)strtoul(s->p, (char **)&s->p, 10);
+	char *end = NULL;
+	bytes[4] = (uint8_t)strtoul(s->p, &end, 10);
+	s->p = end;
 	expect(s, ",");
 	while (isxdigit((unsigned char)*s->p)) {
 		bytes[n++] = (uint8_t)hex_byte(s);

@@ -383,7 +383,9 @@ static int write_with_id(const struct apply *a, struct value id, struct slice fi
 	struct element e;
 	writer_reset(a->w);
 	size_t start = writer_open(a->w);
-	writer_value(a->w, SLICE("_id"), id);
+	if (id.type != BT_MISSING) {
+		writer_value(a->w, SLICE("_id"), id);
+	}
 	while (document_next(&it, &e)) {
 		if (!slice_eq(e.name, SLICE("_id"))) {
 			writer_raw(a->w, e.raw);

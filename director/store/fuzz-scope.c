@@ -1,0 +1,240 @@
+/*
+ * The scope guard against a semantic oracle. Documents of two users, two plugins and two apps, of
+ * nobody, and of owners of odd types stand in memory; the bytes become commands of one caller. After
+ * each command:
+ *  - no document of another has changed, and none was added that is not the caller's;
+ *  - no answer holds another's secret;
+ *  - a find, a count, a delete or an update of all reached exactly the caller's documents that the
+ *    caller's own filter, taken alone, matches: the guard neither widens nor narrows.
+ */
+#include "common/base/error.h"
+#include "common/base/map.h"
+#include "director/store/fuzz-grammar.h"
+#include "director/store/memory.h"
+#include "director/store/query/notation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { COMMANDS_MAX = 6, CALLERS = 6 };
+
+static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10 };
+
+static const struct {
+	const char *collection;
+	const char *document;
+} everything[] = {
+	{ "x/p/c", "{_id: 1, user_id: 'alice', s: 'secret-00', a: 1, b: [1, {a: 2}]}" },
+	{ "x/p/c", "{_id: 2, user_id: 'alice', s: 'secret-01', a: {b: 'a'}}" },
+	{ "x/p/c", "{_id: 3, user_id: 'bob', s: 'secret-02', a: 1}" },
+	{ "x/p/c",
+		"{_id: 4, user_id: 'bob', s: 'secret-03', a: {user_id: 'alice'}, b: ['alice']}" },
+	{ "x/p/c", "{_id: 5, s: 'secret-04', a: 1}" },
+	{ "x/p/c", "{_id: 6, user_id: null, s: 'secret-05', a: 1}" },
+	{ "x/p/c", "{_id: 7, user_id: {x: 'alice'}, s: 'secret-06', a: 1}" },
+	{ "x/p/c", "{_id: 8, user_id: '', s: 'secret-07', a: 1}" },
+	{ "x/q/c", "{_id: 1, user_id: 'alice', s: 'secret-08', a: 1}" },
+	{ "x/q/c", "{_id: 3, s: 'secret-09', a: 1}" },
+	{ "y/p/c", "{_id: 1, user_id: 'alice', s: 'secret-10', a: 1}" },
+	{ "y/p/c", "{_id: 9, user_id: 'bob', s: 'secret-11', a: 1}" },
+	{ "x/c", "{_id: 1, user_id: 'alice', s: 'secret-12', a: 1}" },
+};
+
+enum { EVERYTHING = sizeof(everything) / sizeof(everything[0]) };
+
+static const struct store_scope callers[CALLERS] = {
+	{ STORE_SCOPE_USER, { (const uint8_t *)"x", 1 }, { (const uint8_t *)"p", 1 },
+		{ (const uint8_t *)"alice", 5 } },
+	{ STORE_SCOPE_USER, { (const uint8_t *)"x", 1 }, { (const uint8_t *)"p", 1 },
+		{ (const uint8_t *)"bob", 3 } },
+	{ STORE_SCOPE_APP, { (const uint8_t *)"x", 1 }, { (const uint8_t *)"p", 1 }, { NULL, 0 } },
+	{ STORE_SCOPE_USER, { (const uint8_t *)"x", 1 }, { (const uint8_t *)"q", 1 },
+		{ (const uint8_t *)"alice", 5 } },
+	{ STORE_SCOPE_USER, { (const uint8_t *)"y", 1 }, { (const uint8_t *)"p", 1 },
+		{ (const uint8_t *)"alice", 5 } },
+	{ STORE_SCOPE_SHARED, { (const uint8_t *)"x", 1 }, { (const uint8_t *)"p", 1 },
+		{ NULL, 0 } },
+};
+
+static const char *const reach[CALLERS] = { "x/p/c", "x/p/c", "x/p/c", "x/q/c", "y/p/c", "x/p/c" };
+
+static struct memory_store initial;
+static struct oid_source ids;
+
+static void prepare(void)
+{
+	static bool done;
+	if (done) {
+		return;
+	}
+	done = true;
+	invariant(map_init() == 0 && oid_source_init(&ids) == 0);
+	memory_init(&initial);
+	for (size_t i = 0; i < EVERYTHING; i++) {
+		struct slice d = notation_parse(everything[i].document);
+		memory_put(&initial, everything[i].collection, d);
+		free((void *)(uintptr_t)d.p);
+	}
+}
+
+static bool belongs(unsigned caller, const struct memory_document *d)
+{
+	struct value owner = document_find(d->bytes, SLICE("user_id"));
+	if (strcmp(d->collection, reach[caller]) != 0) {
+		return false;
+	}
+	switch (callers[caller].kind) {
+	case STORE_SCOPE_USER:
+		return owner.type == BT_STRING &&
+			slice_eq(value_string(owner), callers[caller].user);
+	case STORE_SCOPE_APP:
+		return owner.type == BT_MISSING;
+	case STORE_SCOPE_SHARED:
+		break;
+	}
+	return true;
+}
+
+static bool same(const struct memory_document *a, const struct memory_document *b)
+{
+	return strcmp(a->collection, b->collection) == 0 && slice_eq(a->bytes, b->bytes);
+}
+
+static void check_documents(
+	unsigned caller, const struct memory_store *before, const struct memory_store *after)
+{
+	for (size_t i = 0; i < MEMORY_DOCUMENTS_MAX; i++) {
+		const struct memory_document *b = &before->documents[i];
+		const struct memory_document *a = &after->documents[i];
+		if (b->collection[0] != 0 && !belongs(caller, b)) {
+			invariant(same(a, b));
+		} else if (a->collection[0] != 0 && !same(a, b)) {
+			invariant(belongs(caller, a));
+		}
+	}
+}
+
+static void check_no_secret(unsigned caller, const struct memory_store *before, struct slice bytes)
+{
+	for (size_t i = 0; i < MEMORY_DOCUMENTS_MAX; i++) {
+		const struct memory_document *d = &before->documents[i];
+		if (d->collection[0] == 0 || belongs(caller, d)) {
+			continue;
+		}
+		struct value secret = document_find(d->bytes, SLICE("s"));
+		if (secret.type == BT_STRING && bytes.n > 0 &&
+			value_string(secret).n == sizeof("secret-00") - 1) {
+			invariant(memmem(bytes.p, bytes.n, value_string(secret).p,
+					  value_string(secret).n) == NULL);
+		}
+	}
+}
+
+static void check_answer(
+	unsigned caller, const struct memory_store *before, const struct store_task *t)
+{
+	check_no_secret(caller, before, t->result.documents);
+	check_no_secret(caller, before, t->result.upserted_id);
+	check_no_secret(caller, before, slice_str(t->result.message));
+	for (size_t i = 0; i < t->result.n_write_errors; i++) {
+		check_no_secret(caller, before, slice_str(t->result.write_errors[i].message));
+	}
+}
+
+/* How many of the caller's documents the caller's own words match. */
+static uint64_t count_expected(
+	unsigned caller, const struct memory_store *before, const struct store_command *c)
+{
+	struct match_limits match = { limits.in_values, limits.regex_bytes };
+	struct store_failure f;
+	struct matcher *m = NULL;
+	struct budget budget = { 0 };
+	uint64_t n = 0;
+	/* What the guard accepted is a filter by itself. */
+	invariant(matcher_compile(&m, c->filter, &match, &f) == 0);
+	for (size_t i = 0; i < MEMORY_DOCUMENTS_MAX; i++) {
+		const struct memory_document *d = &before->documents[i];
+		n += d->collection[0] != 0 && belongs(caller, d) &&
+				matcher_match(m, d->bytes, &budget)
+			? 1
+			: 0;
+	}
+	matcher_free(m);
+	return n;
+}
+
+static void check_reach(unsigned caller,
+	const struct memory_store *before,
+	const struct store_command *c,
+	const struct store_task *t)
+{
+	bool all = c->op == STORE_FIND || c->op == STORE_COUNT ||
+		((c->op == STORE_DELETE || c->op == STORE_UPDATE) && c->multi);
+	if (all && t->result.error == STORE_OK) {
+		invariant(t->result.n == count_expected(caller, before, c));
+	}
+}
+
+static void run_command(struct memory_store *m, struct fuzz_bytes *in)
+{
+	struct document_writer w[4];
+	struct memory_store *before = malloc(sizeof(*before));
+	struct store_task t;
+	invariant(before != NULL);
+	unsigned caller = fuzz_byte(in) % CALLERS;
+	uint8_t flags = fuzz_byte(in);
+	struct store_command c = {
+		.op = (enum store_op)(fuzz_byte(in) % 7),
+		.collection = SLICE("c"),
+		.filter = fuzz_root(in, &w[0], FUZZ_FILTER),
+		.field = SLICE("s"),
+		.multi = (flags & 1) != 0,
+		.upsert = (flags & 2) != 0,
+		.ordered = (flags & 4) != 0,
+		.remove = (flags & 8) != 0,
+		.return_new = (flags & 16) != 0,
+	};
+	struct slice extra[3] = {
+		fuzz_root(in, &w[1], c.op == STORE_INSERT ? FUZZ_FIELDS : FUZZ_UPDATE),
+		fuzz_root(in, &w[2], FUZZ_SPEC),
+		fuzz_root(in, &w[3], FUZZ_SPEC),
+	};
+	if (c.op == STORE_INSERT) {
+		c.documents = extra[0];
+	} else if (c.op != STORE_MODIFY || !c.remove) {
+		c.update = extra[0];
+	}
+	c.sort = (flags & 32) != 0 ? extra[1] : SLICE_NULL;
+	c.projection = (flags & 64) != 0 ? extra[2] : SLICE_NULL;
+	c.field = (flags & 128) != 0 ? SLICE("user_id") : c.field;
+	memory_copy(before, m);
+	if (store_task_init(&t, &callers[caller], &c, &limits, &ids) == 0) {
+		memory_run(m, &t);
+		check_reach(caller, before, &c, &t);
+	}
+	check_documents(caller, before, m);
+	check_answer(caller, before, &t);
+	store_task_deinit(&t);
+	memory_deinit(before);
+	free(before);
+	for (int i = 0; i < 4; i++) {
+		writer_deinit(&w[i]);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_bytes in = { data, size };
+	struct memory_store *m = malloc(sizeof(*m));
+	prepare();
+	invariant(m != NULL);
+	memory_copy(m, &initial);
+	for (int i = 0; i < COMMANDS_MAX && in.n > 0; i++) {
+		run_command(m, &in);
+	}
+	memory_deinit(m);
+	free(m);
+	return 0;
+}
