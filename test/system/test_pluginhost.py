@@ -240,6 +240,60 @@ def test_ends_are_explained(host, way, reason, part):
     assert again.execute({"way": "none"}) == (0, "still here")
 
 
+def test_killed_from_outside(host):
+    worker = host.director.run_worker(1, "hello")
+    pids = set(descendants(host.program.pid)) - set(host.zygotes())
+    assert len(pids) == 1
+    os.kill(pids.pop(), signal.SIGKILL)
+    exited = host.director.wait_exited(worker)
+    assert (exited["reason"], exited["signal"]) == ("signal", 9), exited
+    assert exited["message"] == "died of signal 9 (SIGKILL)"
+
+
+def test_nothing_accumulates(host):
+    """Starts and ends of workers leave no descriptor, process or memory behind."""
+    director, program = host.director, host.program
+
+    def state():
+        status = pathlib.Path(f"/proc/{program.pid}/status").read_text()
+        rss = int(status.split("VmRSS:")[1].split()[0])
+        return len(os.listdir(f"/proc/{program.pid}/fd")), len(descendants(program.pid)), rss
+
+    def rounds(first, n):
+        for worker_id in range(first, first + n):
+            worker = director.start(worker_id, "hello")
+            worker.hello()
+            director.kill(worker)
+            director.wait_exited(worker)
+            worker.close()
+    rounds(1, 5)
+    before = state()
+    rounds(100, 40)
+    wait_for(lambda: state()[:2] == before[:2], 5, "the end of what they held")
+    assert SANITIZED or state()[2] < before[2] + 1024
+
+
+def test_a_zygote_that_cannot_load(host):
+    """The packages are not there: the reason is told, no plugin starts, nothing spins."""
+    host.stop()
+    empty = host.base / "empty"
+    empty.mkdir()
+    host.env["MOZAIKS_PYTHON_PATH"] = str(empty)
+    host.director.hang_up()
+    host.start_program()
+    director = host.director
+    director.accept()
+    director.wait(lambda: director.plugins is not None)
+    assert director.plugins["hello"]["state"] == "ready"
+    ended = wait_for(lambda: host.records(id="zygote.ended"), 10, "the end of the zygote")
+    assert "status" in ended[0]["message"]
+    exited = director.wait_exited(director.start(1, "hello"))
+    assert exited["reason"] == "start", exited
+    time.sleep(1)
+    assert len(host.records(id="zygote.ended")) <= 6
+    assert not host.records(id="pluginhost.ready")
+
+
 def test_memory_is_limited(host):
     director = host.director
     if SANITIZED and director.host["sandbox"]["cgroup"] == "none":
