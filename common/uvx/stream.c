@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum { STREAM_BUFS_MAX = 8 };
@@ -177,6 +179,14 @@ static int stream_fd(const struct uvx_stream *s)
 {
 	uv_os_fd_t fd = -1;
 	return uv_fileno(&s->u.handle, &fd) == 0 ? fd : -1;
+}
+
+size_t uvx_stream_unsent(const struct uvx_stream *s)
+{
+	int in_kernel = 0;
+	/* Fails only for a socket that is gone. */
+	(void)ioctl(stream_fd(s), SIOCOUTQ, &in_kernel);
+	return uvx_stream_queued(s) + (in_kernel > 0 ? (size_t)in_kernel : 0);
 }
 
 void uvx_stream_finish(struct uvx_stream *s)

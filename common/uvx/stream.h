@@ -80,6 +80,10 @@ int uvx_stream_send(struct uvx_stream *s, const uv_buf_t *bufs, unsigned n_bufs)
 /** Bytes that the kernel has not taken yet. */
 size_t uvx_stream_queued(const struct uvx_stream *s);
 
+/** Bytes that the peer has not taken yet, as far as the kernel knows: for judging progress, since
+ * the kernel takes more only when much of its own buffer is free. A system call. */
+size_t uvx_stream_unsent(const struct uvx_stream *s);
+
 /** Tells the peer that nothing more will come. Only when nothing is queued. */
 void uvx_stream_finish(struct uvx_stream *s);
 

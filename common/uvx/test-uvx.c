@@ -433,6 +433,8 @@ static void stream_sends_more_than_the_kernel_takes(void **state)
 	assert_int_equal(uvx_stream_send(&t.stream, bufs, 2), UVX_QUEUED);
 	assert_int_equal(uvx_stream_send(&t.stream, &small, 1), UVX_QUEUED);
 	assert_true(uvx_stream_queued(&t.stream) > 0);
+	/* What the kernel holds is on its way, too. */
+	assert_true(uvx_stream_unsent(&t.stream) > uvx_stream_queued(&t.stream));
 	memset(big, 0, 1000); /* the caller's bytes are its own again */
 
 	size_t n = 0;

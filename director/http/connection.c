@@ -468,7 +468,7 @@ static void set_deadline(struct connection *c)
 	bool anew = kind != c->deadline.kind || c->progressed || kind == DEADLINE_BODY;
 	if (anew && (kind != DEADLINE_NONE || c->deadline.kind != DEADLINE_NONE)) {
 		deadline_set(&c->server->deadlines, &c->deadline, kind);
-		c->queued = queued;
+		c->unsent = kind == DEADLINE_SEND ? uvx_stream_unsent(&c->stream) : 0;
 	}
 	c->progressed = false;
 }
@@ -525,8 +525,8 @@ void connection_tick(struct connection *c, unsigned batch)
 
 void connection_expired(struct connection *c, enum deadline_kind kind)
 {
-	if (kind == DEADLINE_SEND && uvx_stream_queued(&c->stream) < c->queued) {
-		c->queued = uvx_stream_queued(&c->stream);
+	if (kind == DEADLINE_SEND && uvx_stream_unsent(&c->stream) < c->unsent) {
+		c->unsent = uvx_stream_unsent(&c->stream);
 		deadline_set(&c->server->deadlines, &c->deadline, DEADLINE_SEND);
 		return;
 	}
@@ -610,7 +610,8 @@ static void on_received(struct uvx_stream *stream, size_t n)
 			return;
 		}
 	}
-	connection_tick(c, HTTP_PIPELINE_MAX);
+	/* Who waits for the next turn has had its share of this one. */
+	connection_tick(c, c->ready ? 0 : HTTP_PIPELINE_MAX);
 }
 
 static void on_ended(struct uvx_stream *stream, int error)

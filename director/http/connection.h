@@ -104,7 +104,7 @@ struct connection {
 	bool progressed; /* a request was taken: deadlines start anew */
 	bool body_done;  /* the request's body is read */
 	unsigned batch;  /* requests that may still be taken in this turn */
-	size_t queued;   /* unsent bytes when the send deadline was set */
+	size_t unsent;   /* bytes that the peer had not taken when the send deadline was set */
 
 	struct block *block;
 	size_t begin; /* of the request at hand, in the block */

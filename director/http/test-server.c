@@ -19,6 +19,7 @@
 #include "common/uvx/listener.h"
 #include "common/uvx/signal.h"
 #include "common/uvx/timer.h"
+#include "common/uvx/turn.h"
 #include "director/http/http.h"
 
 #include <errno.h>
@@ -52,6 +53,11 @@ struct child {
 	unsigned observed;
 	unsigned observed_gone;
 	unsigned timers;
+	struct uvx_turn turn;
+	unsigned in_turn; /* requests that were served since the loop last turned */
+	unsigned most_in_turn;
+	struct http_request *held[8];
+	unsigned n_held;
 };
 
 static struct child child;
@@ -87,6 +93,7 @@ static void answer_text(struct http_request *r, struct slice text)
 
 static void livez(void *owner, struct http_request *r, struct slice body)
 {
+	child.in_turn++;
 	answer_text(r, SLICE("ok"));
 }
 
@@ -194,9 +201,9 @@ static void stats(void *owner, struct http_request *r, struct slice body)
 {
 	char text[200];
 	int n = snprintf(text, sizeof(text),
-		"heads=%u bodies=%u aborts=%u contexts=%u observed=%u gone=%u timers=%u",
+		"heads=%u bodies=%u aborts=%u contexts=%u observed=%u gone=%u timers=%u turn=%u",
 		child.heads, child.bodies, child.aborts, child.contexts, child.observed,
-		child.observed_gone, child.timers);
+		child.observed_gone, child.timers, child.most_in_turn);
 	answer_text(r, slice_of(text, (size_t)n));
 }
 
@@ -220,6 +227,27 @@ static void evil(void *owner, struct http_request *r, struct slice body)
 	};
 	struct http_response response = { .status = 700, .headers = headers, .n_headers = 2 };
 	http_respond(r, &response);
+}
+
+/* Kept until somebody else's request lets them go. */
+static void hold(void *owner, struct http_request *r, struct slice body)
+{
+	child.held[child.n_held++] = r;
+}
+
+static void release(void *owner, struct http_request *r, struct slice body)
+{
+	while (child.n_held > 0) {
+		answer_text(child.held[--child.n_held], SLICE("released"));
+	}
+	answer_text(r, SLICE("done"));
+}
+
+static void turned(void *arg)
+{
+	child.most_in_turn =
+		child.in_turn > child.most_in_turn ? child.in_turn : child.most_in_turn;
+	child.in_turn = 0;
 }
 
 static void who(void *owner, struct http_request *r, struct slice body)
@@ -252,6 +280,7 @@ static void what(void *owner, struct http_request *r, struct slice body)
 
 static void child_closed(void *arg)
 {
+	uvx_turn_close(&child.turn, NULL, NULL);
 	uvx_signals_close(&child.signals, NULL, NULL);
 	http_server_free(child.server);
 	child.server = NULL;
@@ -297,6 +326,8 @@ static const struct http_handler fail_handler = { .on_body = problem };
 static const struct http_handler evil_handler = { .on_body = evil };
 static const struct http_handler who_handler = { .on_body = who };
 static const struct http_handler what_handler = { .on_body = what };
+static const struct http_handler hold_handler = { .on_body = hold };
+static const struct http_handler release_handler = { .on_body = release };
 static const struct http_handler drain_handler = { .on_body = drain };
 
 static const struct http_route routes[] = {
@@ -312,6 +343,8 @@ static const struct http_route routes[] = {
 	{ HTTP_M_GET, "/who", &who_handler, NULL },
 	{ HTTP_M_GET, "/what/{it}", &what_handler, NULL },
 	{ HTTP_M_POST, "/drain", &drain_handler, NULL },
+	{ HTTP_M_GET, "/hold", &hold_handler, NULL },
+	{ HTTP_M_GET, "/release", &release_handler, NULL },
 };
 
 static int child_main(int listener, const char *path, const struct http_limits *limits)
@@ -335,6 +368,7 @@ static int child_main(int listener, const char *path, const struct http_limits *
 	if (r < 0) {
 		return 1;
 	}
+	uvx_turn_init(&child.turn, &child.loop, turned, NULL);
 	(void)uv_run(&child.loop, UV_RUN_DEFAULT);
 	bool clean = child.server == NULL && child.contexts == 0 && child.timers == 0;
 	return uv_loop_close(&child.loop) == 0 && clean ? 0 : 2;
@@ -567,8 +601,10 @@ static void converse(const struct server *s, const struct conversation *c, size_
 			print_error("%s\n%.*s\n", c->send, (int)a.total_n, (const char *)in.p);
 		}
 		assert_int_equal(a.status, status);
-		buffer_consume(&in, a.total_n);
 		e += to_head ? 1 : 0;
+		/* The last answer, and only that, says that the connection ends. */
+		assert_int_equal(has(a.head, "\r\nConnection: close\r\n"), *e == '.');
+		buffer_consume(&in, a.total_n);
 		e += *e == ' ' ? 1 : 0;
 	}
 	if (*e == '.') {
@@ -756,6 +792,108 @@ static void pipelining_is_held_back(void **state)
 	server_stop(&s, SIGUSR1);
 }
 
+/* A client that takes no answers gets no further requests served. */
+static void answers_are_held_back(void **state)
+{
+	struct server s;
+	struct buffer out;
+	server_start(&s, &ordinary, false);
+	buffer_init(&out, 1 << 20);
+	for (int i = 0; i < 100; i++) {
+		(void)buffer_append(&out, SLICE("GET /big/10000000" H11 "\r\n"));
+	}
+	int fd = open_connection(&s);
+	send_bytes(fd, buffer_slice(&out), SIZE_MAX);
+	/* The first is answered; its bytes are stuck, and so is the rest. */
+	wait_for_stats(&s, "observed=1 ");
+	for (int i = 0; i < 20; i++) {
+		(void)usleep(1000);
+		assert_int_equal(ask(&s, LIVEZ, NULL), 200);
+	}
+	char body[200];
+	assert_int_equal(ask(&s, "GET /stats" H11 "\r\n", body), 200);
+	const char *observed = strstr(body, "observed=");
+	assert_non_null(observed);
+	/* What was asked here, and one or two that fit into the kernel's buffers. */
+	assert_true(strtol(observed + 9, NULL, 10) < 40);
+	(void)close(fd);
+	buffer_deinit(&out);
+	server_stop(&s, SIGTERM);
+}
+
+/* Nobody gets more than eight requests served before the others have their turn. */
+static void turns_are_shared(void **state)
+{
+	struct server s;
+	struct buffer out;
+	struct buffer in;
+	server_start(&s, &ordinary, false);
+	buffer_init(&out, 1 << 20);
+	buffer_init(&in, 1 << 24);
+	for (int i = 0; i < 5000; i++) {
+		(void)buffer_append(&out, SLICE(LIVEZ));
+	}
+	int fd = open_connection(&s);
+	send_bytes(fd, buffer_slice(&out), SIZE_MAX);
+	for (int i = 0; i < 5000; i++) {
+		struct answer a = get_answer(fd, &in, false);
+		assert_int_equal(a.status, 200);
+		buffer_consume(&in, a.total_n);
+	}
+	char body[200];
+	assert_int_equal(ask(&s, "GET /stats" H11 "\r\n", body), 200);
+	const char *turn = strstr(body, "turn=");
+	assert_non_null(turn);
+	assert_int_equal(strtol(turn + 5, NULL, 10), 8);
+	(void)close(fd);
+	/* Those who go away while it is not their turn are forgotten. */
+	struct linger hard = { .l_onoff = 1 };
+	for (int i = 0; i < 50; i++) {
+		fd = open_connection(&s);
+		send_bytes(fd, slice_of(out.p, 20000), SIZE_MAX);
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+		(void)close(fd);
+	}
+	assert_int_equal(ask(&s, LIVEZ, NULL), 200);
+	buffer_deinit(&out);
+	buffer_deinit(&in);
+	server_stop(&s, SIGTERM);
+}
+
+/* A handler may answer somebody else's request while it is called. */
+static void answers_reach_their_own_client(void **state)
+{
+	struct server s;
+	struct buffer in;
+	int held[3];
+	server_start(&s, &ordinary, false);
+	buffer_init(&in, 1 << 20);
+	for (int i = 0; i < 3; i++) {
+		held[i] = open_connection(&s);
+		send_text(held[i], LIVEZ "GET /hold" H11 "\r\n");
+		assert_true(slice_eq(get_answer(held[i], &in, false).body, SLICE("ok")));
+		buffer_clear(&in);
+	}
+	int fd = open_connection(&s);
+	send_text(fd, LIVEZ "GET /release" H11 "\r\n" LIVEZ);
+	static const char *const own[] = { "ok", "done", "ok" };
+	for (int i = 0; i < 3; i++) {
+		struct answer a = get_answer(fd, &in, false);
+		assert_true(slice_eq(a.body, slice_str(own[i])));
+		buffer_consume(&in, a.total_n);
+	}
+	for (int i = 0; i < 3; i++) {
+		struct answer a = get_answer(held[i], &in, false);
+		assert_true(slice_eq(a.body, SLICE("released")));
+		assert_int_equal(a.total_n, in.n);
+		buffer_clear(&in);
+		(void)close(held[i]);
+	}
+	(void)close(fd);
+	buffer_deinit(&in);
+	server_stop(&s, SIGTERM);
+}
+
 static void continue_comes_when_it_is_wanted(void **state)
 {
 	struct server s;
@@ -832,6 +970,28 @@ static void bodies_arrive_whole(void **state)
 		assert_int_equal(get_answer(fd, &in, false).status, 200);
 		free(body);
 	}
+	/* A head that ends where the block does (16 + 4 KiB): its chunks need room all the same. */
+	static const char fill[] = "POST /echo" H11 "Transfer-Encoding: chunked\r\nX: ";
+	const size_t before = 7;
+	buffer_clear(&in);
+	buffer_clear(&out);
+	/* Few enough to be taken at once, so that none of them makes room before it. */
+	for (size_t i = 0; i < before; i++) {
+		(void)buffer_printf(&out, "GET /livez" H11 "X: %02800d\r\n\r\n", 0);
+	}
+	(void)buffer_append(&out, slice_of(fill, sizeof(fill) - 1));
+	while (out.n + 4 < 20480) {
+		(void)buffer_append_byte(&out, 'x');
+	}
+	(void)buffer_append(&out, SLICE("\r\n\r\n"));
+	send_bytes(fd, buffer_slice(&out), SIZE_MAX);
+	for (size_t i = 0; i < before; i++) {
+		struct answer a = get_answer(fd, &in, false);
+		buffer_consume(&in, a.total_n);
+	}
+	wait_for_stats(&s, "contexts=1 ");
+	send_text(fd, "5\r\nhello\r\n0\r\n\r\n");
+	assert_true(slice_eq(get_answer(fd, &in, false).body, SLICE("hello")));
 	(void)close(fd);
 	buffer_deinit(&in);
 	buffer_deinit(&out);
@@ -958,10 +1118,10 @@ static void aborts_are_reported(void **state)
 static void slow_clients_are_dropped(void **state)
 {
 	struct http_limits limits = { .connections = 50,
-		.header_ms = 100,
-		.body_ms = 100,
-		.keepalive_ms = 100,
-		.send_ms = 100 };
+		.header_ms = 400,
+		.body_ms = 400,
+		.keepalive_ms = 400,
+		.send_ms = 400 };
 	struct server s;
 	struct buffer in;
 	server_start(&s, &limits, false);
@@ -974,6 +1134,7 @@ static void slow_clients_are_dropped(void **state)
 		send_text(fd, slow[i]);
 		struct answer a = get_answer(fd, &in, false);
 		assert_int_equal(a.status, 408);
+		assert_true(has(a.head, "\r\nConnection: close\r\n"));
 		assert_true(has(a.body, i < 2 ? "HEADER_TIMEOUT" : "BODY_TIMEOUT"));
 		buffer_consume(&in, a.total_n);
 		expect_end(fd, &in);
@@ -991,7 +1152,7 @@ static void slow_clients_are_dropped(void **state)
 	/* A reader that does not read: the rest of the answer never comes. */
 	fd = open_connection(&s);
 	send_text(fd, "GET /big/50000000" H11 "\r\n");
-	(void)usleep(400000);
+	(void)usleep(1200000);
 	ssize_t r = 1;
 	while (r > 0) {
 		r = read_some(fd, &in, PATIENCE_MS);
@@ -999,6 +1160,77 @@ static void slow_clients_are_dropped(void **state)
 	}
 	assert_true(in.n < 50000000);
 	(void)close(fd);
+	buffer_deinit(&in);
+	server_stop(&s, SIGTERM);
+}
+
+/* Slow, but not too slow: limits count from the last progress, and from the last request. */
+static void steady_clients_are_kept(void **state)
+{
+	enum { STEP_MS = 100, STEPS = 62, LENGTH = 50000, BIG = 30000000 };
+	struct http_limits limits = { .body_ms = 3000, .keepalive_ms = 3000, .send_ms = 1500 };
+	struct server s;
+	struct buffer in;
+	struct buffer answers;
+	static char body[LENGTH];
+	server_start(&s, &limits, false);
+	buffer_init(&in, 1 << 26);
+	buffer_init(&answers, 1 << 20);
+	int reader = open_connection(&s);
+	int writer = open_connection(&s);
+	int crawler = open_connection(&s);
+	int asker = open_connection(&s);
+	send_text(reader, "GET /big/30000000" H11 "\r\n");
+	send_text(writer, "POST /echo" H11 "Content-Length: 50000\r\n\r\n");
+	send_text(crawler, "POST /echo" H11 "Content-Length: 50000\r\n\r\n");
+	for (int i = 0; i < STEPS; i++) {
+		/* 500 bytes/s are asked for after five seconds. */
+		send_bytes(writer, slice_of(body, LENGTH / STEPS), SIZE_MAX);
+		send_bytes(crawler, slice_of(body, 1), SIZE_MAX);
+		if (i % 5 == 0) {
+			send_text(asker, LIVEZ);
+			assert_int_equal(get_answer(asker, &answers, false).status, 200);
+			buffer_clear(&answers);
+		}
+		/* As little as keeps the kernel's own buffers full. */
+		assert_int_equal(buffer_reserve(&in, 128 * 1024), 0);
+		ssize_t r = recv(reader, in.p + in.n, 128 * 1024, MSG_DONTWAIT);
+		assert_true(r > 0 || (r < 0 && errno == EAGAIN));
+		in.n += r > 0 ? (size_t)r : 0;
+		(void)usleep(STEP_MS * 1000);
+	}
+	assert_int_equal(get_answer(crawler, &answers, false).status, 408);
+	buffer_clear(&answers);
+	send_bytes(writer, slice_of(body, LENGTH % STEPS), SIZE_MAX);
+	assert_int_equal(get_answer(writer, &answers, false).body.n, LENGTH);
+	assert_int_equal(get_answer(reader, &in, false).body.n, BIG);
+	(void)close(reader);
+	(void)close(writer);
+	(void)close(crawler);
+	(void)close(asker);
+	buffer_deinit(&in);
+	buffer_deinit(&answers);
+	server_stop(&s, SIGTERM);
+}
+
+/* A short limit is not held up by a long one that was set before. */
+static void limits_do_not_wait_for_each_other(void **state)
+{
+	struct http_limits limits = { .header_ms = 300 };
+	struct server s;
+	struct buffer in;
+	server_start(&s, &limits, false);
+	buffer_init(&in, 1 << 20);
+	int idle = open_connection(&s);
+	send_text(idle, LIVEZ);
+	assert_int_equal(get_answer(idle, &in, false).status, 200);
+	buffer_clear(&in);
+	/* The timer now stands at the idle connection's 75 s. */
+	(void)usleep(600000);
+	int slow = open_connection(&s);
+	assert_int_equal(get_answer(slow, &in, false).status, 408);
+	(void)close(slow);
+	(void)close(idle);
 	buffer_deinit(&in);
 	server_stop(&s, SIGTERM);
 }
@@ -1072,10 +1304,17 @@ static void a_drain_finishes_what_is_in_flight(void **state)
 	send_text(busy, "POST /later/300" H11 "Content-Length: 2\r\n\r\nhi" LIVEZ);
 	int half = open_connection(&s);
 	send_text(half, "POST /echo" H11 "Content-Length: 5\r\n\r\nhe");
+	/* Answered and kept, with the rest of its body still to come. */
+	int rest = open_connection(&s);
+	send_text(rest, "POST /nope" H11 "Content-Length: 5\r\n\r\nhe");
+	assert_int_equal(get_answer(rest, &in, false).status, 404);
+	buffer_clear(&in);
 	wait_for_stats(&s, "heads=1 bodies=1 ");
 
 	assert_int_equal(kill(s.pid, SIGTERM), 0);
 	expect_end(idle, &in);
+	send_text(rest, "llo");
+	expect_end(rest, &in);
 	while (true) {
 		int fd = try_connect(&s);
 		if (fd < 0) {
@@ -1097,6 +1336,7 @@ static void a_drain_finishes_what_is_in_flight(void **state)
 	(void)close(idle);
 	(void)close(busy);
 	(void)close(half);
+	(void)close(rest);
 	buffer_deinit(&in);
 	server_wait(&s);
 
@@ -1266,12 +1506,17 @@ int main(void)
 		cmocka_unit_test(answers_do_not_depend_on_how_bytes_arrive),
 		cmocka_unit_test(answers_come_in_order),
 		cmocka_unit_test(pipelining_is_held_back),
+		cmocka_unit_test(answers_are_held_back),
+		cmocka_unit_test(turns_are_shared),
+		cmocka_unit_test(answers_reach_their_own_client),
 		cmocka_unit_test(continue_comes_when_it_is_wanted),
 		cmocka_unit_test(bodies_arrive_whole),
 		cmocka_unit_test(an_error_is_not_lost_to_a_reset),
 		cmocka_unit_test(oversize_heads_are_refused),
 		cmocka_unit_test(aborts_are_reported),
 		cmocka_unit_test(slow_clients_are_dropped),
+		cmocka_unit_test(steady_clients_are_kept),
+		cmocka_unit_test(limits_do_not_wait_for_each_other),
 		cmocka_unit_test(big_answers_arrive_whole),
 		cmocka_unit_test(a_full_server_lets_clients_wait),
 		cmocka_unit_test(a_drain_finishes_what_is_in_flight),
