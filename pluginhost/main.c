@@ -32,9 +32,7 @@ enum { WHY_MAX = 4096, HELP_MAX = 65536, STOP_TWICE = 2 };
 
 static const struct runtime *const runtimes[2] = {
 	[WORKER_PYTHON] = &runtime_python,
-#ifndef WITHOUT_NATIVE
 	[WORKER_NATIVE] = &runtime_native,
-#endif
 };
 
 struct program {

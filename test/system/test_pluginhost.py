@@ -15,7 +15,7 @@ import pytest
 
 from conftest import cannot_run
 from pair0 import Director, Frame, work
-from runtime import (PLUGINHOST, Program, _OURS, command_of, descendants, reap_orphans,
+from runtime import (PLUGINHOST, TOP, Program, _OURS, command_of, descendants, reap_orphans,
                      run_program, stat_of, wait_for)
 
 NOBODY = 65534
@@ -60,6 +60,45 @@ def forbid_user_namespaces():
                        ("gid_map", f"1000 {gid} 1")):
         pathlib.Path("/proc/self", name).write_text(text)
     pathlib.Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
+NATIVE = r"""
+#include <mozaiks/plugin.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int execute(struct mozaiks_call *call)
+{
+	struct mozaiks_text data = mozaiks_data(call);
+	if (memmem(data.p, data.n, "abort", 5) != NULL) {
+		abort();
+	}
+	return mozaiks_answer(call, MOZAIKS_TEXT("{\"hello\":\"native\"}"));
+}
+
+static const struct mozaiks_plugin plugin = {
+	MOZAIKS_PLUGIN_HEAD,
+	.name = "native",
+	.execute = execute,
+};
+
+const struct mozaiks_plugin *mozaiks_plugin(void)
+{
+	return &plugin;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def native():
+    """A native plugin: the path of its logic.so."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder, "plugin.c")
+        source.write_text(NATIVE)
+        subprocess.run(["gcc", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", "-I",
+                        str(TOP / "pluginhost" / "include"), "-o", f"{folder}/logic.so",
+                        str(source)], check=True)
+        yield pathlib.Path(folder, "logic.so")
 
 
 class UserProgram(Program):
@@ -354,6 +393,30 @@ def test_start_that_cannot_be(host):
     # Unknown ids are nobody's.
     director.control.send(Frame("KILL", call_id=12345))
     assert director.run_worker(21, "hello").execute({"name": "b"}) == (0, {"hello": "b"})
+
+
+def test_native(host, native):
+    director = host.director
+    (host.plugins / "native").mkdir()
+    shutil.copy(native, host.plugins / "native" / "logic.so")
+    entry = director.wait_plugin("native", lambda p: p)
+    assert (entry["kind"], entry["state"], entry["entry"]) == ("native", "ready", "logic.so")
+    worker = director.start(1, "native")
+    worker.hello()
+    assert worker.native == 1
+    assert worker.configure("native", kind="native")[0]
+    assert worker.execute({}) == (0, {"hello": "native"})
+    # Beside Python ones, and with an end of its own.
+    other = director.run_worker(2, "hello")
+    worker.channel.send(Frame("EXECUTE", work({"do": "abort"}), 9))
+    exited = director.wait_exited(worker)
+    assert exited["reason"] == "signal", exited
+    assert other.execute({"name": 1}) == (0, {"hello": 1})
+    # Both in one directory: the manifest decides.
+    host.put("native", HELLO)
+    assert director.wait_plugin("native", lambda p: p["kind"] == "mozaiks")["entry"] == "logic.py"
+    host.put("native", {"manifest.json": '{"runtime": "native"}'})
+    assert director.wait_plugin("native", lambda p: p["kind"] == "native")["entry"] == "logic.so"
 
 
 def test_plugins_come_change_and_go(host):
