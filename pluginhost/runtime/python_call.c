@@ -313,14 +313,25 @@ static void suspend(struct python_state *s, PyObject *call, PyObject *future)
 	Py_DECREF(future);
 }
 
+/* No current task any more. Keeps the current exception. */
+static void leave_task(struct python_state *s)
+{
+	PyObject *type;
+	PyObject *value;
+	PyObject *traceback;
+	PyErr_Fetch(&type, &value, &traceback);
+	if (PyDict_DelItem(s->current_tasks, s->loop) < 0) {
+		PyErr_Clear(); /* the plugin has taken it out itself */
+	}
+	PyErr_Restore(type, value, traceback);
+}
+
 static void take_first_step(struct python_state *s, PyObject *call)
 {
 	struct python_first_step *first = &s->first;
 	PyObject *result = NULL;
 	PySendResult r = PyIter_Send(first->coroutine, Py_None, &result);
-	if (PyDict_DelItem(s->current_tasks, s->loop) < 0) {
-		PyErr_Clear(); /* the plugin has taken it out itself */
-	}
+	leave_task(s);
 	if (r == PYGEN_NEXT) {
 		suspend(s, call, result);
 		return;

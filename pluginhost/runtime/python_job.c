@@ -60,6 +60,10 @@ static PyObject *job_resume(PyObject *self, PyObject *unused)
 	struct job *job = (struct job *)self;
 	struct python_state *s = job->state;
 	python_call_remove(s, job->info);
+	if (job->info->cancelled) {
+		python_result_empty(s, job->info, RESULT_CANCELLED);
+		Py_RETURN_NONE;
+	}
 	PyObject *coroutine = python_hook(s, "await_", job->data);
 	if (coroutine == NULL) {
 		python_result_exception(s, job->info);

@@ -132,7 +132,8 @@ static PyObject *ready(PyObject *module, PyObject *args)
 	int e = channel_end(&s->channel,
 		msg_ready_append(channel_begin(&s->channel), &(struct frame){ 0 }, &m));
 	if (e < 0) {
-		PyErr_SetString(PyExc_ValueError, "what READY says is too long");
+		PyErr_SetString(PyExc_ValueError,
+			"what READY says is longer than 64 KiB (the names of subscriptions)");
 		return NULL;
 	}
 	Py_RETURN_NONE;

@@ -3,8 +3,9 @@
 import json
 import traceback
 
-_MESSAGE_MAX = 4096
-_TRACEBACK_MAX = 16384
+# Characters. With every one of them escaped both fit the 64 KiB of READY.
+_MESSAGE_MAX = 2000
+_TRACEBACK_MAX = 8000
 
 
 def shorten(text: str, limit: int) -> str:
@@ -43,5 +44,6 @@ def describe(error: BaseException) -> bytes:
             "type": type(error).__name__[:256],
             "message": message_of(error),
             "traceback": traceback_of(error),
-        }
+        },
+        ensure_ascii=False,
     ).encode()

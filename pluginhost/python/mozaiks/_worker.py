@@ -103,16 +103,13 @@ class Worker:
             logging.getLogger("mozaiks_plugins").setLevel(logging.DEBUG)
         try:
             info = self.context.run(self._load)
+            _mozaiks.ready(True, json.dumps(info, ensure_ascii=False).encode())
         except BaseException as error:  # also SystemExit: the worker goes on and says why
-            info = None
             failure = {
                 "error": f"{type(error).__name__}: {_describe.message_of(error)}",
                 "traceback": _describe.traceback_of(error),
             }
-        if info is None:
-            _mozaiks.ready(False, json.dumps(failure).encode())
-        else:
-            _mozaiks.ready(True, json.dumps(info).encode())
+            _mozaiks.ready(False, json.dumps(failure, ensure_ascii=False).encode())
 
     def _load(self) -> Dict[str, Any]:
         entry = _loader.load(self.plugin, self.directory)

@@ -111,6 +111,54 @@ def test_import_errors(unstarted, source, error, trace):
     assert trace in ready["traceback"]
 
 
+def test_import_error_of_the_worst_length(unstarted):
+    ready = unstarted("raise ValueError('\\x01\\U0001f600' * 100_000)\n").start()
+    assert ready["ok"] is False and ready["error"].startswith("ValueError: \x01")
+
+
+def test_too_many_subscriptions_for_one_message(unstarted):
+    ready = unstarted(
+        "from core.event_bus import event_bus\n"
+        "for n in range(10_000):\n    event_bus.subscribe(f'event:{n}', print)\n"
+        "async def execute(data):\n    return 1\n"
+    ).start()
+    assert ready["ok"] is False and "64 KiB" in ready["error"]
+
+
+def test_standard_library(start):
+    """Modules with files, extension modules or system calls of their own."""
+    worker = start("""
+import asyncio, ctypes, decimal, hashlib, multiprocessing, sqlite3, ssl, tempfile, zoneinfo
+import concurrent.futures, datetime, os, pydantic, fastapi, xml.etree.ElementTree as tree
+
+async def execute(data):
+    out = {"zone": str(datetime.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")))}
+    with tempfile.NamedTemporaryFile("w+") as file:
+        file.write("text")
+        file.seek(0)
+        out["file"] = file.read()
+    out["hash"] = hashlib.sha256(b"x").hexdigest()[:8]
+    out["decimal"] = str(decimal.Decimal("1.1") + 1)
+    out["sqlite"] = sqlite3.connect(":memory:").execute("select 6*7").fetchone()[0]
+    out["thread"] = await asyncio.to_thread(lambda: 5)
+    out["executor"] = await asyncio.get_running_loop().run_in_executor(None, lambda: 6)
+    out["xml"] = tree.fromstring("<a><b>t</b></a>").find("b").text
+    out["model"] = pydantic.create_model("M", n=(int, ...))(n="3").n
+    return out
+""")
+    assert worker.call().value == {
+        "zone": "2026-07-01 00:00:00+02:00",
+        "file": "text",
+        "hash": "2d711642",
+        "decimal": "2.1",
+        "sqlite": 42,
+        "thread": 5,
+        "executor": 6,
+        "xml": "t",
+        "model": 3,
+    }
+
+
 def test_no_logic(unstarted):
     ready = unstarted({"readme.txt": "nothing"}).start()
     assert ready["ok"] is False and "logic.py" in ready["error"]
