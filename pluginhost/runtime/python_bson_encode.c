@@ -172,8 +172,9 @@ static int encode_datetime(struct encoder *e, struct slice key, PyObject *v)
 	}
 	int64_t days = days_from_date(PyDateTime_GET_YEAR(v), (unsigned)PyDateTime_GET_MONTH(v),
 		(unsigned)PyDateTime_GET_DAY(v));
-	int64_t seconds = days * 86400 + PyDateTime_DATE_GET_HOUR(v) * 3600 +
+	int seconds_of_day = PyDateTime_DATE_GET_HOUR(v) * 3600 +
 		PyDateTime_DATE_GET_MINUTE(v) * 60 + PyDateTime_DATE_GET_SECOND(v);
+	int64_t seconds = days * 86400 + seconds_of_day;
 	int64_t micros = seconds * 1000000 + PyDateTime_DATE_GET_MICROSECOND(v) - offset;
 	return put_int64(e, TYPE_DATE, key, floor_div(micros, 1000));
 }

@@ -95,7 +95,10 @@ static uint8_t *put_code_point(uint8_t *p, Py_UCS4 c)
 		*p++ = '\\';
 		*p++ = (uint8_t)shorts[c];
 	} else if (c < 0x20) {
-		memcpy(p, "\\u00", 4);
+		p[0] = '\\';
+		p[1] = 'u';
+		p[2] = '0';
+		p[3] = '0';
 		p[4] = (uint8_t)hex[c >> 4];
 		p[5] = (uint8_t)hex[c & 15];
 		p += 6;

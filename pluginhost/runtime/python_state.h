@@ -211,13 +211,13 @@ PyTypeObject *python_step_type_new(PyObject *module);
 PyObject *python_step_new(struct python_state *s, struct python_info *info, PyObject *coroutine);
 
 /** The first step, taken outside `task`, has yielded `future`: the task's first step yields it. */
-void python_step_set_pending(PyObject *step, PyObject *task, PyObject *future);
+void python_step_set_pending(PyObject *self, PyObject *task, PyObject *future);
 
 /** The first step was the last one: the task will end with `value`. */
-void python_step_set_done(PyObject *step, PyObject *value);
+void python_step_set_done(PyObject *self, PyObject *value);
 
 /** CANCEL: cancels its task. */
-void python_step_cancel(PyObject *step);
+void python_step_cancel(PyObject *self);
 
 /* python_job.c */
 
@@ -231,7 +231,7 @@ void python_job_start(struct python_state *s,
 	PyObject *data);
 
 /** CANCEL: a job that has not begun is answered at once. */
-void python_job_cancel(PyObject *job);
+void python_job_cancel(PyObject *self);
 
 /* python_result.c: each writes the RESULT of a call, once, and ends it */
 
