@@ -9,9 +9,10 @@
  *  - store_task_compile() first; when it does not return 0, the task is answered: give it back.
  *  - STORE_OK for a change means durable: it survives the death of this process and of this machine.
  *    Unless it is known that nothing was done, the answer is STORE_E_UNKNOWN.
- *  - UPDATE, DELETE and MODIFY change all they found or nothing (one server-side command each, or one
- *    transaction).
- *  - Within one plugin, changes are made in the order of their submission.
+ *  - UPDATE, DELETE and MODIFY change all they found or nothing. Where that cannot be had (many
+ *    documents on a server without transactions), what failed half way is STORE_E_UNKNOWN.
+ *  - The changes that one user makes to one collection are made in the order of their submission
+ *    (by the embedded store all of one plugin's).
  *  - What was answered is seen by every task that is submitted afterwards.
  *  - Error texts are our own: a server's or a file's words may hold another user's data.
  *  - Every task is given back, also when the driver stops or the database is gone: the driver has a
@@ -59,3 +60,4 @@ struct driver_ops {
 };
 
 extern const struct driver_ops sqlite_driver;
+extern const struct driver_ops mongodb_driver;

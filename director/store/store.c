@@ -148,7 +148,7 @@ struct choice {
 
 static const struct choice choices[] = {
 	{ "sqlite:////", &sqlite_driver, sizeof("sqlite:///") - 1 },
-	{ "mongodb://", NULL, 0 },
+	{ "mongodb://", &mongodb_driver, 0 },
 	{ "mongodb+srv://", NULL, 0 },
 };
 
@@ -240,6 +240,8 @@ int store_open(struct store **ret, const struct store_config *c, char why[static
 	}
 	struct driver_config config = { &s->host, address, c->readers, &s->limits };
 	r = ops->open(&s->driver, &config, why);
+	/* It may hold a password, and the driver has its own copy. */
+	explicit_bzero(address, sizeof(address));
 	if (r < 0) {
 		/* The loop frees it in its next turn. */
 		uvx_door_close(&s->host.door, opening_failed, s);

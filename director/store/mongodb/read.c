@@ -1,0 +1,149 @@
+#include "common/base/clock.h"
+#include "director/store/mongodb/command.h"
+
+/* Documents of one reply: more would only be held in memory longer. */
+enum { BATCH = 1000 };
+
+static int late(struct store_task *t)
+{
+	return store_task_fail(t, STORE_E_LIMIT,
+		"the operation took longer than %u ms (MOZAIKS_MAX_OPERATION_MS)",
+		t->limits->operation_ms);
+}
+
+static void find_options(const struct store_task *t, bson_t *ret)
+{
+	bson_init(ret);
+	mongodb_append_document(ret, "projection", t->projection);
+	mongodb_append_document(ret, "sort", t->sort);
+	mongodb_append_number(ret, "skip", t->skip);
+	mongodb_append_number(ret, "limit", t->limit);
+	mongodb_append_number(
+		ret, "batchSize", t->limit > 0 && t->limit < BATCH ? t->limit : BATCH);
+	mongodb_append_number(ret, "maxTimeMS", t->limits->operation_ms);
+}
+
+void mongodb_find(struct mongodb_command *c)
+{
+	struct store_task *t = c->t;
+	bson_t filter;
+	bson_t options;
+	bson_error_t error;
+	const bson_t *document;
+	const bson_t *reply;
+	uint64_t deadline = clock_ms() + t->limits->operation_ms;
+	int r = 0;
+	mongodb_view(&filter, t->filter);
+	find_options(t, &options);
+	mongoc_cursor_t *cursor =
+		mongoc_collection_find_with_opts(c->collection, &filter, &options, NULL);
+	while (r == 0 && mongoc_cursor_next(cursor, &document)) {
+		r = mongodb_emit(
+			t, slice_of(bson_get_data(document), document->len), t->projector != NULL);
+		t->result.n += r == 0;
+		/* Not every server knows maxTimeMS. */
+		if (r == 0 && clock_ms() > deadline) {
+			r = late(t);
+		}
+	}
+	if (r == 0 && mongoc_cursor_error_document(cursor, &error, &reply)) {
+		(void)mongodb_fail(t, &error, reply, false);
+	}
+	mongoc_cursor_destroy(cursor);
+	bson_destroy(&options);
+}
+
+/* {<verb>: <collection>, …, query: <filter>, maxTimeMS: …} */
+static void begin_command(const struct store_task *t, const char *verb, bool timed, bson_t *ret)
+{
+	bson_init(ret);
+	bson_append_utf8(ret, verb, -1, (const char *)t->collection.p, (int)t->collection.n);
+	mongodb_append_document(ret, "query", t->filter);
+	if (timed) {
+		mongodb_append_number(ret, "maxTimeMS", t->limits->operation_ms);
+	}
+}
+
+/* Runs a command that only reads. The caller destroys `ret_reply` in every case. */
+static bool run_command(struct mongodb_command *c,
+	const bson_t *command,
+	bson_t *ret_reply,
+	bson_error_t *ret_error)
+{
+	return mongoc_database_read_command_with_opts(
+		c->session->database, command, NULL, NULL, ret_reply, ret_error);
+}
+
+void mongodb_count(struct mongodb_command *c)
+{
+	struct store_task *t = c->t;
+	bson_t command;
+	bson_t reply;
+	bson_iter_t it;
+	bson_error_t error;
+	begin_command(t, "count", true, &command);
+	mongodb_append_number(&command, "skip", t->skip);
+	mongodb_append_number(&command, "limit", t->limit);
+	if (!run_command(c, &command, &reply, &error)) {
+		(void)mongodb_fail(t, &error, &reply, false);
+	} else if (bson_iter_init_find(&it, &reply, "n")) {
+		t->result.n = (uint64_t)bson_iter_as_int64(&it);
+	}
+	bson_destroy(&reply);
+	bson_destroy(&command);
+}
+
+/* {values: […]}: a document of our own with the server's array. */
+static int keep_values(struct store_task *t, const bson_t *reply)
+{
+	struct document_iter it;
+	struct element e;
+	struct value values =
+		document_find(slice_of(bson_get_data(reply), reply->len), SLICE("values"));
+	if (values.type != BT_ARRAY) {
+		return store_task_fail(
+			t, STORE_E_INTERNAL, "%s", mongodb_class_text(STORE_E_INTERNAL));
+	}
+	size_t root = writer_open(&t->out);
+	writer_value(&t->out, SLICE("values"), values);
+	writer_close(&t->out, root);
+	if (t->out.error < 0) {
+		return store_task_fail(t, STORE_E_LIMIT,
+			"the values have more than %zu bytes (MOZAIKS_MAX_RESULT_BYTES)",
+			t->limits->result_bytes);
+	}
+	for (it = document_iter(values.data); document_next(&it, &e);) {
+		t->result.n++;
+	}
+	return 0;
+}
+
+static bool distinct(
+	struct mongodb_command *c, bool timed, bson_t *ret_reply, bson_error_t *ret_error)
+{
+	bson_t command;
+	begin_command(c->t, "distinct", timed, &command);
+	bson_append_utf8(&command, "key", -1, (const char *)c->t->field.p, (int)c->t->field.n);
+	bool ok = run_command(c, &command, ret_reply, ret_error);
+	bson_destroy(&command);
+	return ok;
+}
+
+void mongodb_distinct(struct mongodb_command *c)
+{
+	bson_t reply;
+	bson_error_t error;
+	bool ok = distinct(c, true, &reply, &error);
+	if (!ok && error.domain == MONGOC_ERROR_SERVER &&
+		strstr(error.message, "maxTimeMS") != NULL) {
+		/* FerretDB 1 refuses it here, and has no other limit. */
+		bson_destroy(&reply);
+		ok = distinct(c, false, &reply, &error);
+	}
+	if (ok) {
+		(void)keep_values(c->t, &reply);
+	} else {
+		(void)mongodb_fail(c->t, &error, &reply, false);
+	}
+	bson_destroy(&reply);
+}

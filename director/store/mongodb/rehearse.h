@@ -1,0 +1,32 @@
+/*
+ * What only the engine knows. Rehearsals: the engine applies an update to the documents that the server has, without storing
+ * anything. They give the embedded store's answers where a server alone would not:
+ *
+ *  before   a change that could grow a document past MOZAIKS_MAX_DOCUMENT_BYTES, or fail for one of
+ *           many documents and leave the others changed
+ *  after    a change that the server refused: its words are not for plugins, the engine's are
+ *
+ * What another change does in between, the rehearsal does not see; the server has the last word.
+ */
+#pragma once
+
+#include "director/store/mongodb/command.h"
+
+enum rehearsal {
+	REHEARSAL_PASSED,
+	REHEARSAL_REFUSED, /* why: in the failure */
+	REHEARSAL_FAILED,  /* the server could not be asked; the task is answered */
+};
+
+/** True when the task's update has to be rehearsed before it is sent. */
+bool mongodb_wants_rehearsal(const struct store_task *t);
+
+/** Rehearses on what the filter finds: one document, or all of a `multi`. Blocking. */
+enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure *f);
+
+/**
+ * What an upsert inserts. No server is asked.
+ * @param ret the document; belongs to the task's update until its next use.
+ * @return 0; positive and `f`: it is refused; -ENOMEM.
+ */
+int mongodb_upsert_document(struct store_task *t, struct slice *ret, struct store_failure *f);

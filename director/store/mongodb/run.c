@@ -1,0 +1,77 @@
+#include "director/store/mongodb/run.h"
+
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "director/store/mongodb/command.h"
+
+#include <errno.h>
+
+void mongodb_view(bson_t *ret, struct slice document)
+{
+	static const uint8_t empty[] = { DOCUMENT_EMPTY_BYTES, 0, 0, 0, 0 };
+	bool ok = document.n == 0 ? bson_init_static(ret, empty, sizeof(empty))
+				  : bson_init_static(ret, document.p, document.n);
+	/* store_submit() takes valid documents only. */
+	invariant(ok);
+}
+
+void mongodb_append_document(bson_t *to, const char *name, struct slice document)
+{
+	bson_t b;
+	if (document.n > 0) {
+		mongodb_view(&b, document);
+		bson_append_document(to, name, -1, &b);
+	}
+}
+
+void mongodb_append_number(bson_t *to, const char *name, uint64_t n)
+{
+	if (n > 0) {
+		bson_append_int64(to, name, -1, n > INT64_MAX ? INT64_MAX : (int64_t)n);
+	}
+}
+
+int mongodb_emit(struct store_task *t, struct slice document, bool projected)
+{
+	/* The filter has asked for the caller's documents only; whole ones can be checked for it. */
+	if (!projected && !store_task_owns(t, document)) {
+		log_event(LOG_ERROR, "store.mongodb_scope",
+			"the server answered with a document outside the scope that it was asked for");
+		return store_task_fail(t, STORE_E_INTERNAL, "the database failed");
+	}
+	if (projected || t->projector == NULL) {
+		writer_raw(&t->out, document);
+	} else {
+		projection_apply(t->projector, document, &t->out);
+	}
+	if (t->out.error == -ENOBUFS) {
+		return store_task_fail(t, STORE_E_LIMIT,
+			"the result has more than %zu bytes (MOZAIKS_MAX_RESULT_BYTES)",
+			t->limits->result_bytes);
+	}
+	return t->out.error < 0 ? store_task_fail_errno(t, t->out.error) : 0;
+}
+
+typedef void (*operation_fn)(struct mongodb_command *c);
+
+void mongodb_run(struct mongodb_session *s, struct store_task *t)
+{
+	static const operation_fn operations[] = {
+		[STORE_FIND] = mongodb_find,
+		[STORE_COUNT] = mongodb_count,
+		[STORE_DISTINCT] = mongodb_distinct,
+		[STORE_INSERT] = mongodb_insert,
+		[STORE_UPDATE] = mongodb_update,
+		[STORE_DELETE] = mongodb_delete,
+		[STORE_MODIFY] = mongodb_modify,
+	};
+	/* Physical names are bounded and hold no NUL: scope.c made them. */
+	char name[512];
+	invariant(t->collection.n < sizeof(name));
+	memcpy(name, t->collection.p, t->collection.n);
+	name[t->collection.n] = '\0';
+	struct mongodb_command c = { s, t, mongoc_database_get_collection(s->database, name) };
+	operations[t->op](&c);
+	mongoc_collection_destroy(c.collection);
+	store_task_finish(t);
+}

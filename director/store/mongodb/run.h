@@ -1,0 +1,18 @@
+/*
+ * Carries one compiled task out on a MongoDB server. The commands are built from the task, which
+ * scope.c has rewritten; nothing of a plugin's own words about the scope is left in it. Blocking, on a
+ * thread of the driver.
+ */
+#pragma once
+
+#include "director/store/mongodb/collections.h"
+
+/* What a thread has. */
+struct mongodb_session {
+	mongoc_client_t *client; /* from the pool */
+	mongoc_database_t *database;
+	struct mongodb_collections *collections; /* of the driver */
+};
+
+/** Runs a compiled task to its answer (store_task_finish() included). */
+void mongodb_run(struct mongodb_session *s, struct store_task *t);

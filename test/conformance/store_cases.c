@@ -1,0 +1,721 @@
+#include "test/conformance/store_cases.h"
+
+/* Later members of the initialiser win: what is said after the dots overrides the defaults. */
+#pragma GCC diagnostic ignored "-Woverride-init"
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Winitializer-overrides"
+#endif
+
+#define PUT(w, docs, ...)                                                                    \
+	{                                                                                    \
+		.who = (w), .op = STORE_INSERT, .insert = (docs), .ordered = true, .n = ANY, \
+		.modified = ANY, __VA_ARGS__                                                 \
+	}
+#define FIND(w, f, docs, ...)                                                               \
+	{                                                                                   \
+		.who = (w), .op = STORE_FIND, .filter = (f), .documents = (docs), .n = ANY, \
+		.modified = ANY, __VA_ARGS__                                                \
+	}
+#define COUNT(w, f, count, ...)                                                              \
+	{                                                                                    \
+		.who = (w), .op = STORE_COUNT, .filter = (f), .n = (count), .modified = ANY, \
+		__VA_ARGS__                                                                  \
+	}
+#define DISTINCT(w, name, f, values, ...)                                         \
+	{                                                                         \
+		.who = (w), .op = STORE_DISTINCT, .field = (name), .filter = (f), \
+		.documents = (values), .n = ANY, .modified = ANY, __VA_ARGS__     \
+	}
+#define UPDATE(w, f, u, matched, changed, ...)                                                \
+	{                                                                                     \
+		.who = (w), .op = STORE_UPDATE, .filter = (f), .update = (u), .n = (matched), \
+		.modified = (changed), .upserted = "", __VA_ARGS__                            \
+	}
+#define DELETE(w, f, gone, ...)                                                              \
+	{                                                                                    \
+		.who = (w), .op = STORE_DELETE, .filter = (f), .n = (gone), .modified = ANY, \
+		__VA_ARGS__                                                                  \
+	}
+#define MODIFY(w, f, u, doc, ...)                                                                 \
+	{                                                                                         \
+		.who = (w), .op = STORE_MODIFY, .filter = (f), .update = (u), .documents = (doc), \
+		.n = ANY, .modified = ANY, .upserted = "", __VA_ARGS__                            \
+	}
+#define REFUSED(e, text) .error = (e), .says = (text), .n = ANY, .modified = ANY
+#define INVALID(text)    REFUSED(STORE_E_INVALID, text)
+#define DENIED(text)     REFUSED(STORE_E_PERMISSION, text)
+
+/* clang-format off */
+const struct store_case store_cases[] = {
+/* --- find ------------------------------------------------------------------------------------- */
+{ "find: nothing in a collection that is not there", {
+	FIND(SHARED, NULL, ""),
+	COUNT(SHARED, "{a: 1}", 0),
+	DISTINCT(SHARED, "a", NULL, "{values: []}"),
+} },
+{ "find: equality", {
+	PUT(SHARED, "{_id: 1, a: 1, b: 'x'} {_id: 2, a: 2, b: 'x'} {_id: 3, a: 2}", .n = 3),
+	FIND(SHARED, NULL, "{_id: 1, a: 1, b: 'x'} {_id: 2, a: 2, b: 'x'} {_id: 3, a: 2}"),
+	FIND(SHARED, "{}", "{_id: 1, a: 1, b: 'x'} {_id: 2, a: 2, b: 'x'} {_id: 3, a: 2}"),
+	FIND(SHARED, "{a: 2}", "{_id: 2, a: 2, b: 'x'} {_id: 3, a: 2}"),
+	FIND(SHARED, "{a: 2, b: 'x'}", "{_id: 2, a: 2, b: 'x'}"),
+	FIND(SHARED, "{a: {$eq: 1}}", "{_id: 1, a: 1, b: 'x'}"),
+	FIND(SHARED, "{_id: 3}", "{_id: 3, a: 2}"),
+	FIND(SHARED, "{a: 9}", ""),
+} },
+{ "find: numbers are equal across their types", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1L} {_id: 3, a: 1.0} {_id: 4, a: '1'}"),
+	FIND(SHARED, "{a: 1}", "{_id: 1, a: 1} {_id: 2, a: 1L} {_id: 3, a: 1.0}"),
+	FIND(SHARED, "{_id: 2.0}", "{_id: 2, a: 1L}"),
+} },
+{ "find: null matches what is missing", {
+	PUT(SHARED, "{_id: 1, a: null} {_id: 2} {_id: 3, a: 0}"),
+	FIND(SHARED, "{a: null}", "{_id: 1, a: null} {_id: 2}"),
+	FIND(SHARED, "{a: {$ne: null}}", "{_id: 3, a: 0}"),
+} },
+{ "find: an array matches by its elements and as a whole", {
+	PUT(SHARED, "{_id: 1, a: [1, 2]} {_id: 2, a: [2, 3]} {_id: 3, a: 2}"),
+	FIND(SHARED, "{a: 2}", "{_id: 1, a: [1, 2]} {_id: 2, a: [2, 3]} {_id: 3, a: 2}"),
+	FIND(SHARED, "{a: [1, 2]}", "{_id: 1, a: [1, 2]}"),
+	FIND(SHARED, "{a: [2, 1]}", ""),
+	FIND(SHARED, "{a.0: 2}", "{_id: 2, a: [2, 3]}"),
+} },
+{ "find: documents are compared with the order of their fields", {
+	PUT(SHARED, "{_id: 1, a: {x: 1, y: 2}} {_id: 2, a: {y: 2, x: 1}}"),
+	FIND(SHARED, "{a: {x: 1, y: 2}}", "{_id: 1, a: {x: 1, y: 2}}"),
+	FIND(SHARED, "{a.x: 1}", "{_id: 1, a: {x: 1, y: 2}} {_id: 2, a: {y: 2, x: 1}}"),
+} },
+{ "find: dotted paths go through arrays of documents", {
+	PUT(SHARED, "{_id: 1, a: [{b: 1}, {b: 2}]} {_id: 2, a: {b: 2}} {_id: 3, a: [{c: 2}]}"),
+	FIND(SHARED, "{a.b: 2}", "{_id: 1, a: [{b: 1}, {b: 2}]} {_id: 2, a: {b: 2}}"),
+	FIND(SHARED, "{a.1.b: 2}", "{_id: 1, a: [{b: 1}, {b: 2}]}"),
+} },
+{ "find: ranges", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 2.5} {_id: 3, a: 3L} {_id: 4, a: 'b'} {_id: 5}"),
+	FIND(SHARED, "{a: {$gt: 1}}", "{_id: 2, a: 2.5} {_id: 3, a: 3L}"),
+	FIND(SHARED, "{a: {$gte: 1, $lt: 3}}", "{_id: 1, a: 1} {_id: 2, a: 2.5}"),
+	FIND(SHARED, "{a: {$lte: 2.5}}", "{_id: 1, a: 1} {_id: 2, a: 2.5}"),
+	FIND(SHARED, "{a: {$gt: 'a'}}", "{_id: 4, a: 'b'}"),
+	FIND(SHARED, "{a: {$ne: 1}}",
+		"{_id: 2, a: 2.5} {_id: 3, a: 3L} {_id: 4, a: 'b'} {_id: 5}"),
+} },
+{ "find: ranges of dates", {
+	PUT(SHARED, "{_id: 1, at: DATE(1000)} {_id: 2, at: DATE(2000)} {_id: 3, at: DATE(-5)}"),
+	FIND(SHARED, "{at: {$gte: DATE(1000)}}", "{_id: 1, at: DATE(1000)} {_id: 2, at: DATE(2000)}"),
+	FIND(SHARED, "{at: {$lt: DATE(0)}}", "{_id: 3, at: DATE(-5)}"),
+} },
+{ "find: $in and $nin", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: [2, 3]} {_id: 3} {_id: 4, a: 'abc'}"),
+	FIND(SHARED, "{a: {$in: [1, 3]}}", "{_id: 1, a: 1} {_id: 2, a: [2, 3]}"),
+	FIND(SHARED, "{a: {$in: [null]}}", "{_id: 3}"),
+	FIND(SHARED, "{a: {$in: []}}", ""),
+	FIND(SHARED, "{a: {$nin: [1, 2]}}", "{_id: 3} {_id: 4, a: 'abc'}"),
+	FIND(SHARED, "{_id: {$in: [4, 1, 9]}}", "{_id: 1, a: 1} {_id: 4, a: 'abc'}"),
+} },
+{ "find: a regular expression in $in", {
+	PUT(SHARED, "{_id: 1, a: 'abc'} {_id: 2, a: 'bcd'}"),
+	FIND(SHARED, "{a: {$in: [/^b/]}}", "{_id: 2, a: 'bcd'}"),
+} },
+{ "find: $exists", {
+	PUT(SHARED, "{_id: 1, a: null} {_id: 2} {_id: 3, b: {c: 1}}"),
+	FIND(SHARED, "{a: {$exists: true}}", "{_id: 1, a: null}"),
+	FIND(SHARED, "{a: {$exists: false}}", "{_id: 2} {_id: 3, b: {c: 1}}"),
+	FIND(SHARED, "{b.c: {$exists: true}}", "{_id: 3, b: {c: 1}}"),
+} },
+{ "find: $type", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 'x'} {_id: 3, a: 1.5} {_id: 4, a: null} {_id: 5, a: 2L}"),
+	FIND(SHARED, "{a: {$type: 'string'}}", "{_id: 2, a: 'x'}"),
+	FIND(SHARED, "{a: {$type: 16}}", "{_id: 1, a: 1}"),
+	FIND(SHARED, "{a: {$type: ['null', 'double']}}", "{_id: 3, a: 1.5} {_id: 4, a: null}"),
+} },
+{ "find: $type number", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 'x'} {_id: 3, a: 1.5} {_id: 5, a: 2L}"),
+	FIND(SHARED, "{a: {$type: 'number'}}", "{_id: 1, a: 1} {_id: 3, a: 1.5} {_id: 5, a: 2L}"),
+} },
+{ "find: $size, $all, $elemMatch", {
+	PUT(SHARED, "{_id: 1, a: [1, 2, 3]} {_id: 2, a: [{x: 1, y: 1}, {x: 2, y: 0}]} {_id: 3, a: []}"),
+	FIND(SHARED, "{a: {$size: 0}}", "{_id: 3, a: []}"),
+	FIND(SHARED, "{a: {$all: [3, 1]}}", "{_id: 1, a: [1, 2, 3]}"),
+	FIND(SHARED, "{a: {$elemMatch: {$gt: 2, $lt: 9}}}", "{_id: 1, a: [1, 2, 3]}"),
+} },
+{ "find: $elemMatch on documents", {
+	PUT(SHARED, "{_id: 1, a: [{x: 1, y: 1}, {x: 2, y: 0}]}"),
+	FIND(SHARED, "{a: {$elemMatch: {x: 1, y: 1}}}", "{_id: 1, a: [{x: 1, y: 1}, {x: 2, y: 0}]}"),
+	FIND(SHARED, "{a: {$elemMatch: {x: 1, y: 0}}}", ""),
+} },
+{ "find: $mod", {
+	PUT(SHARED, "{_id: 1, a: 4} {_id: 2, a: 5} {_id: 3, a: 'x'}"),
+	FIND(SHARED, "{a: {$mod: [4, 1]}}", "{_id: 2, a: 5}"),
+} },
+{ "find: $and, $or, $nor, $not", {
+	PUT(SHARED, "{_id: 1, a: 1, b: 1} {_id: 2, a: 1, b: 2} {_id: 3, a: 2, b: 2} {_id: 4}"),
+	FIND(SHARED, "{$and: [{a: 1}, {b: 2}]}", "{_id: 2, a: 1, b: 2}"),
+	FIND(SHARED, "{$or: [{a: 2}, {b: 1}]}", "{_id: 1, a: 1, b: 1} {_id: 3, a: 2, b: 2}"),
+	FIND(SHARED, "{$nor: [{a: 1}, {a: 2}]}", "{_id: 4}"),
+	FIND(SHARED, "{a: {$not: {$gt: 1}}}", "{_id: 1, a: 1, b: 1} {_id: 2, a: 1, b: 2} {_id: 4}"),
+	FIND(SHARED, "{b: 2, $or: [{a: 1}, {$and: [{a: 2}, {_id: 9}]}]}", "{_id: 2, a: 1, b: 2}"),
+} },
+{ "find: regular expressions", {
+	PUT(SHARED, "{_id: 1, a: 'Apple'} {_id: 2, a: 'banana'} {_id: 3, a: 'grape\nline'} {_id: 4, a: 5}"),
+	FIND(SHARED, "{a: /an/}", "{_id: 2, a: 'banana'}"),
+	FIND(SHARED, "{a: {$regex: '^app', $options: 'i'}}", "{_id: 1, a: 'Apple'}"),
+	FIND(SHARED, "{a: {$regex: '^line', $options: 'm'}}", "{_id: 3, a: 'grape\nline'}"),
+	FIND(SHARED, "{a: {$not: /[b-g]/}}", "{_id: 4, a: 5}"),
+} },
+{ "find: by ObjectId", {
+	PUT(SHARED, "{_id: OID(0102030405060708090a0b0c), a: 1} {_id: OID(0102030405060708090a0b0d), a: 2}"),
+	FIND(SHARED, "{_id: OID(0102030405060708090a0b0d)}", "{_id: OID(0102030405060708090a0b0d), a: 2}"),
+	FIND(SHARED, "{_id: '0102030405060708090a0b0d'}", ""),
+} },
+{ "find: sorted", {
+	PUT(SHARED, "{_id: 1, a: 2, b: 1} {_id: 2, a: 1, b: 2} {_id: 3, a: 2, b: 0}"),
+	FIND(SHARED, NULL, "{_id: 2, a: 1, b: 2} {_id: 3, a: 2, b: 0} {_id: 1, a: 2, b: 1}", .sort = "{a: 1, b: 1}"),
+	FIND(SHARED, NULL, "{_id: 1, a: 2, b: 1} {_id: 3, a: 2, b: 0} {_id: 2, a: 1, b: 2}", .sort = "{a: -1, b: -1}"),
+	FIND(SHARED, NULL, "{_id: 3, a: 2, b: 0} {_id: 2, a: 1, b: 2} {_id: 1, a: 2, b: 1}", .sort = "{_id: -1}"),
+} },
+{ "find: types have an order", {
+	PUT(SHARED, "{_id: 1, a: 'x'} {_id: 2, a: 5} {_id: 3} {_id: 4, a: true} {_id: 5, a: DATE(1)} {_id: 6, a: {b: 1}}"),
+	FIND(SHARED, NULL, "{_id: 3} {_id: 2, a: 5} {_id: 1, a: 'x'} {_id: 6, a: {b: 1}} {_id: 4, a: true} {_id: 5, a: DATE(1)}",
+		.sort = "{a: 1}"),
+} },
+{ "find: an array is sorted by its least or greatest element", {
+	PUT(SHARED, "{_id: 1, a: [5, 1]} {_id: 2, a: 3} {_id: 3, a: [2, 4]}"),
+	FIND(SHARED, NULL, "{_id: 1, a: [5, 1]} {_id: 3, a: [2, 4]} {_id: 2, a: 3}", .sort = "{a: 1}"),
+	FIND(SHARED, NULL, "{_id: 1, a: [5, 1]} {_id: 3, a: [2, 4]} {_id: 2, a: 3}", .sort = "{a: -1}"),
+} },
+{ "find: skip and limit", {
+	PUT(SHARED, "{_id: 1} {_id: 2} {_id: 3} {_id: 4} {_id: 5}"),
+	FIND(SHARED, NULL, "{_id: 2} {_id: 3}", .sort = "{_id: 1}", .skip = 1, .limit = 2),
+	FIND(SHARED, NULL, "{_id: 1}", .sort = "{_id: 1}", .limit = 1),
+	FIND(SHARED, NULL, "{_id: 5}", .sort = "{_id: 1}", .skip = 4),
+	FIND(SHARED, NULL, "", .sort = "{_id: 1}", .skip = 5),
+	FIND(SHARED, "{_id: {$gt: 1}}", "{_id: 3} {_id: 2}", .sort = "{_id: -1}", .skip = 2, .limit = 9),
+} },
+{ "find: projections", {
+	PUT(SHARED, "{_id: 1, a: 1, b: {c: 2, d: 3}, e: [{f: 1, g: 2}]}"),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}", .projection = "{a: 1}"),
+	FIND(SHARED, NULL, "{a: 1}", .projection = "{a: true, _id: 0}"),
+	FIND(SHARED, NULL, "{_id: 1, b: {c: 2, d: 3}, e: [{f: 1, g: 2}]}", .projection = "{a: 0}"),
+	FIND(SHARED, NULL, "{a: 1, b: {c: 2, d: 3}, e: [{f: 1, g: 2}]}", .projection = "{_id: 0}"),
+	FIND(SHARED, NULL, "{_id: 1, b: {c: 2}}", .projection = "{b.c: 1}"),
+	FIND(SHARED, NULL, "{_id: 1, a: 1, b: {d: 3}, e: [{f: 1, g: 2}]}", .projection = "{b.c: 0}"),
+	FIND(SHARED, NULL, "{_id: 1}", .projection = "{z: 1}"),
+} },
+{ "find: projections go through arrays", {
+	PUT(SHARED, "{_id: 1, e: [{f: 1, g: 2}, {g: 3}]}"),
+	FIND(SHARED, NULL, "{_id: 1, e: [{f: 1}, {}]}", .projection = "{e.f: 1}"),
+	FIND(SHARED, NULL, "{_id: 1, e: [{g: 2}, {g: 3}]}", .projection = "{e.f: 0}"),
+} },
+{ "find: a projection cannot mix", {
+	FIND(SHARED, NULL, NULL, .projection = "{a: 1, b: 0}", INVALID("projection")),
+} },
+/* --- count, distinct --------------------------------------------------------------------------- */
+{ "count", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1} {_id: 3, a: 2} {_id: 4}"),
+	COUNT(SHARED, NULL, 4),
+	COUNT(SHARED, "{a: 1}", 2),
+	COUNT(SHARED, "{a: {$gt: 9}}", 0),
+	COUNT(SHARED, NULL, 2, .limit = 2),
+	COUNT(SHARED, NULL, 1, .skip = 3),
+	COUNT(SHARED, "{a: {$exists: true}}", 1, .skip = 1, .limit = 1),
+	COUNT(SHARED, NULL, 0, .skip = 9),
+} },
+{ "distinct", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 'x'} {_id: 3, a: 1} {_id: 4} {_id: 5, a: null}"),
+	DISTINCT(SHARED, "a", NULL, "{values: [1, 'x', null]}", .n = 3),
+	DISTINCT(SHARED, "a", "{_id: {$lt: 2}}", "{values: [1]}"),
+	DISTINCT(SHARED, "zz", NULL, "{values: []}", .n = 0),
+} },
+{ "distinct: of arrays and documents in them", {
+	PUT(SHARED, "{_id: 1, a: [1, 2], b: [{c: 1}, {c: 2}]} {_id: 2, a: [2, 3], b: {c: 2}} {_id: 3, a: []}"),
+	DISTINCT(SHARED, "a", NULL, "{values: [1, 2, 3]}"),
+	DISTINCT(SHARED, "b.c", NULL, "{values: [1, 2]}"),
+} },
+/* --- insert ------------------------------------------------------------------------------------ */
+{ "insert: answers the ids", {
+	PUT(SHARED, "{_id: 7, a: 1} {_id: 'x'} {_id: {a: 1, b: 2}}", .documents = "{ids: [7, 'x', {a: 1, b: 2}]}", .n = 3),
+	FIND(SHARED, NULL, "{_id: 7, a: 1} {_id: 'x'} {_id: {a: 1, b: 2}}"),
+} },
+{ "insert: makes the ids that are missing", {
+	PUT(SHARED, "{a: 1} {a: 2} {a: 3, b: {_id: 5}}", .n = 3),
+	COUNT(SHARED, "{_id: {$type: 'objectId'}}", 3),
+	DISTINCT(SHARED, "a", NULL, "{values: [1, 2, 3]}"),
+} },
+{ "insert: _id comes first", {
+	PUT(SHARED, "{a: 1, _id: 2, b: 3}"),
+	FIND(SHARED, NULL, "{_id: 2, a: 1, b: 3}"),
+} },
+{ "insert: every type comes back as it went in", {
+	PUT(SHARED, "{_id: 1, d: 1.5, s: 'te\\xc3\\xa4xt', o: {p: {}}, a: [1, 'x', {}], b: BIN(0,00ff10), i: OID(0102030405060708090a0b0c), t: true, f: false, at: DATE(1700000000123), n: null, z: -7, l: 9007199254740993L}"),
+	FIND(SHARED, NULL, "{_id: 1, d: 1.5, s: 'te\\xc3\\xa4xt', o: {p: {}}, a: [1, 'x', {}], b: BIN(0,00ff10), i: OID(0102030405060708090a0b0c), t: true, f: false, at: DATE(1700000000123), n: null, z: -7, l: 9007199254740993L}"),
+} },
+{ "insert: arrays in arrays", {
+	PUT(SHARED, "{_id: 1, a: [[1, 2], [], [[3]]]}"),
+	FIND(SHARED, "{a: [1, 2]}", "{_id: 1, a: [[1, 2], [], [[3]]]}"),
+} },
+{ "insert: rare types come back as they went in", {
+	PUT(SHARED, "{_id: 1, r: /a+/i, lo: MinKey, hi: MaxKey, ts: TS(77), dec: DEC(1.50)}"),
+	FIND(SHARED, NULL, "{_id: 1, r: /a+/i, lo: MinKey, hi: MaxKey, ts: TS(77), dec: DEC(1.50)}"),
+} },
+{ "insert: infinity", {
+	PUT(SHARED, "{_id: 1, a: -Infinity} {_id: 2, a: Infinity}"),
+	FIND(SHARED, "{a: {$gt: 1}}", "{_id: 2, a: Infinity}"),
+} },
+{ "insert: not-a-number", {
+	PUT(SHARED, "{_id: 1, a: NaN} {_id: 2, a: 1}"),
+	FIND(SHARED, "{a: NaN}", "{_id: 1, a: NaN}"),
+	FIND(SHARED, "{a: {$gt: 0}}", "{_id: 2, a: 1}"),
+} },
+{ "insert: a text with a NUL in it", {
+	PUT(SHARED, "{_id: 1, a: 'x\\x00y'}"),
+	FIND(SHARED, "{a: 'x\\x00y'}", "{_id: 1, a: 'x\\x00y'}"),
+	FIND(SHARED, "{a: 'x'}", ""),
+} },
+{ "insert: a taken _id", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	PUT(SHARED, "{_id: 1, a: 2}", .n = 0, .error = STORE_E_DUPLICATE, .says = "_id", .refused = "0 duplicate_key"),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}"),
+} },
+{ "insert: a taken _id of another numeric type", {
+	PUT(SHARED, "{_id: 1}"),
+	PUT(SHARED, "{_id: 1.0}", .n = 0, .error = STORE_E_DUPLICATE),
+	PUT(SHARED, "{_id: 1L}", .n = 0, .error = STORE_E_DUPLICATE),
+	COUNT(SHARED, NULL, 1),
+} },
+{ "insert: in order, up to the first that is refused", {
+	PUT(SHARED, "{_id: 2}"),
+	PUT(SHARED, "{_id: 1} {_id: 2} {_id: 3}", .n = 1, .error = STORE_E_DUPLICATE, .refused = "1 duplicate_key", .documents = "{ids: [1, 2, 3]}"),
+	FIND(SHARED, NULL, "{_id: 1} {_id: 2}"),
+} },
+{ "insert: in any order, all that are not refused", {
+	PUT(SHARED, "{_id: 2} {_id: 4}"),
+	PUT(SHARED, "{_id: 1} {_id: 2} {_id: 3} {_id: 4} {_id: 5}", .ordered = false, .n = 3, .error = STORE_E_DUPLICATE, .refused = "1 duplicate_key, 3 duplicate_key"),
+	FIND(SHARED, NULL, "{_id: 1} {_id: 2} {_id: 3} {_id: 4} {_id: 5}"),
+} },
+{ "insert: the same _id twice in one command", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 1, a: 2}", .n = 1, .error = STORE_E_DUPLICATE, .refused = "1 duplicate_key"),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}"),
+} },
+{ "insert: names that cannot be stored", {
+	PUT(SHARED, "{_id: 1, $a: 1}", INVALID("$a")),
+	PUT(SHARED, "{_id: 1, a.b: 1}", INVALID("a.b")),
+	PUT(SHARED, "{_id: 1, a: {'': 1}}", INVALID("empty name")),
+	PUT(SHARED, "{_id: [1]}", INVALID("_id")),
+	PUT(SHARED, "{_id: 1} {_id: 2, $a: 1}", INVALID("$a")),
+	COUNT(SHARED, NULL, 0),
+} },
+/* --- update ------------------------------------------------------------------------------------ */
+{ "update: $set", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a: 'new', b: {c: 1}}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: 'new', b: {c: 1}} {_id: 2, a: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {b.d: 2, e.f: 3}}", 1, 1),
+	FIND(SHARED, "{_id: 1}", "{_id: 1, a: 'new', b: {c: 1, d: 2}, e: {f: 3}}"),
+} },
+{ "update: one or all", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1} {_id: 3, a: 2}"),
+	UPDATE(SHARED, "{a: 1}", "{$set: {b: 1}}", 1, 1),
+	COUNT(SHARED, "{b: 1}", 1),
+	UPDATE(SHARED, "{a: 1}", "{$set: {b: 2}}", 2, 2, .multi = true),
+	COUNT(SHARED, "{b: 2}", 2),
+	UPDATE(SHARED, NULL, "{$set: {c: 1}}", 3, 3, .multi = true),
+	COUNT(SHARED, "{c: 1}", 3),
+} },
+{ "update: what does not change is matched, not modified", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a: 1}}", 1, 0),
+	UPDATE(SHARED, "{_id: 9}", "{$set: {a: 2}}", 0, 0),
+} },
+{ "update: nothing without a match", {
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a: 1}}", 0, 0),
+	UPDATE(SHARED, NULL, "{$set: {a: 1}}", 0, 0, .multi = true),
+	COUNT(SHARED, NULL, 0),
+} },
+{ "update: $unset", {
+	PUT(SHARED, "{_id: 1, a: 1, b: {c: 1, d: 2}}"),
+	UPDATE(SHARED, "{_id: 1}", "{$unset: {a: '', b.c: '', z: ''}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, b: {d: 2}}"),
+} },
+{ "update: $inc keeps and widens types", {
+	PUT(SHARED, "{_id: 1, i: 1, l: 1L, d: 1.5}"),
+	UPDATE(SHARED, "{_id: 1}", "{$inc: {i: 2, l: 2, d: 2, m.k: -1}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, i: 3, l: 3L, d: 3.5, m: {k: -1}}"),
+	UPDATE(SHARED, "{_id: 1}", "{$inc: {i: 2147483647L}}", 1, 1),
+	FIND(SHARED, NULL, "{i: 2147483650L}", .projection = "{i: 1, _id: 0}"),
+} },
+{ "update: $inc of what is no number", {
+	PUT(SHARED, "{_id: 1, a: 'x'}"),
+	UPDATE(SHARED, "{_id: 1}", "{$inc: {a: 1}}", ANY, ANY, INVALID("$inc")),
+	UPDATE(SHARED, "{_id: 1}", "{$inc: {b: 'x'}}", ANY, ANY, INVALID("$inc")),
+	FIND(SHARED, NULL, "{_id: 1, a: 'x'}"),
+} },
+{ "update: of many, none when one cannot be", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 'x'} {_id: 3, a: 1}"),
+	UPDATE(SHARED, NULL, "{$inc: {a: 1}}", ANY, ANY, .multi = true, INVALID("$inc")),
+	FIND(SHARED, NULL, "{_id: 1, a: 1} {_id: 2, a: 'x'} {_id: 3, a: 1}"),
+} },
+{ "update: $push", {
+	PUT(SHARED, "{_id: 1, a: [1]} {_id: 2, a: 5}"),
+	UPDATE(SHARED, "{_id: 1}", "{$push: {a: 2, b: {c: 1}}}", 1, 1),
+	FIND(SHARED, "{_id: 1}", "{_id: 1, a: [1, 2], b: [{c: 1}]}"),
+	UPDATE(SHARED, "{_id: 2}", "{$push: {a: 2}}", ANY, ANY, INVALID("$push")),
+} },
+{ "update: $push of an array is one element", {
+	PUT(SHARED, "{_id: 1, a: [1]}"),
+	UPDATE(SHARED, "{_id: 1}", "{$push: {a: [3]}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: [1, [3]]}"),
+} },
+{ "update: $pull", {
+	PUT(SHARED, "{_id: 1, a: [1, 5, 2, 5], c: ['q']}"),
+	UPDATE(SHARED, "{_id: 1}", "{$pull: {a: 5}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: [1, 2], c: ['q']}"),
+	UPDATE(SHARED, "{_id: 1}", "{$pull: {a: 77, z: 1}}", 1, 0),
+} },
+{ "update: $pull with conditions", {
+	PUT(SHARED, "{_id: 1, a: [1, 5, 2], b: [{x: 1, y: 1}, {x: 2}]}"),
+	UPDATE(SHARED, "{_id: 1}", "{$pull: {b: {x: 1}}}", 1, 1),
+	UPDATE(SHARED, "{_id: 1}", "{$pull: {a: {$gte: 2}}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: [1], b: [{x: 2}]}"),
+} },
+{ "update: $addToSet", {
+	PUT(SHARED, "{_id: 1, a: [1, {x: 1}]}"),
+	UPDATE(SHARED, "{_id: 1}", "{$addToSet: {a: 1}}", 1, 0),
+	UPDATE(SHARED, "{_id: 1}", "{$addToSet: {a: {x: 1}}}", 1, 0),
+	UPDATE(SHARED, "{_id: 1}", "{$addToSet: {a: 2, b: 3}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: [1, {x: 1}, 2], b: [3]}"),
+} },
+{ "update: $currentDate", {
+	PUT(SHARED, "{_id: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{$currentDate: {a: true, b: {$type: 'date'}}}", 1, 1),
+	COUNT(SHARED, "{a: {$type: 'date', $gt: DATE(1700000000000)}, b: {$type: 'date'}}", 1),
+} },
+{ "update: elements of arrays by index", {
+	PUT(SHARED, "{_id: 1, a: [1, {b: 2}]}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a.0: 'x', a.1.b: 'y'}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: ['x', {b: 'y'}]}"),
+} },
+{ "update: $setOnInsert does nothing to what is there", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{$setOnInsert: {a: 2}, $set: {b: 1}}", 1, 1, .upsert = true),
+	FIND(SHARED, NULL, "{_id: 1, a: 1, b: 1}"),
+} },
+{ "update: _id stays", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	UPDATE(SHARED, "{a: 1}", "{$set: {_id: 2}}", ANY, ANY, INVALID("_id")),
+	UPDATE(SHARED, "{a: 1}", "{$set: {_id: 1, b: 2}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, a: 1, b: 2}"),
+} },
+{ "update: no way through a scalar", {
+	PUT(SHARED, "{_id: 1, a: 5}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a.b: 1}}", ANY, ANY, INVALID("a")),
+	FIND(SHARED, NULL, "{_id: 1, a: 5}"),
+} },
+{ "update: two operators on one field", {
+	PUT(SHARED, "{_id: 1, a: 5}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a: 1}, $inc: {a: 1}}", ANY, ANY, INVALID("a")),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {a: 1, a.b: 1}}", ANY, ANY, INVALID("a")),
+	FIND(SHARED, NULL, "{_id: 1, a: 5}"),
+} },
+{ "update: new fields come in the order of their names", {
+	PUT(SHARED, "{_id: 1, m: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{$set: {z: 1, b: 2, m: 3}, $inc: {c: 1}}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, m: 3, b: 2, c: 1, z: 1}"),
+} },
+/* --- replace ----------------------------------------------------------------------------------- */
+{ "replace", {
+	PUT(SHARED, "{_id: 1, a: 1, b: 2} {_id: 2, a: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{c: 3}", 1, 1),
+	FIND(SHARED, NULL, "{_id: 1, c: 3} {_id: 2, a: 1}"),
+	UPDATE(SHARED, "{_id: 1}", "{_id: 1, d: 4}", 1, 1),
+	FIND(SHARED, "{_id: 1}", "{_id: 1, d: 4}"),
+	UPDATE(SHARED, "{_id: 1}", "{_id: 1, d: 4}", 1, 0),
+	UPDATE(SHARED, "{_id: 9}", "{d: 4}", 0, 0),
+} },
+{ "replace: another _id, and many at once", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	UPDATE(SHARED, "{a: 1}", "{_id: 2, a: 2}", ANY, ANY, INVALID("_id")),
+	UPDATE(SHARED, "{a: 1}", "{a: 2}", ANY, ANY, .multi = true, INVALID("replacement")),
+	UPDATE(SHARED, "{a: 1}", "{a: 2, $set: {b: 1}}", ANY, ANY, INVALID("$set")),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}"),
+} },
+/* --- upsert ------------------------------------------------------------------------------------ */
+{ "upsert: the filter's equalities, then the update", {
+	UPDATE(SHARED, "{_id: 5, a: 1, b: {$gt: 3}, c: {$eq: 'x'}}", "{$set: {d: 2}, $setOnInsert: {e: 3}}", 0, 0,
+		.upsert = true, .upserted = "{_id: 5}"),
+	FIND(SHARED, NULL, "{_id: 5, a: 1, c: 'x', d: 2, e: 3}"),
+	UPDATE(SHARED, "{_id: 5, a: 1}", "{$set: {d: 9}, $setOnInsert: {e: 9}}", 1, 1, .upsert = true),
+	FIND(SHARED, NULL, "{_id: 5, a: 1, c: 'x', d: 9, e: 3}"),
+} },
+{ "upsert: $and and $inc and $push", {
+	UPDATE(SHARED, "{$and: [{_id: 1}, {a: 2}]}", "{$inc: {n: 1}, $push: {l: 'x'}}", 0, 0, .upsert = true, .upserted = "{_id: 1}"),
+	FIND(SHARED, NULL, "{_id: 1, a: 2, l: ['x'], n: 1}"),
+	UPDATE(SHARED, "{$and: [{_id: 1}, {a: 2}]}", "{$inc: {n: 1}, $push: {l: 'y'}}", 1, 1, .upsert = true),
+	FIND(SHARED, NULL, "{_id: 1, a: 2, l: ['x', 'y'], n: 2}"),
+} },
+{ "upsert: an _id is made when none is named", {
+	UPDATE(SHARED, "{a: 1}", "{$set: {b: 1}}", 0, 0, .upsert = true, .upserted = NULL),
+	COUNT(SHARED, "{_id: {$type: 'objectId'}, a: 1, b: 1}", 1),
+} },
+{ "upsert: of many inserts one", {
+	UPDATE(SHARED, "{a: 1, _id: 4}", "{$set: {b: 1}}", 0, 0, .upsert = true, .multi = true, .upserted = "{_id: 4}"),
+	FIND(SHARED, NULL, "{_id: 4, a: 1, b: 1}"),
+} },
+{ "upsert: a replacement takes only _id from the filter", {
+	UPDATE(SHARED, "{_id: 3, a: 1}", "{b: 2}", 0, 0, .upsert = true, .upserted = "{_id: 3}"),
+	FIND(SHARED, NULL, "{_id: 3, b: 2}"),
+	UPDATE(SHARED, "{_id: 3}", "{b: 5}", 1, 1, .upsert = true),
+	FIND(SHARED, NULL, "{_id: 3, b: 5}"),
+} },
+{ "upsert: a taken _id", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	UPDATE(SHARED, "{_id: 1, a: 2}", "{$set: {b: 1}}", ANY, ANY, .upsert = true, REFUSED(STORE_E_DUPLICATE, "_id")),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}"),
+} },
+{ "upsert: what cannot be inserted may still find something", {
+	PUT(SHARED, "{_id: 1, a: [5]}"),
+	UPDATE(SHARED, "{_id: 1, a: 5}", "{$push: {a: 6}}", 1, 1, .upsert = true),
+	FIND(SHARED, NULL, "{_id: 1, a: [5, 6]}"),
+	UPDATE(SHARED, "{_id: 2, a: 5}", "{$push: {a: 6}}", ANY, ANY, .upsert = true, INVALID("$push")),
+	COUNT(SHARED, NULL, 1),
+} },
+/* --- delete ------------------------------------------------------------------------------------ */
+{ "delete: one or all", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1} {_id: 3, a: 1} {_id: 4, a: 2}"),
+	DELETE(SHARED, "{a: 1}", 1),
+	COUNT(SHARED, "{a: 1}", 2),
+	DELETE(SHARED, "{a: 1}", 2, .multi = true),
+	FIND(SHARED, NULL, "{_id: 4, a: 2}"),
+	DELETE(SHARED, "{a: 1}", 0, .multi = true),
+	DELETE(SHARED, NULL, 1, .multi = true),
+	COUNT(SHARED, NULL, 0),
+} },
+/* --- find and modify --------------------------------------------------------------------------- */
+{ "modify: the document before or after", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	MODIFY(SHARED, "{_id: 1}", "{$inc: {a: 1}}", "{_id: 1, a: 1}", .n = 1),
+	MODIFY(SHARED, "{_id: 1}", "{$inc: {a: 1}}", "{_id: 1, a: 3}", .return_new = true, .n = 1),
+	MODIFY(SHARED, "{_id: 9}", "{$inc: {a: 1}}", "", .n = 0),
+} },
+{ "modify: the first in an order, projected", {
+	PUT(SHARED, "{_id: 1, a: 1, s: 'x'} {_id: 2, a: 2, s: 'x'} {_id: 3, a: 3, s: 'x'}"),
+	MODIFY(SHARED, "{s: 'x'}", "{$set: {s: 'y'}}", "{a: 3}", .sort = "{a: -1}", .projection = "{a: 1, _id: 0}"),
+	FIND(SHARED, "{s: 'y'}", "{_id: 3, a: 3, s: 'y'}"),
+} },
+{ "modify: replacing", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	MODIFY(SHARED, "{_id: 1}", "{b: 1}", "{_id: 1, b: 1}", .return_new = true),
+	FIND(SHARED, NULL, "{_id: 1, b: 1}"),
+} },
+{ "modify: removing", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 2}"),
+	MODIFY(SHARED, NULL, NULL, "{_id: 2, a: 2}", .remove = true, .sort = "{a: -1}", .n = 1),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}"),
+	MODIFY(SHARED, "{_id: 2}", NULL, "", .remove = true, .n = 0),
+} },
+{ "modify: upserting", {
+	MODIFY(SHARED, "{_id: 1}", "{$set: {a: 1}}", "", .upsert = true, .upserted = "{_id: 1}", .n = 0),
+	MODIFY(SHARED, "{_id: 2}", "{$set: {a: 2}}", "{_id: 2, a: 2}", .upsert = true, .return_new = true, .upserted = "{_id: 2}", .n = 0),
+	MODIFY(SHARED, "{_id: 2}", "{$set: {a: 3}}", "{_id: 2, a: 3}", .upsert = true, .return_new = true, .n = 1),
+	FIND(SHARED, NULL, "{_id: 1, a: 1} {_id: 2, a: 3}"),
+} },
+{ "modify: what is refused changes nothing", {
+	PUT(SHARED, "{_id: 1, a: 'x'}"),
+	MODIFY(SHARED, "{_id: 1}", "{$inc: {a: 1}}", NULL, INVALID("$inc")),
+	MODIFY(SHARED, "{_id: 1}", "{$set: {a: 1}}", NULL, .remove = true, INVALID("remove")),
+	FIND(SHARED, NULL, "{_id: 1, a: 'x'}"),
+} },
+/* --- scope ------------------------------------------------------------------------------------- */
+{ "scope: two users never see each other's documents", {
+	PUT(ALICE, "{_id: 1, a: 1} {_id: 2, a: 2}", .n = 2),
+	PUT(BOB, "{_id: 3, a: 1}"),
+	FIND(ALICE, NULL, "{_id: 1, a: 1, user_id: 'alice'} {_id: 2, a: 2, user_id: 'alice'}"),
+	FIND(BOB, NULL, "{_id: 3, a: 1, user_id: 'bob'}"),
+	FIND(BOB, "{_id: 1}", ""),
+	FIND(BOB, "{$or: [{_id: 1}, {a: {$gte: 0}}]}", "{_id: 3, a: 1, user_id: 'bob'}"),
+	FIND(BOB, "{$nor: [{a: 99}]}", "{_id: 3, a: 1, user_id: 'bob'}"),
+	FIND(BOB, "{user_id: 'bob', a: 1}", "{_id: 3, a: 1, user_id: 'bob'}"),
+	COUNT(BOB, NULL, 1),
+	COUNT(ALICE, "{a: 1}", 1),
+	DISTINCT(BOB, "a", NULL, "{values: [1]}"),
+	DISTINCT(BOB, "user_id", NULL, "{values: ['bob']}"),
+} },
+{ "scope: two users never change each other's documents", {
+	PUT(ALICE, "{_id: 1, a: 1}"),
+	PUT(BOB, "{_id: 2, a: 1}"),
+	UPDATE(BOB, "{_id: 1}", "{$set: {a: 9}}", 0, 0),
+	UPDATE(BOB, NULL, "{$set: {a: 5}}", 1, 1, .multi = true),
+	UPDATE(BOB, "{_id: 1}", "{a: 9}", 0, 0),
+	DELETE(BOB, "{_id: 1}", 0),
+	DELETE(BOB, "{$or: [{_id: 1}, {_id: 2}]}", 1, .multi = true),
+	MODIFY(BOB, "{_id: 1}", "{$set: {a: 9}}", "", .return_new = true),
+	MODIFY(BOB, "{_id: 1}", NULL, "", .remove = true),
+	FIND(ALICE, NULL, "{_id: 1, a: 1, user_id: 'alice'}"),
+	FIND(BOB, NULL, ""),
+} },
+{ "scope: the owner cannot be chosen", {
+	PUT(ALICE, "{_id: 1, user_id: 'bob'}", DENIED("user_id")),
+	PUT(ALICE, "{_id: 1, user_id: 'alice', a: 1}", .n = 1),
+	UPDATE(ALICE, "{_id: 1}", "{$set: {user_id: 'bob'}}", ANY, ANY, DENIED("user_id")),
+	UPDATE(ALICE, "{_id: 1}", "{$unset: {user_id: ''}}", ANY, ANY, DENIED("user_id")),
+	UPDATE(ALICE, "{_id: 1}", "{user_id: 'bob'}", ANY, ANY, DENIED("user_id")),
+	FIND(ALICE, "{user_id: 'bob'}", NULL, DENIED("user_id")),
+	FIND(ALICE, "{user_id: {$ne: 'alice'}}", NULL, DENIED("user_id")),
+	FIND(ALICE, "{$or: [{user_id: 'bob'}]}", NULL, DENIED("user_id")),
+	MODIFY(ALICE, "{_id: 1}", "{$inc: {user_id: 1}}", NULL, DENIED("user_id")),
+	FIND(ALICE, NULL, "{_id: 1, user_id: 'alice', a: 1}"),
+} },
+{ "scope: updates and replacements keep the owner", {
+	PUT(ALICE, "{_id: 1, a: 1}"),
+	UPDATE(ALICE, "{_id: 1}", "{$set: {user_id: 'alice', a: 2}}", 1, 1),
+	FIND(ALICE, NULL, "{_id: 1, a: 2, user_id: 'alice'}"),
+	UPDATE(ALICE, "{_id: 1}", "{b: 1}", 1, 1),
+	FIND(ALICE, NULL, "{_id: 1, b: 1}", .projection = "{user_id: 0}"),
+	MODIFY(ALICE, "{_id: 1}", "{c: 1}", "{_id: 1, c: 1}", .return_new = true, .projection = "{user_id: 0}"),
+	COUNT(ALICE, "{user_id: 'alice'}", 1),
+} },
+{ "scope: upserts belong to the caller", {
+	UPDATE(ALICE, "{_id: 1}", "{$set: {a: 1}}", 0, 0, .upsert = true, .upserted = "{_id: 1}"),
+	COUNT(ALICE, "{_id: 1, a: 1, user_id: 'alice'}", 1),
+	COUNT(BOB, NULL, 0),
+	UPDATE(BOB, "{_id: 1}", "{$set: {a: 9}}", ANY, ANY, .upsert = true, REFUSED(STORE_E_DUPLICATE, "_id")),
+	UPDATE(BOB, "{_id: 2, user_id: 'bob'}", "{$set: {a: 2}, $setOnInsert: {b: 1}}", 0, 0, .upsert = true, .upserted = "{_id: 2}"),
+	COUNT(BOB, "{_id: 2, a: 2, b: 1, user_id: 'bob'}", 1),
+	UPDATE(BOB, "{_id: 3}", "{c: 1}", 0, 0, .upsert = true, .upserted = "{_id: 3}"),
+	COUNT(BOB, "{_id: 3, c: 1, user_id: 'bob'}", 1),
+	MODIFY(BOB, "{_id: 4}", "{$set: {d: 1}}", NULL, .upsert = true, .return_new = true, .upserted = "{_id: 4}"),
+	COUNT(BOB, "{_id: 4, d: 1, user_id: 'bob'}", 1),
+	COUNT(ALICE, NULL, 1),
+} },
+{ "scope: a taken _id of another user says no more than that", {
+	PUT(ALICE, "{_id: 1, secret: 'alices'}"),
+	PUT(BOB, "{_id: 1}", .n = 0, .error = STORE_E_DUPLICATE, .says = "there is a document with this _id already"),
+	FIND(ALICE, NULL, "{_id: 1, secret: 'alices', user_id: 'alice'}"),
+} },
+{ "scope: without a user, documents without an owner", {
+	PUT(ALICE, "{_id: 1, a: 1}"),
+	PUT(APP, "{_id: 2, a: 1}"),
+	FIND(APP, NULL, "{_id: 2, a: 1}"),
+	FIND(APP, "{a: 1}", "{_id: 2, a: 1}"),
+	COUNT(APP, NULL, 1),
+	UPDATE(APP, "{a: 1}", "{$set: {a: 2}}", 1, 1, .multi = true),
+	PUT(APP, "{_id: 3, user_id: 'alice'}", DENIED("user_id")),
+	FIND(APP, "{user_id: 'alice'}", NULL, DENIED("user_id")),
+	UPDATE(APP, "{_id: 2}", "{$set: {user_id: 'alice'}}", ANY, ANY, DENIED("user_id")),
+	DELETE(APP, NULL, 1, .multi = true),
+	FIND(ALICE, NULL, "{_id: 1, a: 1, user_id: 'alice'}"),
+} },
+{ "scope: upserts without a user", {
+	UPDATE(APP, "{_id: 1, a: 1}", "{$set: {b: 1}}", 0, 0, .upsert = true, .upserted = "{_id: 1}"),
+	FIND(APP, NULL, "{_id: 1, a: 1, b: 1}"),
+	UPDATE(APP, "{_id: 1}", "{$set: {b: 2}}", 1, 1, .upsert = true),
+	COUNT(ALICE, NULL, 0),
+} },
+{ "scope: two plugins, two apps and the core have collections of their own", {
+	PUT(ALICE, "{_id: 1, a: 'plugin'}"),
+	PUT(OTHER_PLUGIN, "{_id: 1, a: 'other plugin'}"),
+	PUT(OTHER_APP, "{_id: 1, a: 'other app'}"),
+	PUT(CORE, "{_id: 1, a: 'core'}"),
+	FIND(ALICE, NULL, "{_id: 1, a: 'plugin', user_id: 'alice'}"),
+	FIND(OTHER_PLUGIN, NULL, "{_id: 1, a: 'other plugin', user_id: 'alice'}"),
+	FIND(OTHER_APP, NULL, "{_id: 1, a: 'other app', user_id: 'alice'}"),
+	FIND(CORE, NULL, "{_id: 1, a: 'core'}"),
+	DELETE(OTHER_PLUGIN, NULL, 1, .multi = true),
+	DELETE(OTHER_APP, NULL, 1, .multi = true),
+	DELETE(CORE, NULL, 1, .multi = true),
+	COUNT(ALICE, NULL, 1),
+} },
+{ "scope: shared documents are everybody's", {
+	PUT(SHARED, "{_id: 1, user_id: 'bob', a: 1} {_id: 2, a: 1}"),
+	FIND(SHARED, "{user_id: 'bob'}", "{_id: 1, user_id: 'bob', a: 1}"),
+	UPDATE(SHARED, NULL, "{$set: {a: 2}}", 2, 2, .multi = true),
+	FIND(BOB, NULL, "{_id: 1, user_id: 'bob', a: 2}"),
+} },
+{ "scope: a field that is called user_id further down is the plugin's", {
+	PUT(ALICE, "{_id: 1, x: {user_id: 'bob'}}"),
+	FIND(ALICE, "{x.user_id: 'bob'}", "{_id: 1, x: {user_id: 'bob'}, user_id: 'alice'}"),
+} },
+{ "scope: a projection can leave the owner out", {
+	PUT(ALICE, "{_id: 1, a: 1}"),
+	PUT(BOB, "{_id: 2, a: 1}"),
+	FIND(ALICE, NULL, "{_id: 1, a: 1}", .projection = "{user_id: 0}"),
+} },
+/* --- refused ----------------------------------------------------------------------------------- */
+{ "refused: operators that nobody knows, by their names", {
+	PUT(SHARED, "{_id: 1, a: 1}"),
+	FIND(SHARED, "{$where: 'true'}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$where")),
+	FIND(SHARED, "{a: {$bogus: 1}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$bogus")),
+	FIND(SHARED, "{$expr: {$eq: [1, 1]}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$expr")),
+	COUNT(SHARED, "{$or: [{a: {$near: 1}}]}", ANY, REFUSED(STORE_E_UNSUPPORTED, "$near")),
+	DISTINCT(SHARED, "a", "{$text: {$search: 'x'}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$text")),
+	UPDATE(SHARED, NULL, "{$bogus: {a: 1}}", ANY, ANY, REFUSED(STORE_E_UNSUPPORTED, "$bogus")),
+	DELETE(SHARED, "{a: {$bogus: 1}}", ANY, .multi = true, REFUSED(STORE_E_UNSUPPORTED, "$bogus")),
+	MODIFY(SHARED, "{$where: '1'}", "{$set: {a: 2}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$where")),
+	FIND(SHARED, NULL, "{_id: 1, a: 1}"),
+} },
+{ "refused: arguments of the wrong type", {
+	FIND(SHARED, "{a: {$in: 1}}", NULL, INVALID("$in")),
+	FIND(SHARED, "{$and: []}", NULL, INVALID("$and")),
+	FIND(SHARED, "{a: {$size: -1}}", NULL, INVALID("$size")),
+	FIND(SHARED, "{a: {$mod: [0, 1]}}", NULL, INVALID("$mod")),
+	FIND(SHARED, "{a: {$regex: '('}}", NULL, INVALID("")),
+	FIND(SHARED, NULL, NULL, .sort = "{a: 2}", REFUSED(STORE_E_INVALID, "sort")),
+	UPDATE(SHARED, NULL, NULL, ANY, ANY, INVALID("update")),
+	DISTINCT(SHARED, NULL, NULL, NULL, INVALID("field")),
+} },
+};
+const size_t store_cases_n = sizeof(store_cases) / sizeof(store_cases[0]);
+
+/* A document of 1000 bytes and more. */
+#define LONG100 "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+#define LONG500 LONG100 LONG100 LONG100 LONG100 LONG100
+
+const struct store_case tight_cases[] = {
+{ "limits: a document", {
+	PUT(SHARED, "{_id: 1, a: '" LONG500 "'}", .n = 1),
+	PUT(SHARED, "{_id: 2, a: '" LONG500 LONG500 "'}", REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_DOCUMENT_BYTES")),
+	PUT(SHARED, "{_id: 3} {_id: 4, a: '" LONG500 LONG500 "'}", REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_DOCUMENT_BYTES")),
+	COUNT(SHARED, NULL, 1),
+} },
+{ "limits: a document that an update makes", {
+	PUT(SHARED, "{_id: 1, l: ['" LONG500 "']}"),
+	UPDATE(SHARED, "{_id: 1}", "{$push: {l: '" LONG500 "'}}", ANY, ANY, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_DOCUMENT_BYTES")),
+	UPDATE(SHARED, NULL, "{$addToSet: {l: '" LONG500 "a'}}", ANY, ANY, .multi = true, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_DOCUMENT_BYTES")),
+	MODIFY(SHARED, "{_id: 1}", "{$push: {l: '" LONG500 "'}}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_DOCUMENT_BYTES")),
+	UPDATE(SHARED, "{_id: 1}", "{a: '" LONG500 LONG500 "'}", ANY, ANY, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_DOCUMENT_BYTES")),
+	FIND(SHARED, NULL, "{_id: 1, l: ['" LONG500 "']}"),
+} },
+{ "limits: a result", {
+	PUT(SHARED, "{_id: 1, a: '" LONG500 "'} {_id: 2, a: '" LONG500 "'} {_id: 3, a: '" LONG500 "'} {_id: 4, a: '" LONG500 "'} {_id: 5, a: '" LONG500 "b'}"),
+	FIND(SHARED, NULL, NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_RESULT_BYTES")),
+	FIND(SHARED, "{_id: {$lt: 3}}", "{_id: 1, a: '" LONG500 "'} {_id: 2, a: '" LONG500 "'}"),
+	FIND(SHARED, NULL, "{_id: 1} {_id: 2} {_id: 3} {_id: 4} {_id: 5}", .projection = "{_id: 1}"),
+	COUNT(SHARED, NULL, 5),
+} },
+{ "limits: a result of distinct", {
+	PUT(SHARED, "{_id: 1, a: '" LONG500 "1'} {_id: 2, a: '" LONG500 "2'} {_id: 3, a: '" LONG500 "3'} {_id: 4, a: '" LONG500 "4'} {_id: 5, a: '" LONG500 "5'}"),
+	DISTINCT(SHARED, "a", NULL, NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_RESULT_BYTES")),
+	DISTINCT(SHARED, "a", "{_id: 2}", "{values: ['" LONG500 "2']}"),
+} },
+{ "limits: a filter", {
+	FIND(SHARED, "{a: '" LONG500 LONG500 LONG500 "'}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_FILTER_BYTES")),
+	FIND(SHARED, "{a: {$in: [1, 2, 3, 4, 5]}}", "", .n = 0),
+	FIND(SHARED, "{a: {$in: [1, 2, 3, 4, 5, 6]}}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_IN_VALUES")),
+	FIND(SHARED, "{a: /0123456789012345678901/}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_REGEX_BYTES")),
+	FIND(SHARED, NULL, "", .skip = 10),
+	FIND(SHARED, NULL, NULL, .skip = 11, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_SKIP")),
+} },
+};
+const size_t tight_cases_n = sizeof(tight_cases) / sizeof(tight_cases[0]);
+/* clang-format on */
+
+void tight_limits(struct store_config *c)
+{
+	c->document_bytes = 1000;
+	c->filter_bytes = 1200;
+	c->result_bytes = 2300;
+	c->in_values = 5;
+	c->regex_bytes = 20;
+	c->skip = 10;
+	/* One of each plugin's is for the test of this limit. */
+	c->collections = (unsigned)tight_cases_n + 1;
+}
