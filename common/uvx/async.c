@@ -66,11 +66,6 @@ bool uvx_door_push(struct uvx_door *d, struct uvx_item *item)
 	return open;
 }
 
-void uvx_door_unref(struct uvx_door *d)
-{
-	uv_unref((uv_handle_t *)&d->handle);
-}
-
 void uvx_door_close(struct uvx_door *d, uvx_closed_fn closed, void *arg)
 {
 	if (uv_is_closing((uv_handle_t *)&d->handle)) {

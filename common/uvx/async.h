@@ -40,9 +40,6 @@ int uvx_door_init(struct uvx_door *d,
 /** Any thread. @return false when the door is closed: the item stays the caller's. */
 bool uvx_door_push(struct uvx_door *d, struct uvx_item *item);
 
-/** A door that is not kept open lets the loop end while it is open. Loop thread. */
-void uvx_door_unref(struct uvx_door *d);
-
 /**
  * Loop thread. What was pushed before is delivered during this call; later pushes are refused.
  * The memory may go after `closed` and once no thread can push any more: join them first.

@@ -15,7 +15,6 @@
 #include "common/uvx/signal.h"
 #include "common/uvx/stream.h"
 #include "common/uvx/timer.h"
-#include "common/uvx/turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,7 +209,7 @@ static void threads_enter_by_the_door(void **state)
 	assert_int_equal(d.n, PUSHERS * PUSHES + 1);
 }
 
-/* Later, turn */
+/* Later */
 
 struct again {
 	struct uvx_later later;
@@ -248,40 +247,6 @@ static void later_runs_once_per_turn(void **state)
 	uvx_later_ask(&a.later);
 	run_until(&ends, 1);
 	assert_int_equal(a.n, 3);
-}
-
-struct flusher {
-	struct uvx_turn turn;
-	unsigned queued;
-	unsigned flushed;
-};
-
-static void flush(void *arg)
-{
-	struct flusher *f = arg;
-	f->flushed += f->queued;
-	f->queued = 0;
-}
-
-static void turn_flushes_before_waiting(void **state)
-{
-	struct flusher f = { 0 };
-	struct uvx_timer timer;
-	struct uvx_timer far;
-	unsigned ends = 0;
-	unsigned n_far = 0;
-	uvx_turn_init(&f.turn, &loop, flush, &f);
-	uvx_timer_init(&timer, &loop, count, &f.queued);
-	uvx_timer_init(&far, &loop, count, &n_far);
-	uvx_timer_once(&timer, 0);
-	/* What the first timer queues must not wait until the second one ends the turn's poll. */
-	uvx_timer_once(&far, 60000);
-	(void)uv_run(&loop, UV_RUN_NOWAIT);
-	assert_int_equal(f.flushed, 1);
-	uvx_timer_close(&timer, NULL, NULL);
-	uvx_timer_close(&far, NULL, NULL);
-	uvx_turn_close(&f.turn, count, &ends);
-	run_until(&ends, 1);
 }
 
 /* Poll */
@@ -595,7 +560,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(signals_are_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_enter_by_the_door, setup, teardown),
 		cmocka_unit_test_setup_teardown(later_runs_once_per_turn, setup, teardown),
-		cmocka_unit_test_setup_teardown(turn_flushes_before_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(poll_pauses, setup, teardown),
 		cmocka_unit_test_setup_teardown(stream_reads_into_the_owners_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(

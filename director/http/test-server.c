@@ -19,7 +19,6 @@
 #include "common/uvx/listener.h"
 #include "common/uvx/signal.h"
 #include "common/uvx/timer.h"
-#include "common/uvx/turn.h"
 #include "director/http/http.h"
 
 #include <errno.h>
@@ -53,7 +52,8 @@ struct child {
 	unsigned observed;
 	unsigned observed_gone;
 	unsigned timers;
-	struct uvx_turn turn;
+	uv_prepare_t prepare; /* the two ends of the loop's waiting */
+	uv_check_t check;
 	unsigned in_turn; /* requests that were served since the loop last turned */
 	unsigned most_in_turn;
 	struct http_request *held[8];
@@ -243,11 +243,21 @@ static void release(void *owner, struct http_request *r, struct slice body)
 	answer_text(r, SLICE("done"));
 }
 
-static void turned(void *arg)
+static void turned(void)
 {
 	child.most_in_turn =
 		child.in_turn > child.most_in_turn ? child.in_turn : child.most_in_turn;
 	child.in_turn = 0;
+}
+
+static void before_waiting(uv_prepare_t *handle)
+{
+	turned();
+}
+
+static void after_waiting(uv_check_t *handle)
+{
+	turned();
 }
 
 static void who(void *owner, struct http_request *r, struct slice body)
@@ -280,7 +290,8 @@ static void what(void *owner, struct http_request *r, struct slice body)
 
 static void child_closed(void *arg)
 {
-	uvx_turn_close(&child.turn, NULL, NULL);
+	uv_close((uv_handle_t *)&child.prepare, NULL);
+	uv_close((uv_handle_t *)&child.check, NULL);
 	uvx_signals_close(&child.signals, NULL, NULL);
 	http_server_free(child.server);
 	child.server = NULL;
@@ -368,7 +379,12 @@ static int child_main(int listener, const char *path, const struct http_limits *
 	if (r < 0) {
 		return 1;
 	}
-	uvx_turn_init(&child.turn, &child.loop, turned, NULL);
+	(void)uv_prepare_init(&child.loop, &child.prepare);
+	(void)uv_check_init(&child.loop, &child.check);
+	(void)uv_prepare_start(&child.prepare, before_waiting);
+	(void)uv_check_start(&child.check, after_waiting);
+	uv_unref((uv_handle_t *)&child.prepare);
+	uv_unref((uv_handle_t *)&child.check);
 	(void)uv_run(&child.loop, UV_RUN_DEFAULT);
 	bool clean = child.server == NULL && child.contexts == 0 && child.timers == 0;
 	return uv_loop_close(&child.loop) == 0 && clean ? 0 : 2;
