@@ -30,17 +30,30 @@ def neighbour(runtime):
     assert runtime.director.alive() and runtime.pluginhost.alive()
 
 
-@pytest.fixture
-def attack(runtime):
-    """Attacks once the plugin runs; 503 is the pause after the last one."""
-    def run(action, status=200, **more):
-        wait_for(lambda: runtime.execute("hostile", {"action": "hello"}).status == 200, 60,
-                 "a worker to attack from")
-        answer = runtime.execute("hostile", {"action": action, **more})
+class Attacker:
+    """Attacks once the plugin runs. After some crashes in a row its restarts wait longer and longer;
+    a new version is started at once."""
+
+    def __init__(self, runtime):
+        self.runtime, self.version = runtime, 0
+
+    def ready(self):
+        return self.runtime.execute("hostile", {"action": "hello"}).status == 200
+
+    def __call__(self, action, status=200, **more):
+        if not self.ready():
+            self.version += 1
+            (self.runtime.plugins / "hostile" / "version.txt").write_text(str(self.version))
+            wait_for(self.ready, 20, "a worker to attack from")
+        answer = self.runtime.execute("hostile", {"action": action, **more})
         allowed = {status} if isinstance(status, int) else set(status)
         assert answer.status in allowed, answer
         return answer.json
-    return run
+
+
+@pytest.fixture(scope="module")
+def attack(runtime):
+    return Attacker(runtime)
 
 
 def reasons(runtime, since):
@@ -198,7 +211,7 @@ def test_a_spinning_plugin_ends_at_its_deadline(attack, runtime, action):
     started = time.monotonic()
     attack(action, 504)
     assert time.monotonic() - started < 5
-    wait_for(lambda: runtime.execute("hostile", {"action": "hello"}).status == 200, 60, "a new worker")
+    wait_for(lambda: attack("hello"), 20, "a new worker")
 
 
 def test_four_gibibytes(attack):

@@ -138,7 +138,7 @@ def reap_orphans():
                     os.waitpid(int(name), os.WNOHANG)
 
 
-_OURS = set()  # children that a Popen waits for
+_OURS = set()  # programs of ours that run, of all runtimes: a Popen waits for each
 
 
 class Program:
@@ -351,13 +351,12 @@ class Runtime:
         shutil.rmtree(self.base, ignore_errors=True)
 
     def leaked(self, seconds=5):
-        """Pids of processes of ours that should be gone and are not after a while."""
-        mine = {p.pid for p in (self.director, self.pluginhost) if p}
-
+        """Pids of processes that no running program accounts for, and that stay for a while."""
         def left():
             reap_orphans()
+            known = {below for pid in _OURS for below in [pid, *descendants(pid)]}
             return [pid for pid in descendants(os.getpid())
-                    if pid not in mine and "mozaiks" in command_of(pid)]
+                    if pid not in known and "mozaiks" in command_of(pid)]
         deadline = time.monotonic() + seconds
         while left() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -18,11 +18,10 @@ def revive(value):
 
 
 async def execute(data):
-    collection = db[data["collection"]]
-    method = getattr(collection, data["op"])
     args = revive(data.get("args", []))
     kwargs = revive(data.get("kwargs", {}))
     try:
+        method = getattr(db[data["collection"]], data["op"])
         if data["op"] == "find":
             cursor = method(*args, **kwargs)
             for name in ("sort", "skip", "limit"):

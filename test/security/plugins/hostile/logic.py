@@ -214,17 +214,16 @@ async def execute(data):
         return {name: outcome(resource.setrlimit, getattr(resource, name), (-1, -1))
                 for name in ("RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_FSIZE")}
     if action == "fill":
-        path = "/tmp/fill"
-        with open(path, "wb") as f:
-            written = 0
-            try:
-                while written < data["bytes"]:
-                    written += f.write(b"x" * 65536)
-                    f.flush()
-            except OSError as error:
-                return {"errno": errno.errorcode[error.errno], "written": written}
-            finally:
-                os.unlink(path)
+        fd = os.open("/tmp/fill", os.O_WRONLY | os.O_CREAT)
+        written = 0
+        try:
+            while written < data["bytes"]:
+                written += os.write(fd, bytes(65536))
+        except OSError as error:
+            return {"errno": errno.errorcode[error.errno], "written": written}
+        finally:
+            os.close(fd)
+            os.unlink("/tmp/fill")
         return {"written": written}
     if action == "syscall":
         return outcome(syscall, data["number"], *data.get("args", []))
