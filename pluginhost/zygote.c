@@ -144,7 +144,9 @@ static enum worker_end end_reason(
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && usage->oom_kills > 0) {
 		return WORKER_ENDED_OOM;
 	}
-	if (w->kill_wanted) {
+	/* The director has a worker killed as soon as its channel closes: one that died of something
+	 * else keeps its own reason. */
+	if (w->kill_wanted && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
 		return WORKER_ENDED_KILLED;
 	}
 	return WIFSIGNALED(status) ? WORKER_ENDED_SIGNAL : WORKER_ENDED_EXIT;

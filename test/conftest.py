@@ -1,6 +1,7 @@
 """What the tests over HTTP share: the runtime, the stores, and what could not be run."""
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -29,6 +30,8 @@ def cannot_run(reason):
 
 def pytest_configure(config):
     runtime_module.adopt_orphans()
+    # A run that takes too long is terminated: what it started has to be stopped all the same.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 1))
 
 
 def pytest_terminal_summary(terminalreporter):
