@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REPORT_EVERY_MS = 1000, NAME_SIZE = 72, VERSION_SHOWN = 12 };
+enum { NAME_SIZE = 72, VERSION_SHOWN = 12 };
 
 struct logpipe {
 	char plugin[NAME_SIZE];
@@ -33,39 +33,6 @@ struct logpipe {
 	uvx_closed_fn closed;
 	void *closed_arg;
 };
-
-/* Budget */
-
-void log_budget_init(struct log_budget *b, uint64_t rate, uint64_t burst, uint64_t now_ms)
-{
-	*b = (struct log_budget){
-		.rate = rate, .burst = burst, .left = burst, .filled_ms = now_ms
-	};
-}
-
-static void refill(struct log_budget *b, uint64_t now_ms)
-{
-	uint64_t elapsed = now_ms - b->filled_ms;
-	/* An hour fills every burst; more would only overflow. */
-	uint64_t bytes = b->rate * (elapsed < 3600000 ? elapsed : 3600000) / 1000;
-	if (bytes == 0) {
-		return;
-	}
-	b->filled_ms = now_ms;
-	b->left = bytes >= b->burst - b->left ? b->burst : b->left + bytes;
-}
-
-bool log_budget_take(struct log_budget *b, size_t bytes, uint64_t now_ms)
-{
-	refill(b, now_ms);
-	if (bytes > b->left) {
-		b->dropped_lines++;
-		b->dropped_bytes += bytes;
-		return false;
-	}
-	b->left -= bytes;
-	return true;
-}
 
 /* Lines */
 
@@ -126,26 +93,11 @@ void log_lines_end(struct log_lines *l,
 
 /* Records */
 
-static void report_dropped(struct logpipe *l, uint64_t now_ms, bool at_once)
-{
-	struct log_budget *b = l->budget;
-	if (b->dropped_lines == 0 || (!at_once && now_ms - b->reported_ms < REPORT_EVERY_MS)) {
-		return;
-	}
-	const struct log_field fields[] = { { "plugin", slice_str(l->plugin) } };
-	log_fields(LOG_WARNING, "plugin.output_dropped", fields, 1,
-		"dropped %llu lines, %llu bytes (MOZAIKS_PLUGIN_LOG_RATE)",
-		(unsigned long long)b->dropped_lines, (unsigned long long)b->dropped_bytes);
-	b->dropped_lines = 0;
-	b->dropped_bytes = 0;
-	b->reported_ms = now_ms;
-}
-
 static void emit_line(void *context, struct slice line, size_t cut)
 {
 	struct logpipe *l = context;
 	uint64_t now_ms = clock_ms();
-	if (!log_budget_take(l->budget, line.n + LOGPIPE_LINE_COST, now_ms)) {
+	if (!log_budget_take(l->budget, line.n + LOG_RECORD_COST, now_ms)) {
 		return;
 	}
 	const struct log_field fields[] = {
@@ -217,7 +169,7 @@ static void logpipe_on_period(void *arg)
 	bool paused = l->in_period >= LOGPIPE_FLOOD_BYTES;
 	l->in_period = 0;
 	l->counting = false;
-	report_dropped(l, clock_ms(), false);
+	log_budget_report(l->budget, slice_str(l->plugin), clock_ms(), false);
 	if (l->budget->dropped_lines > 0) {
 		l->counting = true;
 		uvx_timer_once(&l->period, LOGPIPE_PAUSE_MS);
@@ -292,7 +244,7 @@ void logpipe_close(struct logpipe *l, uvx_closed_fn closed, void *arg)
 		log_lines_end(&l->lines, emit_line, l);
 		l->ended = true;
 	}
-	report_dropped(l, clock_ms(), true);
+	log_budget_report(l->budget, slice_str(l->plugin), clock_ms(), true);
 	l->closed = closed;
 	l->closed_arg = arg;
 	uvx_closing_begin(&l->closing, logpipe_on_closed, l);

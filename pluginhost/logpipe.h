@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "common/base/log_budget.h"
 #include "common/base/slice.h"
 #include "common/uvx/close.h"
 
@@ -19,28 +20,9 @@ enum {
 	LOGPIPE_READ_BYTES = 64 * 1024,
 	LOGPIPE_FLOOD_BYTES = 1024 * 1024,
 	LOGPIPE_PAUSE_MS = 100,
-	/* What a line costs beside its bytes: its record is longer than it. */
-	LOGPIPE_LINE_COST = 160,
 	/* The longest line that the log takes, LOG_VALUE_MAX. */
 	LOGPIPE_LINE_MAX = 8192,
 };
-
-/* The budget of a plugin; its pipes share it. */
-struct log_budget {
-	uint64_t rate;  /* bytes per second */
-	uint64_t burst; /* bytes */
-	uint64_t left;
-	uint64_t filled_ms;
-	/* Not reported yet. */
-	uint64_t dropped_lines;
-	uint64_t dropped_bytes;
-	uint64_t reported_ms;
-};
-
-void log_budget_init(struct log_budget *b, uint64_t rate, uint64_t burst, uint64_t now_ms);
-
-/** Takes the cost of a line. @return false when it must be dropped; then it is counted. */
-bool log_budget_take(struct log_budget *b, size_t bytes, uint64_t now_ms);
 
 /* Bytes into lines; pure. */
 struct log_lines {
@@ -74,7 +56,7 @@ struct logpipe_config {
 	const char *version;
 	const char *stream;
 	uint64_t worker_id;
-	/* Shared; outlives the pipe. */
+	/* The plugin's; its pipes share it. It outlives them. */
 	struct log_budget *budget;
 	size_t line_max;
 };

@@ -131,6 +131,10 @@ static const struct setting table[] = {
 	{ "MOZAIKS_MAX_INFLIGHT", SETTING_NUMBER, AT(inflight), "4096", 1, MILLION,
 		.help = "Calls in all, waiting and running; above it 503." },
 
+	{ "MOZAIKS_PLUGIN_LOG_RATE", SETTING_BYTES, AT(plugin_log_rate), "64K", KIB, 64 * MIB,
+		.help = "Bytes a second that one plugin may log; what is over it is dropped and counted." },
+	{ "MOZAIKS_PLUGIN_LOG_BURST", SETTING_BYTES, AT(plugin_log_burst), "256K", 8 * KIB, 256 * MIB,
+		.help = "Bytes that one plugin may log at once." },
 	{ "MOZAIKS_ACCESS_LOG", SETTING_SWITCH, AT(access_log), "0",
 		.help = "Logs every request." },
 	{ "MOZAIKS_LOG_LEVEL", SETTING_CHOICE, AT(log_level_index), "info", .choices = log_levels,

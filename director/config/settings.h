@@ -75,6 +75,7 @@ struct settings {
 	uint64_t collections;  /* of one plugin */
 	uint64_t cursor_bytes; /* of one worker */
 
+	uint64_t plugin_log_rate, plugin_log_burst; /* bytes a second, bytes */
 	bool access_log;
 	int log_level_index;
 	enum log_level log_level;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/base/log_budget.h"
 #include "common/base/map.h"
 #include "common/base/slice.h"
 #include "common/proto/capabilities.h"
@@ -51,6 +52,8 @@ struct plugin {
 	unsigned refs;           /* calls that point here */
 	unsigned events_pending; /* events on their way to it */
 	uint64_t event_mark;     /* the last event that it was chosen for */
+
+	struct log_budget log_budget;
 
 	/* Restart after a crash. */
 	unsigned failures; /* in a row */

@@ -16,6 +16,17 @@
 
 enum { JSON_MAX = 8 * 1024 * 1024 };
 
+static bool is_ready(const struct plugin *p)
+{
+	const struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		if (w->state == WORKER_READY) {
+			return true;
+		}
+	}
+	return false;
+}
+
 const char *plugin_state(const struct plugin *p)
 {
 	const struct worker *w;
@@ -23,10 +34,10 @@ const char *plugin_state(const struct plugin *p)
 	if (!p->enabled) {
 		return "disabled";
 	}
+	if (is_ready(p)) {
+		return "ready";
+	}
 	DL_FOREACH (p->workers, w) {
-		if (w->state == WORKER_READY) {
-			return "ready";
-		}
 		starting = starting || w->state < WORKER_READY;
 	}
 	if (starting) {
@@ -40,7 +51,11 @@ const char *plugin_state(const struct plugin *p)
 
 const char *plugin_error(const struct plugin *p)
 {
-	return p->files_error[0] != '\0' ? p->files_error : p->load_error;
+	if (p->files_error[0] != '\0' || p->load_error[0] != '\0') {
+		return p->files_error[0] != '\0' ? p->files_error : p->load_error;
+	}
+	/* One that dies while it is loaded cannot say why: how it ended is all that is known. */
+	return p->failures > 0 && !is_ready(p) ? p->last_exit : "";
 }
 
 void plugin_ref(struct plugin *p)
@@ -128,6 +143,8 @@ static struct plugin *add_plugin(
 		return NULL;
 	}
 	p->director = d;
+	log_budget_init(&p->log_budget, d->settings->plugin_log_rate, d->settings->plugin_log_burst,
+		uv_now(d->loop));
 	p->enabled = true;
 	(void)snprintf(p->id, sizeof(p->id), "%s", id);
 	(void)snprintf(p->host, sizeof(p->host), "%s", host);

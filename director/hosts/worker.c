@@ -478,6 +478,13 @@ static void handle_log(struct worker *w, const struct frame *f)
 		worker_violation(w, "a malformed LOG");
 		return;
 	}
+	struct log_budget *budget = &w->plugin->log_budget;
+	uint64_t now = uv_now(w->director->loop);
+	bool fits = log_budget_take(budget, m.message.n + m.logger.n + LOG_RECORD_COST, now);
+	log_budget_report(budget, plugin_slice(w->plugin), now, fits);
+	if (!fits) {
+		return;
+	}
 	enum log_level level = m.level <= LOG_ERROR ? LOG_ERROR
 		: m.level <= LOG_WARNING            ? LOG_WARNING
 		: m.level <= LOG_INFO               ? LOG_INFO
