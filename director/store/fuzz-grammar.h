@@ -198,7 +198,7 @@ static inline void fuzz_clauses(
 {
 	char text[24];
 	size_t start = writer_open_in(w, BT_ARRAY, name);
-	unsigned n = 1 + fuzz_byte(in) % 2;
+	unsigned n = 1U + fuzz_byte(in) % 2;
 	for (unsigned i = 0; i < n; i++) {
 		size_t clause = writer_open_in(w, BT_OBJECT, index_name(i, text));
 		fuzz_filter(in, w, depth + 1);
