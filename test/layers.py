@@ -55,7 +55,7 @@ HOMES = {
 CALLS = {
     "uv_close": ["common/uvx", "common/nngx"],
     "uv_run": ["common/uvx", "common/nngx", "director/main.c", "pluginhost/main.c",
-               "director/http/http-floor.c"],
+               "director/http/http-floor.c", "director/store/bench-store.c"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

@@ -10,3 +10,6 @@ void capability_on_call(
 
 /** The worker is gone: what it asked for goes on, the answers are dropped. */
 void capability_calls_drop(struct worker *w);
+
+/** A work call is over: what its capability calls kept for it (cursors) is freed. */
+void capability_work_ended(struct worker *w, uint64_t work_id);

@@ -11,31 +11,47 @@ struct cursor {
 	uint32_t id;
 	uint64_t work_id;
 	uint64_t used_ms;
+	uint8_t *memory; /* the whole result */
+	size_t bytes;
 	struct slice rest;
-	uint8_t data[];
 };
 
 struct cursors {
 	struct cursor *list;
 	struct cursor *spent; /* its last batch was handed out; freed at the next call */
 	uint32_t last_id;
+	size_t bytes; /* of all, the spent one included */
+	size_t limit;
 };
 
-struct cursors *cursors_new(void)
+struct cursors *cursors_new(size_t bytes)
 {
-	return calloc(1, sizeof(struct cursors));
+	struct cursors *cs = calloc(1, sizeof(*cs));
+	if (cs != NULL) {
+		cs->limit = bytes;
+	}
+	return cs;
+}
+
+static void cursor_free(struct cursors *cs, struct cursor *c)
+{
+	cs->bytes -= c->bytes;
+	free(c->memory);
+	free(c);
 }
 
 static void drop(struct cursors *cs, struct cursor *c)
 {
 	DL_DELETE(cs->list, c);
-	free(c);
+	cursor_free(cs, c);
 }
 
 static void free_spent(struct cursors *cs)
 {
-	free(cs->spent);
-	cs->spent = NULL;
+	if (cs->spent != NULL) {
+		cursor_free(cs, cs->spent);
+		cs->spent = NULL;
+	}
 }
 
 void cursors_free(void *cursors)
@@ -83,11 +99,17 @@ static void drop_idle(struct cursors *cs, uint64_t now_ms)
 	}
 }
 
-int64_t cursors_open(struct cursors *cs, uint64_t work_id, struct slice documents, uint64_t now_ms)
+int cursors_open(struct cursors *cs,
+	uint64_t work_id,
+	uint8_t *memory,
+	struct slice rest,
+	uint64_t now_ms,
+	uint32_t *ret_id)
 {
 	unsigned of_call = 0;
 	unsigned of_worker = 0;
 	const struct cursor *other;
+	size_t bytes = (size_t)(rest.p - memory) + rest.n;
 	free_spent(cs);
 	drop_idle(cs, now_ms);
 	DL_FOREACH (cs->list, other) {
@@ -95,17 +117,39 @@ int64_t cursors_open(struct cursors *cs, uint64_t work_id, struct slice document
 		of_call += other->work_id == work_id ? 1 : 0;
 	}
 	if (of_call >= CURSORS_PER_CALL || of_worker >= CURSORS_PER_WORKER) {
-		return 0;
+		return CURSORS_E_COUNT;
 	}
-	struct cursor *c = malloc(sizeof(*c) + documents.n);
+	if (bytes > cs->limit - cs->bytes) {
+		return CURSORS_E_BYTES;
+	}
+	struct cursor *c = malloc(sizeof(*c));
 	if (c == NULL) {
 		return -ENOMEM;
 	}
-	*c = (struct cursor){ .id = ++cs->last_id, .work_id = work_id, .used_ms = now_ms };
-	memcpy(c->data, documents.p, documents.n);
-	c->rest = slice_of(c->data, documents.n);
+	*c = (struct cursor){
+		.id = ++cs->last_id,
+		.work_id = work_id,
+		.used_ms = now_ms,
+		.memory = memory,
+		.bytes = bytes,
+		.rest = rest,
+	};
+	cs->bytes += bytes;
 	DL_APPEND(cs->list, c);
-	return c->id;
+	*ret_id = c->id;
+	return 0;
+}
+
+void cursors_end_work(struct cursors *cs, uint64_t work_id)
+{
+	struct cursor *c;
+	struct cursor *next;
+	free_spent(cs);
+	DL_FOREACH_SAFE (cs->list, c, next) {
+		if (c->work_id == work_id) {
+			drop(cs, c);
+		}
+	}
 }
 
 static struct cursor *find(struct cursors *cs, uint64_t work_id, uint32_t id)

@@ -6,17 +6,26 @@
 #include "common/base/buffer.h"
 #include "common/json/bson_check.h"
 #include "common/proto/frame.h"
+#include "director/capability/calls.h"
 #include "director/capability/capability.h"
 #include "director/capability/cursors.h"
 #include "director/director.h"
+#include "director/store/query/document.h"
 
 #include <bson/bson.h>
 #include <errno.h>
 #include <stdlib.h>
 
 enum {
-	/* Documents of one reply: a frame less its headers. */
+	/* Documents of one batch: with its headers well inside a frame. */
 	REPLY_BYTES = 900 * 1024,
+	/* What fits a REPLY: a frame less sequence number and status. */
+	REPLY_MAX = FRAME_PAYLOAD_MAX - 8,
+	/* At most what one document adds to the answer of an insert: an id of our own with its index;
+	 * an error without and with its message. */
+	INSERT_ID_BYTES = 24,
+	INSERT_ERROR_BYTES = 72,
+	INSERT_MESSAGE_BYTES = 200,
 	KEYS_MAX = 100000,
 	DEPTH_MAX = 64,
 };
@@ -296,33 +305,52 @@ static struct cursors *cursors_of(struct capability_call *c)
 {
 	void **slot = capability_worker_slot(c, cursors_free);
 	if (*slot == NULL && capability_worker(c) != NULL) {
-		*slot = cursors_new();
+		*slot = cursors_new(capability_director(c)->settings->cursor_bytes);
 	}
 	return *slot;
 }
 
+static void refuse_cursor(struct capability_call *c, int r)
+{
+	switch (r) {
+	case CURSORS_E_COUNT:
+		capability_fail(c, "limit_exceeded",
+			"more than %d cursors are open in this call, or %d in this worker",
+			CURSORS_PER_CALL, CURSORS_PER_WORKER);
+		break;
+	case CURSORS_E_BYTES:
+		capability_fail(c, "limit_exceeded",
+			"this worker has more than %llu bytes of documents found and not fetched "
+			"(MOZAIKS_MAX_CURSOR_BYTES)",
+			(unsigned long long)capability_director(c)->settings->cursor_bytes);
+		break;
+	default:
+		capability_fail(c, "unavailable", "no memory");
+	}
+}
+
+/* The first batch; a cursor takes the result over when there are more. */
 static void reply_find(struct capability_call *c, const struct store_result *result)
 {
 	struct slice rest = result->documents;
 	struct slice batch = cursors_batch(&rest, REPLY_BYTES);
-	int64_t cursor = 0;
-	if (rest.n > 0 && capability_worker(c) != NULL) {
-		struct cursors *cs = cursors_of(c);
-		cursor = cs == NULL ? -ENOMEM
-				    : cursors_open(cs, capability_work_id(c), rest,
-					      uv_now(capability_director(c)->loop));
-		if (cursor == 0) {
-			capability_fail(c, "limit_exceeded",
-				"more than %d cursors are open in this call, or %d in this worker",
-				CURSORS_PER_CALL, CURSORS_PER_WORKER);
-			return;
-		}
-		if (cursor < 0) {
-			capability_fail(c, "unavailable", "no memory");
-			return;
-		}
+	struct cursors *cs = rest.n == 0 ? NULL : cursors_of(c);
+	uint32_t cursor = 0;
+	if (rest.n == 0 || capability_worker(c) == NULL) {
+		reply_batch(c, 0, batch);
+		return;
 	}
-	reply_batch(c, (uint32_t)cursor, batch);
+	size_t n = 0;
+	uint8_t *memory = store_result_steal_documents(result, &n);
+	int r = cs == NULL ? -ENOMEM
+			   : cursors_open(cs, capability_work_id(c), memory, rest,
+				     uv_now(capability_director(c)->loop), &cursor);
+	if (r != 0) {
+		free(memory);
+		refuse_cursor(c, r);
+		return;
+	}
+	reply_batch(c, cursor, batch);
 }
 
 static bool append_iter_of(bson_t *out, const char *name, struct slice document, const char *member)
@@ -332,7 +360,7 @@ static bool append_iter_of(bson_t *out, const char *name, struct slice document,
 		bson_iter_find(&it, member) && bson_append_iter(out, name, -1, &it);
 }
 
-static void append_write_errors(bson_t *out, const struct store_result *result)
+static void append_write_errors(bson_t *out, const struct store_result *result, bool messages)
 {
 	bson_t errors;
 	bson_append_array_begin(out, "errors", 6, &errors);
@@ -345,10 +373,19 @@ static void append_write_errors(bson_t *out, const struct store_result *result)
 		bson_append_document_begin(&errors, key, (int)n, &item);
 		(void)bson_append_int32(&item, "index", 5, (int32_t)e->index);
 		(void)bson_append_utf8(&item, "code", 4, store_error_code(e->error), -1);
-		(void)bson_append_utf8(&item, "message", 7, e->message, -1);
+		(void)bson_append_utf8(&item, "message", 7, messages ? e->message : "", -1);
 		bson_append_document_end(&errors, &item);
 	}
 	bson_append_array_end(out, &errors);
+}
+
+static void append_insert(bson_t *out, const struct store_result *result)
+{
+	(void)bson_append_int64(out, "inserted", 8, (int64_t)result->n);
+	(void)append_iter_of(out, "ids", result->documents, "ids");
+	/* run_command() has seen to it that all but the messages fit. */
+	size_t errors = result->n_write_errors * (INSERT_ERROR_BYTES + INSERT_MESSAGE_BYTES);
+	append_write_errors(out, result, out->len + errors < REPLY_MAX);
 }
 
 static void reply_write(struct capability_call *c, const struct store_result *result)
@@ -356,9 +393,7 @@ static void reply_write(struct capability_call *c, const struct store_result *re
 	bson_t b = BSON_INITIALIZER;
 	switch (capability_code(c)) {
 	case CAP_DATABASE_INSERT:
-		(void)bson_append_int64(&b, "inserted", 8, (int64_t)result->n);
-		(void)append_iter_of(&b, "ids", result->documents, "ids");
-		append_write_errors(&b, result);
+		append_insert(&b, result);
 		break;
 	case CAP_DATABASE_UPDATE:
 		(void)bson_append_int64(&b, "matched", 7, (int64_t)result->n);
@@ -373,6 +408,17 @@ static void reply_write(struct capability_call *c, const struct store_result *re
 	}
 	reply_document(c, &b);
 	bson_destroy(&b);
+}
+
+static void reply_values(struct capability_call *c, const struct store_result *result)
+{
+	if (result->documents.n > REPLY_MAX) {
+		capability_fail(c, "limit_exceeded",
+			"the values have %zu bytes; an answer holds %d", result->documents.n,
+			REPLY_MAX);
+		return;
+	}
+	capability_reply(c, result->documents);
 }
 
 static void reply_modify(struct capability_call *c, const struct store_result *result)
@@ -400,7 +446,7 @@ static void on_done(void *owner, const struct store_result *result)
 		reply_find(c, result);
 		break;
 	case CAP_DATABASE_DISTINCT:
-		capability_reply(c, result->documents);
+		reply_values(c, result);
 		break;
 	case CAP_DATABASE_MODIFY:
 		reply_modify(c, result);
@@ -446,14 +492,44 @@ static struct store_scope scope_of(struct capability_call *c, struct slice colle
 	};
 }
 
+/* Whether the answer to an insert fits a frame, whatever becomes of each document. */
+static bool insert_answer_fits(const struct store_command *c)
+{
+	struct slice row = c->documents;
+	struct slice document;
+	size_t bytes = INSERT_ERROR_BYTES + INSERT_MESSAGE_BYTES;
+	while (document_take(&row, &document)) {
+		bytes += INSERT_ID_BYTES + document_find(document, SLICE("_id")).data.n;
+		bytes += c->ordered ? 0 : INSERT_ERROR_BYTES;
+	}
+	return bytes < REPLY_MAX;
+}
+
 static void run_command(struct capability_call *c, struct arguments *a)
 {
 	bool defaults_to_ordered = (a->given & ONLY(F_ORDERED)) == 0;
 	a->command.ordered = a->command.ordered || defaults_to_ordered;
 	a->command.documents = buffer_slice(&a->documents);
+	if (a->command.op == STORE_INSERT && !insert_answer_fits(&a->command)) {
+		capability_fail(c, "limit_exceeded",
+			"too many documents in one insert: its answer would have more than %d bytes",
+			REPLY_MAX);
+		return;
+	}
 	struct store_scope scope = scope_of(c, a->command.collection);
-	if (store_submit(capability_director(c)->store, &scope, &a->command, on_done, c) < 0) {
-		capability_fail(c, "unavailable", "no memory");
+	int r = store_submit(capability_director(c)->store, &scope, &a->command, on_done, c);
+	if (r < 0) {
+		capability_fail(
+			c, "unavailable", "%s", r == -ENOMEM ? "no memory" : "the store is closed");
+	}
+}
+
+void capability_work_ended(struct worker *w, uint64_t work_id)
+{
+	for (size_t i = 0; i < WORKER_CAPABILITY_SLOTS; i++) {
+		if (w->slots[i].release == cursors_free && w->slots[i].state != NULL) {
+			cursors_end_work(w->slots[i].state, work_id);
+		}
 	}
 }
 

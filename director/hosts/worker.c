@@ -322,6 +322,7 @@ void worker_add_call(struct worker *w, struct call *c)
 
 void worker_remove_call(struct worker *w, struct call *c)
 {
+	capability_work_ended(w, c->id);
 	w->calls[c->id % WORKER_CALL_SLOTS] = NULL;
 	w->running--;
 	w->abandoned -= c->state == CALL_ABANDONED ? 1 : 0;

@@ -1,0 +1,491 @@
+/*
+ * database.*: what arrives in a CALL becomes a store command, and its result a REPLY. The store is a
+ * real one on a file; the director round it is this program.
+ */
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/proto/frame.h"
+#include "director/capability/calls.h"
+#include "director/capability/capability.h"
+#include "director/capability/cursors.h"
+#include "director/director.h"
+#include "director/store/query/notation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* --- the director round it --- */
+
+struct capability_call {
+	uint16_t code;
+	uint64_t work_id;
+	struct slice args;
+	const char *user;
+	const char *plugin;
+	bool worker_gone;
+	bool answered;
+	char error[32]; /* code of a failure; empty: a reply */
+	char message[1024];
+	struct slice reply; /* on the heap */
+};
+
+static uv_loop_t loop;
+static struct settings settings;
+static struct director director = { .loop = &loop, .settings = &settings, .app_id = SLICE("app") };
+static struct worker worker;
+static char dir[64];
+
+struct director *capability_director(const struct capability_call *c)
+{
+	return &director;
+}
+
+struct slice capability_plugin(const struct capability_call *c)
+{
+	return slice_str(c->plugin);
+}
+
+struct slice capability_user(const struct capability_call *c)
+{
+	return slice_str(c->user);
+}
+
+struct worker *capability_worker(const struct capability_call *c)
+{
+	return c->worker_gone ? NULL : &worker;
+}
+
+struct slice capability_app(const struct capability_call *c)
+{
+	return director.app_id;
+}
+
+uint16_t capability_code(const struct capability_call *c)
+{
+	return c->code;
+}
+
+struct slice capability_args(const struct capability_call *c)
+{
+	return c->args;
+}
+
+uint64_t capability_work_id(const struct capability_call *c)
+{
+	return c->work_id;
+}
+
+void **capability_worker_slot(struct capability_call *c, void (*release)(void *))
+{
+	static void *none;
+	if (c->worker_gone) {
+		none = NULL;
+		return &none;
+	}
+	worker.slots[0].release = release;
+	return &worker.slots[0].state;
+}
+
+bool capability_collection_is_shared(const struct capability_call *c, struct slice collection)
+{
+	return slice_starts(collection, SLICE("shared"));
+}
+
+const struct capability *capability_find(uint16_t code)
+{
+	static const struct capability row = { .args_max = FRAME_PAYLOAD_MAX };
+	return &row;
+}
+
+void capability_reply(struct capability_call *c, struct slice result)
+{
+	assert_false(c->answered);
+	assert_true(result.n <= FRAME_PAYLOAD_MAX - 5);
+	uint8_t *p = malloc(result.n + 1);
+	memcpy(p, result.p, result.n);
+	c->reply = slice_of(p, result.n);
+	c->answered = true;
+}
+
+void capability_fail(struct capability_call *c, const char *code, const char *format, ...)
+{
+	va_list args;
+	assert_false(c->answered);
+	va_start(args, format);
+	(void)vsnprintf(c->message, sizeof(c->message), format, args);
+	va_end(args);
+	(void)snprintf(c->error, sizeof(c->error), "%s", code);
+	c->answered = true;
+}
+
+static int setup(void **state)
+{
+	char why[256] = "";
+	struct store_config config;
+	(void)snprintf(dir, sizeof(dir), "/tmp/test-database-XXXXXX");
+	settings.cursor_bytes = 4 << 20;
+	worker = (struct worker){ 0 };
+	if (mkdtemp(dir) == NULL || uv_loop_init(&loop) != 0) {
+		return -1;
+	}
+	store_config_init(&config);
+	config.loop = &loop;
+	config.state_dir = dir;
+	return store_open(&director.store, &config, why);
+}
+
+static void on_closed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static int teardown(void **state)
+{
+	char command[100];
+	bool closed = false;
+	store_close(director.store, on_closed, &closed);
+	while (!closed) {
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	}
+	store_free(director.store);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	cursors_free(worker.slots[0].state);
+	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
+	return uv_loop_close(&loop) != 0 || system(command) != 0 ? -1 : 0;
+}
+
+/* --- calls --- */
+
+static void run_bytes(struct capability_call *c, uint16_t code, struct slice args)
+{
+	c->code = code;
+	c->args = args;
+	c->answered = false;
+	c->error[0] = 0;
+	c->reply = SLICE_NULL;
+	capability_database(c);
+	while (!c->answered) {
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	}
+}
+
+static void run(struct capability_call *c, uint16_t code, const char *args)
+{
+	struct slice document = notation_parse(args);
+	run_bytes(c, code, document);
+	free((void *)document.p);
+}
+
+static void drop(struct capability_call *c)
+{
+	free((void *)c->reply.p);
+	c->reply = SLICE_NULL;
+}
+
+static void expect(struct capability_call *c, uint16_t code, const char *args, const char *expected)
+{
+	run(c, code, args);
+	if (c->error[0] != 0) {
+		fail_msg("%s: %s %s", args, c->error, c->message);
+	}
+	char *text = notation_print(c->reply);
+	assert_string_equal(text, expected);
+	free(text);
+	drop(c);
+}
+
+static void expect_fail(struct capability_call *c,
+	uint16_t code,
+	const char *args,
+	const char *error,
+	const char *message)
+{
+	run(c, code, args);
+	if (strcmp(c->error, error) != 0 || strstr(c->message, message) == NULL) {
+		fail_msg("%s: expected %s \"%s\", got %s \"%s\"", args, error, message, c->error,
+			c->message);
+	}
+	drop(c);
+}
+
+/* A batch: its cursor and documents. */
+static uint32_t batch(struct capability_call *c, unsigned *ret_n)
+{
+	struct slice row = slice_skip(c->reply, 4);
+	struct slice d;
+	assert_true(c->reply.n >= 4);
+	*ret_n = 0;
+	while (document_take(&row, &d)) {
+		(*ret_n)++;
+	}
+	assert_int_equal(row.n, 0);
+	return get_u32(c->reply.p);
+}
+
+static void expect_batch(
+	struct capability_call *c, uint16_t code, const char *args, bool more, unsigned n)
+{
+	unsigned found = 0;
+	run(c, code, args);
+	if (c->error[0] != 0) {
+		fail_msg("%s: %s %s", args, c->error, c->message);
+	}
+	uint32_t cursor = batch(c, &found);
+	assert_int_equal(found, n);
+	assert_int_equal(cursor != 0, more);
+	drop(c);
+}
+
+static struct capability_call call_of(const char *user)
+{
+	return (struct capability_call){ .work_id = 1, .user = user, .plugin = "p" };
+}
+
+/* clang-format off */
+static void every_command_is_answered(void **state)
+{
+	struct capability_call c = call_of("alice");
+	expect(&c, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 1, a: 1}, {_id: 2, a: 2}]}",
+		"{inserted: 2L, ids: [1, 2], errors: []}");
+	expect(&c, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 3}, {_id: 1}, {_id: 4}], ordered: false}",
+		"{inserted: 2L, ids: [3, 1, 4], errors: [{index: 1, code: 'duplicate_key', message: 'there is a document with this _id already'}]}");
+	expect(&c, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 5}, {_id: 1}, {_id: 6}]}",
+		"{inserted: 1L, ids: [5, 1, 6], errors: [{index: 1, code: 'duplicate_key', message: 'there is a document with this _id already'}]}");
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c', filter: {a: {$gte: 1}}, sort: {a: -1}, projection: {a: 1}, skip: 1, limit: 5}", false, 1);
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", false, 5);
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'none'}", false, 0);
+	expect(&c, CAP_DATABASE_COUNT, "{collection: 'c', filter: {a: {$exists: false}}}", "{n: 3L}");
+	expect(&c, CAP_DATABASE_DISTINCT, "{collection: 'c', field: 'a'}", "{values: [1, 2]}");
+	expect(&c, CAP_DATABASE_UPDATE, "{collection: 'c', filter: {}, update: {$set: {a: 1}}, multi: true}", "{matched: 5L, modified: 4L}");
+	expect(&c, CAP_DATABASE_UPDATE, "{collection: 'c', filter: {_id: 9}, update: {$set: {a: 1}}, upsert: true}",
+		"{matched: 0L, modified: 0L, upserted: 9}");
+	expect(&c, CAP_DATABASE_UPDATE, "{collection: 'c', filter: {_id: 9}, update: {b: 7}}", "{matched: 1L, modified: 1L}");
+	expect(&c, CAP_DATABASE_MODIFY, "{collection: 'c', filter: {_id: 9}, update: {$inc: {b: 1}}, new: true, projection: {b: 1, _id: 0}}", "{value: {b: 8}}");
+	expect(&c, CAP_DATABASE_MODIFY, "{collection: 'c', filter: {_id: 9}, remove: true, projection: {user_id: 0}}", "{value: {_id: 9, b: 8}}");
+	expect(&c, CAP_DATABASE_MODIFY, "{collection: 'c', filter: {_id: 9}, remove: true}", "{value: null}");
+	expect(&c, CAP_DATABASE_DELETE, "{collection: 'c', filter: {_id: 5}}", "{deleted: 1L}");
+	expect(&c, CAP_DATABASE_DELETE, "{collection: 'c', filter: {}, multi: true}", "{deleted: 4L}");
+}
+
+/* The scope is the call's: its user, nobody, or the declared collection. */
+static void the_call_gives_the_scope(void **state)
+{
+	struct capability_call alice = call_of("alice");
+	struct capability_call bob = call_of("bob");
+	struct capability_call nobody = call_of(NULL);
+	struct capability_call other = call_of("alice");
+	other.plugin = "q";
+	expect(&alice, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	expect(&nobody, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 2}]}", "{inserted: 1L, ids: [2], errors: []}");
+	expect(&alice, CAP_DATABASE_INSERT, "{collection: 'shared', documents: [{_id: 3}]}", "{inserted: 1L, ids: [3], errors: []}");
+	expect(&alice, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id'}", "{values: [1]}");
+	expect(&bob, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id'}", "{values: []}");
+	expect(&nobody, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id'}", "{values: [2]}");
+	expect(&other, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id'}", "{values: []}");
+	expect(&bob, CAP_DATABASE_DISTINCT, "{collection: 'shared', field: '_id'}", "{values: [3]}");
+	expect_fail(&alice, CAP_DATABASE_FIND, "{collection: 'c', filter: {user_id: 'bob'}}", "permission_denied", "user_id");
+	expect_fail(&nobody, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{user_id: 'bob'}]}", "permission_denied", "user_id");
+}
+
+static void arguments_are_strict(void **state)
+{
+	struct capability_call c = call_of("alice");
+	static const struct {
+		uint16_t code;
+		const char *args;
+		const char *message;
+	} bad[] = {
+		{ CAP_DATABASE_FIND, "{}", "collection is missing" },
+		{ CAP_DATABASE_FIND, "{collection: 5}", "collection must be a string" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', filter: []}", "filter must be a document" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', filter: null}", "filter must be a document" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', limit: -1}", "limit must be a whole number" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', limit: 'x'}", "limit must be a whole number" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', hint: 'x'}", "unknown field 'hint'" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', update: {}}", "unknown field 'update'" },
+		{ CAP_DATABASE_FIND, "{collection: 'c', user_id: 'bob'}", "unknown field 'user_id'" },
+		{ CAP_DATABASE_DISTINCT, "{collection: 'c'}", "field is missing" },
+		{ CAP_DATABASE_INSERT, "{collection: 'c'}", "documents is missing" },
+		{ CAP_DATABASE_INSERT, "{collection: 'c', documents: {}}", "documents must be an array of documents" },
+		{ CAP_DATABASE_INSERT, "{collection: 'c', documents: [5]}", "documents must be an array of documents" },
+		{ CAP_DATABASE_INSERT, "{collection: 'c', documents: []}", "no document to insert" },
+		{ CAP_DATABASE_UPDATE, "{collection: 'c', filter: {}}", "update is missing" },
+		{ CAP_DATABASE_UPDATE, "{collection: 'c', filter: {}, update: {$set: {a: 1}}, multi: 1}", "multi must be true or false" },
+		{ CAP_DATABASE_DELETE, "{collection: 'c'}", "filter is missing" },
+		{ CAP_DATABASE_MODIFY, "{collection: 'c', filter: {}}", "the update is missing" },
+		{ CAP_DATABASE_NEXT, "{cursor: 1}", "no such open cursor" },
+		{ CAP_DATABASE_CLOSE, "{cursor: 1}", "no such open cursor" },
+		{ CAP_DATABASE_NEXT, "{cursor: 'x'}", "cursor must be a cursor's number" },
+		{ CAP_DATABASE_NEXT, "{}", "cursor is missing" },
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		expect_fail(&c, bad[i].code, bad[i].args, "invalid_argument", bad[i].message);
+	}
+	expect_fail(&c, CAP_DATABASE_FIND, "{collection: 'c', filter: {$where: '1'}}", "unsupported", "unsupported operator $where");
+	run_bytes(&c, CAP_DATABASE_FIND, SLICE("\x05\0\0\0\0\0"));
+	assert_string_equal(c.error, "invalid_argument");
+	assert_non_null(strstr(c.message, "bytes after the document"));
+	run_bytes(&c, CAP_DATABASE_FIND, SLICE("\xff\xff\xff\x7f\0"));
+	assert_string_equal(c.error, "invalid_argument");
+}
+/* clang-format on */
+
+/* `n` documents of about `size` bytes. */
+static void fill(struct capability_call *c, unsigned n, unsigned size)
+{
+	char *pad = malloc(size);
+	memset(pad, 'x', size);
+	for (unsigned done = 0; done < n;) {
+		struct document_writer w;
+		char text[24];
+		writer_init(&w, FRAME_PAYLOAD_MAX);
+		size_t root = writer_open(&w);
+		writer_string(&w, SLICE("collection"), SLICE("c"));
+		size_t array = writer_open_in(&w, BT_ARRAY, SLICE("documents"));
+		for (unsigned i = 0; done < n && w.b.n + size + 200 < FRAME_PAYLOAD_MAX; i++) {
+			size_t d = writer_open_in(&w, BT_OBJECT, index_name(i, text));
+			writer_int32(&w, SLICE("_id"), (int32_t)done++);
+			writer_string(&w, SLICE("pad"), slice_of(pad, size));
+			writer_close(&w, d);
+		}
+		writer_close(&w, array);
+		writer_close(&w, root);
+		run_bytes(c, CAP_DATABASE_INSERT, buffer_slice(&w.b));
+		assert_string_equal(c->error, "");
+		drop(c);
+		writer_deinit(&w);
+	}
+	free(pad);
+}
+
+static void batches_follow_a_cursor(void **state)
+{
+	struct capability_call c = call_of("alice");
+	struct capability_call other = call_of("alice");
+	other.work_id = 2;
+	fill(&c, 1200, 50);
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", true, 500);
+	expect_fail(&other, CAP_DATABASE_NEXT, "{cursor: 1}", "invalid_argument", "no such");
+	expect_batch(&c, CAP_DATABASE_NEXT, "{cursor: 1}", true, 500);
+	expect_batch(&c, CAP_DATABASE_NEXT, "{cursor: 1}", false, 200);
+	expect_fail(&c, CAP_DATABASE_NEXT, "{cursor: 1}", "invalid_argument", "no such");
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c', limit: 500}", false, 500);
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c', limit: 501}", true, 500);
+	expect(&c, CAP_DATABASE_CLOSE, "{cursor: 2}", "{}");
+	expect_fail(&c, CAP_DATABASE_NEXT, "{cursor: 2}", "invalid_argument", "no such");
+	/* A call that is over leaves nothing behind. */
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", true, 500);
+	capability_work_ended(&worker, 1);
+	expect_fail(&c, CAP_DATABASE_NEXT, "{cursor: 3}", "invalid_argument", "no such");
+	for (int i = 0; i < CURSORS_PER_CALL; i++) {
+		expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", true, 500);
+	}
+	expect_fail(
+		&c, CAP_DATABASE_FIND, "{collection: 'c'}", "limit_exceeded", "cursors are open");
+	/* Nobody is there to fetch the rest. */
+	c.worker_gone = true;
+	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", false, 500);
+}
+
+static void batches_are_bounded_in_bytes(void **state)
+{
+	struct capability_call c = call_of("alice");
+	unsigned total = 0;
+	unsigned n = 0;
+	fill(&c, 50, 100000);
+	run(&c, CAP_DATABASE_FIND, "{collection: 'c', limit: 30}");
+	for (;;) {
+		uint32_t cursor = batch(&c, &n);
+		assert_in_range(n, 1, 9);
+		total += n;
+		drop(&c);
+		if (cursor == 0) {
+			break;
+		}
+		run(&c, CAP_DATABASE_NEXT, "{cursor: 1}");
+	}
+	assert_int_equal(total, 30);
+	/* 5 MB found, more than a worker may leave lying. */
+	expect_fail(&c, CAP_DATABASE_FIND, "{collection: 'c'}", "limit_exceeded",
+		"MOZAIKS_MAX_CURSOR_BYTES");
+}
+
+/* Answers that would not fit a frame are errors, before anything is done where it matters. */
+static void answers_fit_a_frame(void **state)
+{
+	struct capability_call c = call_of("alice");
+	struct document_writer w;
+	char text[24];
+	for (int ordered = 0; ordered < 2; ordered++) {
+		writer_init(&w, FRAME_PAYLOAD_MAX);
+		size_t root = writer_open(&w);
+		writer_string(&w, SLICE("collection"), SLICE("many"));
+		writer_bool(&w, SLICE("ordered"), ordered == 1);
+		size_t array = writer_open_in(&w, BT_ARRAY, SLICE("documents"));
+		for (unsigned i = 0; i < 60000; i++) {
+			size_t d = writer_open_in(&w, BT_OBJECT, index_name(i, text));
+			writer_close(&w, d);
+		}
+		writer_close(&w, array);
+		writer_close(&w, root);
+		assert_int_equal(w.error, 0);
+		run_bytes(&c, CAP_DATABASE_INSERT, buffer_slice(&w.b));
+		assert_string_equal(c.error, "limit_exceeded");
+		assert_non_null(strstr(c.message, "too many documents in one insert"));
+		writer_deinit(&w);
+	}
+	expect(&c, CAP_DATABASE_COUNT, "{collection: 'many'}", "{n: 0L}");
+}
+
+static void values_that_do_not_fit_are_refused(void **state)
+{
+	struct capability_call c = call_of("alice");
+	for (int i = 0; i < 12; i++) {
+		struct document_writer w;
+		char text[24];
+		static uint8_t pad[100000];
+		memset(pad, 'a' + i, sizeof(pad));
+		writer_init(&w, FRAME_PAYLOAD_MAX);
+		size_t root = writer_open(&w);
+		writer_string(&w, SLICE("collection"), SLICE("c"));
+		size_t array = writer_open_in(&w, BT_ARRAY, SLICE("documents"));
+		size_t d = writer_open_in(&w, BT_OBJECT, index_name(0, text));
+		writer_string(&w, SLICE("pad"), slice_of(pad, sizeof(pad)));
+		writer_close(&w, d);
+		writer_close(&w, array);
+		writer_close(&w, root);
+		run_bytes(&c, CAP_DATABASE_INSERT, buffer_slice(&w.b));
+		assert_string_equal(c.error, "");
+		drop(&c);
+		writer_deinit(&w);
+	}
+	expect_fail(&c, CAP_DATABASE_DISTINCT, "{collection: 'c', field: 'pad'}", "limit_exceeded",
+		"an answer holds");
+}
+
+int main(void)
+{
+	log_init("test", LOG_ERROR);
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(every_command_is_answered),
+		TEST(the_call_gives_the_scope),
+		TEST(arguments_are_strict),
+		TEST(batches_follow_a_cursor),
+		TEST(batches_are_bounded_in_bytes),
+		TEST(answers_fit_a_frame),
+		TEST(values_that_do_not_fit_are_refused),
+	};
+#undef TEST
+	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
