@@ -17,7 +17,6 @@ from mozaiks._database.results import (
 )
 from mozaiks.errors import (
     DuplicateKey,
-    InvalidArgument,
     MessageTooLarge,
     Unsupported,
     from_fields,
@@ -37,8 +36,6 @@ class Collection:
     def __init__(self, name: str) -> None:
         if not isinstance(name, str):
             raise TypeError("the name of a collection must be text")
-        if not name or "\0" in name or name.startswith("system."):
-            raise InvalidArgument(f"no collection can be called {name!r}")
         self._name = name
 
     @property
