@@ -38,10 +38,12 @@ void native_flush(struct native *n)
 	if (r < 0 || r == CHANNEL_CLOSED) {
 		end_process(0);
 	}
-	if (r == CHANNEL_BLOCKED) {
+	if (r == CHANNEL_BLOCKED && !n->blocked) {
 		/* It waits for the socket, and goes on reading meanwhile. */
 		wake_first_thread(n);
 	}
+	n->blocked = r == CHANNEL_BLOCKED;
+	n->flush_first = false;
 	n->flushed_ns = clock_ns();
 }
 
@@ -232,6 +234,7 @@ static void *executor(void *arg)
 		n->n_idle++;
 		(void)pthread_cond_wait(&n->work, &n->lock);
 		n->n_idle--;
+		n->n_woken -= n->n_woken > 0 ? 1 : 0;
 	}
 	return NULL;
 }
@@ -254,6 +257,12 @@ static unsigned start_executors(struct native *n)
 	}
 	(void)pthread_attr_destroy(&attr);
 	return started;
+}
+
+static void enqueue(struct native *n, struct native_call *c)
+{
+	c->queued_ns = clock_ns();
+	DL_APPEND(n->queue, c);
 }
 
 /* ---- Loading ---- */
@@ -316,9 +325,10 @@ static void load(struct native *n)
 		(void)pthread_mutex_unlock(&n->lock);
 		refuse_to_load(n, "no thread can be started for the plugin");
 	}
-	DL_APPEND(n->queue, init);
-	(void)pthread_cond_signal(&n->work);
+	enqueue(n, init);
 	(void)pthread_mutex_unlock(&n->lock);
+	/* An executor that does not sleep yet looks at the queue first. */
+	(void)pthread_cond_signal(&n->work);
 }
 
 /* ---- Frames of the director ---- */
@@ -338,16 +348,6 @@ static bool take_config(struct native *n, struct slice config)
 	n->max_response = max > 0 && max < FRAME_PAYLOAD_MAX ? (size_t)max : FRAME_PAYLOAD_MAX - 1;
 	json_decref(tree);
 	return true;
-}
-
-static void enqueue(struct native *n, struct native_call *c)
-{
-	c->queued_ns = clock_ns();
-	DL_APPEND(n->queue, c);
-	/* Sleeping executors are woken only when none is at work that will come for it. */
-	if (n->n_idle > 0 && n->n_running == n->n_waiting) {
-		(void)pthread_cond_signal(&n->work);
-	}
 }
 
 /* EXECUTE and EVENT carry the same fields. */
@@ -380,6 +380,7 @@ static bool take_unknown_work(struct native *n, const struct frame *f)
 	const struct msg_result m = { .outcome = RESULT_NO_ENTRY,
 		.body = SLICE("{\"message\":\"native plugins have execute() and on_event()\"}") };
 	NATIVE_APPEND(n, msg_result_append(channel_begin(&n->channel), &head, &m));
+	n->flush_first = true;
 	return true;
 }
 
@@ -390,6 +391,7 @@ static bool take_cancel(struct native *n, const struct frame *f)
 		if (c->id == f->call_id && c->kind <= NATIVE_EVENT) {
 			DL_DELETE(n->queue, c);
 			send_result(c, RESULT_CANCELLED, SLICE("{\"message\":\"cancelled\"}"));
+			n->flush_first = true;
 			native_call_free(c);
 			return true;
 		}
@@ -430,6 +432,7 @@ static bool take_ping(struct native *n, const struct frame *f)
 {
 	const struct frame pong = { .type = MSG_PONG };
 	NATIVE_APPEND(n, frame_append(channel_begin(&n->channel), &pong));
+	n->flush_first = true;
 	return true;
 }
 
@@ -497,66 +500,87 @@ static void drain(struct native *n)
 	}
 }
 
-/* Work that a busy executor leaves lying gets another one. */
-static void wake_another(struct native *n)
+/* What the first thread waits for next. */
+struct waiting {
+	bool for_room;
+	bool briefly; /* work is lying about while executors sleep */
+};
+
+/* Waits, and reads what has come. */
+static void wait_and_read(struct native *n, const struct waiting *w)
 {
-	if (n->queue != NULL && n->n_idle > 0 &&
-		clock_ns() - n->queue->queued_ns >= NATIVE_WAIT_MS * 1000000ULL) {
-		(void)pthread_cond_signal(&n->work);
+	struct pollfd p[] = {
+		{ .fd = n->channel.fd, .events = (short)(POLLIN | (w->for_room ? POLLOUT : 0)) },
+		{ .fd = n->wake, .events = POLLIN },
+	};
+	if (poll(p, 2, w->briefly ? NATIVE_WAIT_MS : -1) < 0 && errno != EINTR) {
+		end_process(WORKER_EXIT_RUNTIME);
+	}
+	uint64_t count;
+	if (p[1].revents != 0 && read(n->wake, &count, sizeof(count)) < 0 && errno != EAGAIN) {
+		end_process(WORKER_EXIT_RUNTIME);
+	}
+	int r = p[0].revents == 0 ? CHANNEL_BLOCKED : channel_read(&n->channel);
+	if (r == CHANNEL_CLOSED) {
+		end_process(0);
+	}
+	if (r < 0) {
+		end_process(WORKER_EXIT_RUNTIME);
 	}
 }
 
-/* Writes what there is and waits for the next reason to do something. */
-static void wait_for_something(struct native *n)
+static void take_frames(struct native *n)
 {
-	(void)pthread_mutex_lock(&n->lock);
-	native_flush(n);
-	bool blocked = channel_pending(&n->channel) > 0;
-	/* wake_another() wants to look again soon. */
-	bool lying = n->queue != NULL && n->n_idle > 0;
-	(void)pthread_mutex_unlock(&n->lock);
-	struct pollfd p[] = {
-		{ .fd = n->channel.fd, .events = (short)(POLLIN | (blocked ? POLLOUT : 0)) },
-		{ .fd = n->wake, .events = POLLIN },
-	};
-	int r = poll(p, 2, lying ? NATIVE_WAIT_MS : -1);
-	if (r < 0 && errno != EINTR) {
+	struct frame f;
+	int next;
+	while ((next = channel_next(&n->channel, &f)) == CHANNEL_OK) {
+		if (!take_frame(n, &f)) {
+			end_process(WORKER_EXIT_RUNTIME);
+		}
+	}
+	if (next == CHANNEL_BAD) {
 		end_process(WORKER_EXIT_RUNTIME);
 	}
-	if (r > 0 && p[1].revents != 0) {
-		uint64_t count;
-		ssize_t got = read(n->wake, &count, sizeof(count));
-		(void)got;
+}
+
+/*
+ * Should a sleeping executor be woken? One at a time, and only when none is at work that will come
+ * for the queue, or when that one has let it wait too long: threads that meet at the lock cost more
+ * than a short call does.
+ */
+static bool must_wake(struct native *n)
+{
+	if (n->queue == NULL || n->n_idle == 0 || n->n_woken > 0) {
+		return false;
 	}
+	bool at_work = n->n_running > n->n_waiting;
+	if (at_work && clock_ns() - n->queue->queued_ns < NATIVE_WAIT_MS * 1000000ULL) {
+		return false;
+	}
+	n->n_woken++;
+	return true;
 }
 
 static _Noreturn void pump(struct native *n)
 {
+	struct waiting w = { 0 };
 	for (;;) {
-		wait_for_something(n);
-		int r = channel_read(&n->channel);
-		if (r == CHANNEL_CLOSED) {
-			end_process(0);
-		}
-		if (r < 0) {
-			end_process(WORKER_EXIT_RUNTIME);
-		}
+		wait_and_read(n, &w);
 		(void)pthread_mutex_lock(&n->lock);
-		struct frame f;
-		int next;
-		while ((next = channel_next(&n->channel, &f)) == CHANNEL_OK) {
-			if (!take_frame(n, &f)) {
-				end_process(WORKER_EXIT_RUNTIME);
-			}
-		}
-		if (next == CHANNEL_BAD) {
-			end_process(WORKER_EXIT_RUNTIME);
-		}
-		wake_another(n);
+		take_frames(n);
 		if (n->draining) {
 			drain(n);
 		}
+		if (n->flush_first || n->blocked) {
+			native_flush(n);
+		}
+		bool wake = must_wake(n);
+		w.for_room = n->blocked;
+		w.briefly = n->queue != NULL && n->n_idle > n->n_woken;
 		(void)pthread_mutex_unlock(&n->lock);
+		if (wake) {
+			(void)pthread_cond_signal(&n->work);
+		}
 	}
 }
 

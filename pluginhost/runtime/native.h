@@ -88,6 +88,9 @@ struct native {
 	unsigned n_running;
 	unsigned n_waiting; /* of the running: in a capability */
 	unsigned n_idle;
+	unsigned n_woken; /* of the idle: signalled, not running yet */
+	bool blocked;     /* the socket has no room for what is appended */
+	bool flush_first; /* the first thread has appended something */
 	uint32_t last_seq;
 	uint64_t flushed_ns;
 	bool ready;

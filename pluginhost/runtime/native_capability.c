@@ -94,7 +94,8 @@ static int request(struct native_call *c, uint16_t code, struct slice args)
 	NATIVE_APPEND(n, msg_call_append(channel_begin(&n->channel), &head, &m));
 	native_flush(n);
 	/* While we wait, somebody else may work. */
-	if (n->queue != NULL && n->n_idle > 0) {
+	if (n->queue != NULL && n->n_idle > n->n_woken) {
+		n->n_woken++;
 		(void)pthread_cond_signal(&n->work);
 	}
 	while (c->status < 0 && !atomic_load(&c->cancelled)) {

@@ -154,7 +154,8 @@ static bool page_is_mapped(uintptr_t page)
 	return mincore((void *)page, 4096, &in_core) == 0;
 }
 
-static bool find_canary(uintptr_t from, uintptr_t to)
+/* Reads where nothing was given to it. */
+__attribute__((no_sanitize("address"))) static bool find_canary(uintptr_t from, uintptr_t to)
 {
 	for (uintptr_t p = from; p + PROBE_CANARY_SIZE <= to; p++) {
 		size_t i = 0;
@@ -708,7 +709,7 @@ const struct probe probes[] = {
 	{ "wait",                        do_wait,             IN_BOTH, FAILS(ECHILD) },
 	{ "thread bomb, python",         thread_bomb,         IN_PYTHON | OWN_UID, WITHIN(8, 31) },
 	{ "thread bomb, native",         thread_bomb,         IN_NATIVE | OWN_UID, WITHIN(1, 7) },
-	{ "stack overflow",              stack_overflow,      IN_BOTH, DIES(SIGSEGV) },
+	{ "stack overflow",              stack_overflow,      IN_BOTH | UNSANITIZED, DIES(SIGSEGV) },
 	{ "descriptor bomb, python",     descriptor_bomb,     IN_PYTHON, GIVES(60) },
 	{ "descriptor bomb, native",     descriptor_bomb,     IN_NATIVE, GIVES(28) },
 	{ "epoll bomb, python",          epoll_bomb,          IN_PYTHON, GIVES(60) },
@@ -814,7 +815,7 @@ const struct probe probes[] = {
 	{ "nice -20",                    be_nice,             IN_BOTH, FAILS(EPERM) },
 	{ "SCHED_FIFO",                  be_realtime,         IN_BOTH, FAILS(EPERM) },
 	{ "sched_setaffinity",           pin,                 IN_BOTH, FAILS(EPERM) },
-	{ "mlock",                       lock_memory,         IN_BOTH, FAILS(EPERM) },
+	{ "mlock",                       lock_memory,         IN_BOTH | UNSANITIZED, FAILS(EPERM) },
 	{ "call 999",                    future_call,         IN_BOTH, FAILS(ENOSYS) },
 	{ "call 1023",                   unknown_call,        IN_BOTH, FAILS(ENOSYS) },
 	{ "vmsplice",                    do_vmsplice,         IN_BOTH, FAILS(EINVAL) },
@@ -851,7 +852,7 @@ const struct probe probes[] = {
 	/* Resources, and how a death is told apart. The cgroup kills before RLIMIT_AS is reached. */
 	{ "memory bomb in a cgroup",     memory_bomb,         IN_BOTH | CGROUP, DIES(SIGKILL) },
 	{ "raise(SIGKILL)",              die,                 IN_BOTH, GIVES(0) },
-	{ "abort()",                     do_abort,            IN_BOTH, DIES(SIGSEGV) },
+	{ "abort()",                     do_abort,            IN_BOTH | UNSANITIZED, DIES(SIGSEGV) },
 };
 /* clang-format on */
 

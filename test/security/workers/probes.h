@@ -15,8 +15,8 @@ enum probe_answer {
 	ANSWER_RANGE,  /* returns something from `value` to `other` */
 };
 
-/* Where a probe makes sense. */
-enum { IN_PYTHON = 1, IN_NATIVE = 2, IN_BOTH = 3, OWN_UID = 4, CGROUP = 8 };
+/* Where a probe makes sense. The address sanitizer answers for some calls and signals itself. */
+enum { IN_PYTHON = 1, IN_NATIVE = 2, IN_BOTH = 3, OWN_UID = 4, CGROUP = 8, UNSANITIZED = 16 };
 
 struct probe {
 	const char *name;

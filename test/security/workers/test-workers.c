@@ -41,6 +41,17 @@
 
 #define CGROUP_NAME "test-workers"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
 enum { SKIPPED = 77, PLAIN_UID = 65000, PATIENCE_MS = 20000 };
 
 /* ---- Inside a worker ---- */
@@ -360,6 +371,7 @@ static void attack(struct zygote *z, enum worker_flavour flavour, unsigned i, bo
 static bool applies(const struct probe *p, enum worker_flavour flavour)
 {
 	return (p->where & (flavour == WORKER_PYTHON ? IN_PYTHON : IN_NATIVE)) != 0 &&
+		((p->where & UNSANITIZED) == 0 || !SANITIZED) &&
 		((p->where & OWN_UID) == 0 || host.uids == SANDBOX_UIDS_BLOCK) &&
 		((p->where & CGROUP) == 0 || host.cgroup.kind != CGROUP_NONE);
 }
