@@ -30,6 +30,12 @@ static int init_lock(struct mongodb_health *h)
 	return -r;
 }
 
+static bool shorten(mongoc_uri_t *uri, const char *option, int32_t ms)
+{
+	int32_t given = mongoc_uri_get_option_as_int32(uri, option, ms);
+	return mongoc_uri_set_option_as_int32(uri, option, given < ms ? given : ms);
+}
+
 int mongodb_health_init(struct mongodb_health *h, const mongoc_uri_t *uri)
 {
 	*h = (struct mongodb_health){ .state = MONGODB_UNTRIED };
@@ -38,11 +44,9 @@ int mongodb_health_init(struct mongodb_health *h, const mongoc_uri_t *uri)
 		return r;
 	}
 	h->uri = mongoc_uri_copy(uri);
-	if (!mongoc_uri_set_option_as_int32(h->uri, MONGOC_URI_CONNECTTIMEOUTMS, CONNECT_MS) ||
-		!mongoc_uri_set_option_as_int32(
-			h->uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, CONNECT_MS) ||
-		!mongoc_uri_set_option_as_int32(
-			h->uri, MONGOC_URI_SOCKETTIMEOUTMS, MONGODB_PING_MS) ||
+	if (!shorten(h->uri, MONGOC_URI_CONNECTTIMEOUTMS, CONNECT_MS) ||
+		!shorten(h->uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, CONNECT_MS) ||
+		!shorten(h->uri, MONGOC_URI_SOCKETTIMEOUTMS, MONGODB_PING_MS) ||
 		!mongoc_uri_set_option_as_bool(h->uri, MONGOC_URI_SERVERSELECTIONTRYONCE, true)) {
 		mongodb_health_deinit(h);
 		return -ENOMEM;
@@ -65,6 +69,11 @@ bool mongodb_health_is_up(const struct mongodb_health *h)
 	return atomic_load(&h->state) == MONGODB_UP;
 }
 
+unsigned mongodb_health_outages(const struct mongodb_health *h)
+{
+	return atomic_load(&h->outages);
+}
+
 bool mongodb_health_wait(struct mongodb_health *h)
 {
 	if (atomic_load(&h->state) == MONGODB_UNTRIED) {
@@ -77,24 +86,28 @@ bool mongodb_health_wait(struct mongodb_health *h)
 	return mongodb_health_is_up(h);
 }
 
-static bool ping(struct mongodb_health *h, bson_error_t *ret_error)
+bool mongodb_ping(mongoc_client_t *client, bson_error_t *ret_error)
 {
 	bson_t command = BSON_INITIALIZER;
 	mongoc_read_prefs_t *primary = mongoc_read_prefs_new(MONGOC_READ_PRIMARY);
+	BSON_APPEND_INT32(&command, "ping", 1);
+	bool ok = mongoc_client_command_simple(client, "admin", &command, primary, NULL, ret_error);
+	mongoc_read_prefs_destroy(primary);
+	bson_destroy(&command);
+	return ok;
+}
+
+static bool ask(struct mongodb_health *h, bson_error_t *ret_error)
+{
 	if (h->client == NULL) {
 		h->client = mongoc_client_new_from_uri(h->uri);
 	}
-	BSON_APPEND_INT32(&command, "ping", 1);
-	bool ok = h->client != NULL &&
-		mongoc_client_command_simple(
-			h->client, "admin", &command, primary, NULL, ret_error);
+	bool ok = h->client != NULL && mongodb_ping(h->client, ret_error);
 	if (!ok && h->client != NULL) {
 		/* A client that failed would not try the server again for five seconds. */
 		mongoc_client_destroy(h->client);
 		h->client = NULL;
 	}
-	mongoc_read_prefs_destroy(primary);
-	bson_destroy(&command);
 	return ok;
 }
 
@@ -102,9 +115,12 @@ enum mongodb_state mongodb_health_ask(struct mongodb_health *h)
 {
 	bson_error_t error = { 0 };
 	enum mongodb_state before = atomic_load(&h->state);
-	enum mongodb_state now = ping(h, &error) ? MONGODB_UP : MONGODB_DOWN;
+	enum mongodb_state now = ask(h, &error) ? MONGODB_UP : MONGODB_DOWN;
 	(void)pthread_mutex_lock(&h->lock);
 	atomic_store(&h->state, now);
+	if (now == MONGODB_DOWN && before != now) {
+		atomic_fetch_add(&h->outages, 1);
+	}
 	(void)pthread_cond_broadcast(&h->changed);
 	(void)pthread_mutex_unlock(&h->lock);
 	if (now == MONGODB_DOWN && before != now) {

@@ -68,7 +68,7 @@ static void run(struct mongodb *m, struct mongodb_session *s, struct store_task 
 static void *work(void *arg)
 {
 	struct mongodb *m = (struct mongodb *)arg;
-	struct mongodb_session s = { .collections = &m->collections };
+	struct mongodb_session s = { .collections = &m->collections, .health = &m->health };
 	struct mongodb_turn turn;
 	s.client = mongoc_client_pool_pop(m->pool);
 	s.database = mongoc_client_get_database(s.client, m->address.database);

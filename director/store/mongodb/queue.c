@@ -51,11 +51,6 @@ void mongodb_queue_deinit(struct mongodb_queue *q)
 	(void)pthread_mutex_destroy(&q->lock);
 }
 
-static bool changes(const struct store_task *t)
-{
-	return t->op != STORE_FIND && t->op != STORE_COUNT && t->op != STORE_DISTINCT;
-}
-
 /* --- guests and lanes, under the lock --- */
 
 static struct guest *guest_find(struct mongodb_queue *q, struct slice plugin)
@@ -144,7 +139,7 @@ static void lane_remove(struct guest *g, struct lane *lane)
 
 static int add(struct guest *g, struct store_task *t)
 {
-	if (changes(t)) {
+	if (mongodb_changes(t)) {
 		struct lane *lane = lane_find(g, t);
 		if (lane != NULL) {
 			DL_APPEND(lane->waiting, t);
@@ -181,7 +176,7 @@ static bool take(struct mongodb_queue *q, struct mongodb_turn *ret)
 	*ret = (struct mongodb_turn){ .t = g->ready, .guest = g };
 	DL_DELETE(g->ready, ret->t);
 	g->at_work++;
-	if (changes(ret->t)) {
+	if (mongodb_changes(ret->t)) {
 		ret->lane = lane_find(g, ret->t);
 		ret->lane->at_work = true;
 	}

@@ -27,6 +27,12 @@ struct mongodb_queue {
 	unsigned share;
 };
 
+/** True when the task changes documents. */
+static inline bool mongodb_changes(const struct store_task *t)
+{
+	return t->op != STORE_FIND && t->op != STORE_COUNT && t->op != STORE_DISTINCT;
+}
+
 /** @param share tasks of one plugin that may be at work, at least 1. @return 0 or a negative errno. */
 int mongodb_queue_init(struct mongodb_queue *q, unsigned share);
 /** Every task has been taken and ended. */

@@ -3,6 +3,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "director/store/mongodb/command.h"
+#include "director/store/mongodb/queue.h"
 
 #include <errno.h>
 
@@ -52,6 +53,25 @@ int mongodb_emit(struct store_task *t, struct slice document, bool projected)
 	return t->out.error < 0 ? store_task_fail_errno(t, t->out.error) : 0;
 }
 
+/*
+ * A connection that is made only when a change is to be sent, or was lost meanwhile, fails in ways that
+ * cannot be told from a lost answer. @return false: the task is answered.
+ */
+static bool connect_first(struct mongodb_session *s, struct store_task *t)
+{
+	bson_error_t error;
+	unsigned outages = mongodb_health_outages(s->health);
+	if (!mongodb_changes(t) || (s->connected && s->outages == outages)) {
+		return true;
+	}
+	s->connected = mongodb_ping(s->client, &error);
+	s->outages = outages;
+	if (!s->connected) {
+		(void)mongodb_fail(t, &error, NULL, false);
+	}
+	return s->connected;
+}
+
 typedef void (*operation_fn)(struct mongodb_command *c);
 
 void mongodb_run(struct mongodb_session *s, struct store_task *t)
@@ -65,6 +85,9 @@ void mongodb_run(struct mongodb_session *s, struct store_task *t)
 		[STORE_DELETE] = mongodb_delete,
 		[STORE_MODIFY] = mongodb_modify,
 	};
+	if (!connect_first(s, t)) {
+		return;
+	}
 	/* Physical names are bounded and hold no NUL: scope.c made them. */
 	char name[512];
 	invariant(t->collection.n < sizeof(name));
@@ -74,4 +97,7 @@ void mongodb_run(struct mongodb_session *s, struct store_task *t)
 	operations[t->op](&c);
 	mongoc_collection_destroy(c.collection);
 	store_task_finish(t);
+	if (t->result.error == STORE_E_UNAVAILABLE || t->result.error == STORE_E_UNKNOWN) {
+		s->connected = false;
+	}
 }

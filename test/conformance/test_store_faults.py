@@ -1,0 +1,377 @@
+"""The MongoDB driver while its server dies, stops, or is out of reach.
+
+Each change is `ok`, `unavailable` (nothing was done) or `unknown_outcome`; what the server holds in
+the end has to agree: no false ok where the server itself keeps what it acknowledged, never a false
+failure, nothing twice.
+"""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+
+import pytest
+
+import runtime as runtime_module
+import servers
+from conftest import cannot_run
+
+LOAD = runtime_module.BUILD / "test" / "conformance" / "store-load"
+
+# What is acknowledged survives kill -9 of the server. (mongo-java-server writes a second later.)
+KEEPS = {"ferretdb", "mongod"}
+# Of a server that is gone without a word; shorter than by default, so that the tests are.
+SHORT = "?connectTimeoutMS=700&serverSelectionTimeoutMS=1500&socketTimeoutMS=1000"
+USERS = 8
+# After the server is back.
+RECOVERY_SECONDS = 10
+
+
+class Server(servers.Server):
+    """A real server that can be killed, stopped and started again on its data."""
+
+    def victim(self):
+        """The server's process: the one started, or its child (mongod's watching shell has one)."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as children:
+            words = children.read().split()
+        return int(words[0]) if self.name == "mongod" else pid
+
+    def kill(self):
+        os.kill(self.victim(), signal.SIGKILL)
+        self.process.stdin.close()
+        self.process.wait(servers.STOP_SECONDS)
+        self.process.stdout.close()
+
+    def start_again(self):
+        self.process = subprocess.Popen(servers.MONGODB[self.name](self.data),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.log)
+        self.port = self._wait_for_port()
+
+    def freeze(self):
+        pid = self.victim()
+        os.kill(pid, signal.SIGSTOP)
+
+        def frozen():
+            stats = [stat.read_text() for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")]
+            return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+        runtime_module.wait_for(frozen, 5, "every thread to stop")
+
+    def thaw(self):
+        os.kill(self.victim(), signal.SIGCONT)
+
+
+class Proxy:
+    """Between the store and its server, at one address for as long as the test runs.
+
+    `target` is the server's port, or None: connections are refused. `replies` False swallows what
+    the server says. cut() resets what is connected.
+    """
+
+    def __init__(self, target=None):
+        self.target = target
+        self.replies = True
+        self.pairs = []
+        self.lock = threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
+                server.settimeout(None)
+            except (OSError, TypeError, OverflowError):
+                self._reset(client)
+                continue
+            with self.lock:
+                self.pairs.append((client, server))
+            threading.Thread(target=self._pump, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, True), daemon=True).start()
+
+    def _pump(self, source, sink, is_reply):
+        try:
+            while piece := source.recv(65536):
+                if self.replies or not is_reply:
+                    sink.sendall(piece)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    @staticmethod
+    def _reset(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+
+    def cut(self):
+        with self.lock:
+            pairs, self.pairs = self.pairs, []
+        for client, server in pairs:
+            self._reset(client)
+            server.close()
+
+    def close(self):
+        self.listener.close()
+        self.cut()
+
+
+class Reply:
+    def __init__(self, line):
+        _, self.code, ms, *self.rest = line.split()
+        self.ms = int(ms)
+
+
+class Store:
+    """A store-load program."""
+
+    def __init__(self, uri, app):
+        self.process = subprocess.Popen([LOAD, uri, app], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.replies = {}
+        self.changed = threading.Condition()
+        self.tags = 0
+        self.closed_ms = None
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                if line.startswith("closed "):
+                    self.closed_ms = int(line.split()[1])
+                else:
+                    self.replies[line.split()[0]] = Reply(line)
+                self.changed.notify_all()
+
+    def send(self, words):
+        self.tags += 1
+        tag = f"t{self.tags}"
+        self.process.stdin.write(f"{tag} {words}\n")
+        return tag
+
+    def wait(self, tag, seconds=20):
+        with self.changed:
+            assert self.changed.wait_for(lambda: tag in self.replies, seconds), f"no answer: {tag}"
+            return self.replies.pop(tag)
+
+    def run(self, words, seconds=20):
+        return self.wait(self.send(words), seconds)
+
+    def is_ready(self):
+        return self.run("ready").code == "yes"
+
+    def wait_ready(self, ready=True, seconds=RECOVERY_SECONDS):
+        runtime_module.wait_for(lambda: self.is_ready() == ready, seconds,
+                                "ready" if ready else "not ready")
+
+    def documents(self):
+        """{id: n} of all there is."""
+        reply = self.run("all")
+        assert reply.code == "ok"
+        pairs = [pair.split(":") for pair in reply.rest]
+        found = {int(key): int(n) for key, n in pairs}
+        assert len(found) == len(pairs)
+        return found
+
+    def close(self):
+        self.process.stdin.close()
+        status = self.process.wait(30)
+        self.reader.join(5)
+        self.process.stdout.close()
+        return status
+
+
+def insert(key):
+    return f"insert u{key % USERS} {key}"
+
+
+def warm_up(store):
+    """Gives every thread its connection. @return what was inserted."""
+    keys = range(1000, 1000 + 20 * USERS)
+    for begin in keys[::2 * USERS]:
+        tags = [store.send(insert(key)) for key in range(begin, begin + 2 * USERS)]
+        assert {store.wait(tag).code for tag in tags} == {"ok"}
+    return dict.fromkeys(keys, "ok")
+
+
+def check(outcomes, stored, keeps):
+    """Each outcome against what is there. At most once, never half, nothing of nobody."""
+    wrong = [f"{key}: {code} but {'there' if key in stored else 'missing'}"
+             for key, code in outcomes.items()
+             if code == "ok" and keeps and key not in stored
+             or code not in ("ok", "unknown_outcome") and key in stored]
+    assert not wrong, wrong
+    assert set(stored) <= set(outcomes)
+    assert set(outcomes.values()) <= {"ok", "unavailable", "unknown_outcome"}
+
+
+@pytest.fixture(scope="module", params=servers.candidates())
+def server(request):
+    reason = servers.why_not(request.param)
+    if reason:
+        cannot_run(f"{request.param}: {reason}")
+    with Server(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server):
+    p = Proxy(server.port)
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def opened(proxy):
+    """Opens stores on the proxy, or past it; an application of its own for each test."""
+    app = f"fault-{uuid.uuid4().hex[:12]}"
+    stores = []
+
+    def open_store(port=proxy.port, options=SHORT):
+        stores.append(Store(f"mongodb://127.0.0.1:{port}/{options}", app))
+        return stores[-1]
+
+    yield open_store
+    assert [s.close() for s in stores] == [0] * len(stores)
+    # Also when the server is gone.
+    assert all(s.closed_ms is not None and s.closed_ms < 12000 for s in stores)
+
+
+def test_not_there_at_start(server, proxy, opened):
+    """Refused within 5 s under the default timeouts; used without a restart once it is there."""
+    proxy.target = None
+    store = opened(options="")
+    tags = [store.send(insert(key)) for key in range(20)] + [store.send("all")]
+    replies = [store.wait(tag) for tag in tags]
+    assert {r.code for r in replies} == {"unavailable"}
+    assert max(r.ms for r in replies) < 5000
+    assert not store.is_ready()
+    assert store.run(insert(1)).ms < 1000
+    proxy.target = server.port
+    store.wait_ready()
+    assert store.run(insert(1)).code == "ok"
+    assert store.documents() == {1: 0}
+
+
+def test_killed_under_writes(server, proxy, opened):
+    store = opened()
+    store.wait_ready()
+    outcomes, tags, key = {}, {}, 0
+    killed = started = None
+    begin = time.monotonic()
+    while time.monotonic() < begin + 30:
+        now = time.monotonic() - begin
+        if killed is None and now > 0.6:
+            proxy.target = None
+            server.kill()
+            killed = now
+        elif killed and started is None and now > killed + 0.7:
+            server.start_again()
+            proxy.target = server.port
+            started = time.monotonic() - begin
+        while len(tags) < 2 * USERS:
+            tags[store.send(insert(key))] = key
+            key += 1
+        done = [tag for tag in tags if tag in store.replies]
+        for tag in done:
+            outcomes[tags.pop(tag)] = store.wait(tag).code
+        # Until it has worked again for a while.
+        if started and list(outcomes.values())[-50:] == ["ok"] * 50:
+            break
+        time.sleep(0.002)
+    for tag, number in tags.items():
+        outcomes[number] = store.wait(tag).code
+    codes = list(outcomes.values())
+    assert codes.count("ok") > 100 and "unavailable" in codes
+    assert codes[-1] == "ok", "no recovery"
+    check(outcomes, store.documents(), server.name in KEEPS)
+
+
+def test_frozen(server, proxy, opened):
+    """Accepts, never answers: what was sent is unknown, what was not is refused, all of it soon."""
+    store = opened()
+    store.wait_ready()
+    before = warm_up(store)
+    server.freeze()
+    try:
+        tags = {key: store.send(insert(key)) for key in range(1, 61)}
+        reading = store.send("all")
+        replies = {key: store.wait(tag) for key, tag in tags.items()}
+        assert store.wait(reading).code == "unavailable"
+        assert not store.is_ready()
+        late = store.run(insert(99))
+        assert late.code == "unavailable" and late.ms < 500
+    finally:
+        server.thaw()
+    codes = [r.code for r in replies.values()]
+    assert set(codes) == {"unavailable", "unknown_outcome"}
+    # At most one of each thread was sent.
+    assert codes.count("unknown_outcome") <= 2 * USERS
+    assert max(r.ms for r in replies.values()) < 5000
+    store.wait_ready()
+    time.sleep(0.5)
+    outcomes = {key: r.code for key, r in replies.items()}
+    check({**before, 99: "unavailable", **outcomes}, store.documents(), True)
+    # The same ids again: the unknown ones are there or not, and either answer is true.
+    again = {key: store.run(insert(key)).code for key in outcomes}
+    assert set(again.values()) <= {"ok", "duplicate_key"}
+    assert all(again[key] == "ok" for key, code in outcomes.items() if code == "unavailable")
+    assert set(store.documents()) == set(before) | set(outcomes)
+
+
+def test_replies_lost(server, proxy, opened):
+    """The change is made, its answer never comes: unknown, and made once."""
+    store, beside = opened(), opened(port=server.port)
+    store.wait_ready()
+    beside.wait_ready()
+    assert store.run(insert(1)).code == "ok"
+    before = warm_up(store)
+    proxy.replies = False
+    words = [insert(2), "inc u1 1", "upsert u3 3"] + [insert(key) for key in range(4, 40)]
+    codes = [store.wait(tag).code for tag in [store.send(w) for w in words]]
+    assert set(codes) == {"unknown_outcome", "unavailable"}, codes
+    assert codes.count("unknown_outcome") >= 3, codes
+    found = beside.documents()
+    assert set(before) < set(found)
+    # What was sent was made, though nobody heard of it.
+    assert (found[1] == 1) == (codes[1] == "unknown_outcome")
+    for key, code in zip([2, *range(4, 40)], codes[:1] + codes[3:]):
+        assert (key in found) == (code == "unknown_outcome"), (key, code)
+    store.wait_ready(False)
+    assert store.run(insert(50)).code == "unavailable"
+    proxy.cut()
+    proxy.replies = True
+    store.wait_ready()
+    assert store.run(insert(51)).code == "ok"
+    assert set(store.documents()) == set(found) | {51}
+
+
+def test_connections_reset(server, proxy, opened):
+    """Idle connections that were lost: a read tries again; a change is made or unknown, not lost."""
+    store = opened()
+    store.wait_ready()
+    outcomes = {key: store.run(insert(key)).code for key in range(20)}
+    assert set(outcomes.values()) == {"ok"}
+    for round_number in range(3):
+        proxy.cut()
+        assert store.run("all").code in ("ok", "unavailable")
+        for key in range(100 * (round_number + 1), 100 * (round_number + 1) + 20):
+            outcomes[key] = store.run(insert(key)).code
+    store.wait_ready()
+    outcomes[999] = store.run(insert(999)).code
+    assert outcomes[999] == "ok"
+    check(outcomes, store.documents(), True)
