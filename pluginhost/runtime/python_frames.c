@@ -141,9 +141,9 @@ static bool handle_buffered(struct python_state *s, uint64_t slice_end)
 {
 	struct frame f;
 	int r;
-	for (unsigned n = 1; (r = channel_next(&s->channel, &f)) == CHANNEL_OK; n++) {
+	while ((r = channel_next(&s->channel, &f)) == CHANNEL_OK) {
 		handle(s, &f);
-		if (n % 8 == 0 && clock_ms() >= slice_end) {
+		if (clock_ms() >= slice_end) {
 			return false;
 		}
 	}

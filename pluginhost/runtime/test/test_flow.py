@@ -108,7 +108,7 @@ async def execute(data):
     worker.send_frames([frame for _, frame in calls])
     for call_id, _ in calls:
         assert worker.result(call_id).value == 1
-    # All sixty in one turn would be 600 ms; eight is what a slice may be too long.
+    # All sixty in one turn would be 600 ms; a slice is 5 ms and what its last call takes.
     assert worker.call(look=True).value < 0.4
 
 

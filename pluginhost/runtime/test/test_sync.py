@@ -1,7 +1,5 @@
 """execute() that is not async: in a thread, beside the loop."""
 
-import time
-
 import fake_director as fd
 
 
@@ -54,12 +52,11 @@ def execute(data):
         running -= 1
     return data["n"]
 """)
-    begin = time.monotonic()
     ids = [worker.execute({"n": n}) for n in range(16)]
     worker.send(fd.PING, 0)
-    worker.wait_for(fd.PONG, 2)
+    worker.wait_for(fd.PONG)
+    assert len(worker.results) < 16
     assert [worker.result(i).value for i in ids] == list(range(16))
-    assert time.monotonic() - begin < 2.5
     look = worker.call(look=True).value
     assert look["most"] == 8
     assert look["threads"] == 9
