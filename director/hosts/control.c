@@ -46,6 +46,7 @@ static void end_workers(struct host *h, const char *reason)
 	HASH_ITER (hh, h->director->registry.plugins, p, next) {
 		if (slice_eq(slice_str(p->host), slice_str(h->name))) {
 			supervise_stop(p, reason);
+			supervise_forgive(p);
 		}
 	}
 }

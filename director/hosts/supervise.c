@@ -157,6 +157,12 @@ void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms)
 	supervise_others(d);
 }
 
+void supervise_forgive(struct plugin *p)
+{
+	p->failures = 0;
+	p->retry_at_ms = 0;
+}
+
 void supervise_stop(struct plugin *p, const char *reason)
 {
 	uvx_timer_stop(&p->timer);

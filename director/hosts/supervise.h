@@ -23,6 +23,9 @@ void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms);
 /** Ends everything that runs of it. */
 void supervise_stop(struct plugin *p, const char *reason);
 
+/** What ended its workers was not its fault: the next start need not wait. */
+void supervise_forgive(struct plugin *p);
+
 /** A plugin's timer fired; its argument is the plugin. */
 void supervise_on_timer(void *plugin);
 
