@@ -217,6 +217,18 @@ static void opening_failed(void *arg)
 	free(arg);
 }
 
+/* A driver does not know where its address comes from; the operator has to. */
+static void name_setting(const struct store_config *c, char why[static 256])
+{
+	char text[256];
+	bool given = c->uri != NULL && c->uri[0] != 0;
+	if (strstr(why, "DATABASE_URI") == NULL) {
+		(void)snprintf(text, sizeof(text), "%s: %.230s",
+			given ? "DATABASE_URI" : "MOZAIKS_STATE_PATH", why);
+		memcpy(why, text, sizeof(text));
+	}
+}
+
 int store_open(struct store **ret, const struct store_config *c, char why[static 256])
 {
 	char address[4096];
@@ -243,6 +255,7 @@ int store_open(struct store **ret, const struct store_config *c, char why[static
 	/* It may hold a password, and the driver has its own copy. */
 	explicit_bzero(address, sizeof(address));
 	if (r < 0) {
+		name_setting(c, why);
 		/* The loop frees it in its next turn. */
 		uvx_door_close(&s->host.door, opening_failed, s);
 		return r;
