@@ -461,7 +461,7 @@ static void run_cursor(struct capability_call *c, const struct arguments *a)
 	struct cursors *cs = cursors_of(c);
 	uint64_t work = capability_work_id(c);
 	uint32_t id = a->cursor > UINT32_MAX ? 0 : (uint32_t)a->cursor;
-	struct slice batch;
+	struct slice batch = SLICE_NULL;
 	bool more = false;
 	bool known = cs != NULL &&
 		(capability_code(c) == CAP_DATABASE_CLOSE

@@ -12,19 +12,19 @@ void memory_init(struct memory_store *m)
 	*m = (struct memory_store){ 0 };
 }
 
-static struct slice heap_copy(struct slice s)
+static void set_bytes(struct memory_document *d, struct slice s)
 {
-	uint8_t *p = malloc(s.n);
-	if (p == NULL) {
+	d->heap = malloc(s.n);
+	if (d->heap == NULL) {
 		abort();
 	}
-	memcpy(p, s.p, s.n);
-	return slice_of(p, s.n);
+	memcpy(d->heap, s.p, s.n);
+	d->bytes = slice_of(d->heap, s.n);
 }
 
 static void drop(struct memory_document *d)
 {
-	free((void *)(uintptr_t)d->bytes.p);
+	free(d->heap);
 	*d = (struct memory_document){ 0 };
 }
 
@@ -41,7 +41,7 @@ void memory_copy(struct memory_store *to, const struct memory_store *from)
 	for (size_t i = 0; i < MEMORY_DOCUMENTS_MAX; i++) {
 		if (from->documents[i].collection[0] != 0) {
 			to->documents[i] = from->documents[i];
-			to->documents[i].bytes = heap_copy(from->documents[i].bytes);
+			set_bytes(&to->documents[i], from->documents[i].bytes);
 		}
 	}
 }
@@ -52,7 +52,7 @@ void memory_put(struct memory_store *m, const char *collection, struct slice doc
 		struct memory_document *d = &m->documents[i];
 		if (d->collection[0] == 0) {
 			(void)snprintf(d->collection, sizeof(d->collection), "%s", collection);
-			d->bytes = heap_copy(document);
+			set_bytes(d, document);
 			return;
 		}
 	}
@@ -115,9 +115,9 @@ static int memory_replace(struct engine_source *source, int64_t rid, struct slic
 {
 	struct memory_source *s = (struct memory_source *)source;
 	struct memory_document *d = &s->m->documents[rid];
-	struct slice bytes = heap_copy(document);
-	free((void *)(uintptr_t)d->bytes.p);
-	d->bytes = bytes;
+	uint8_t *before = d->heap;
+	set_bytes(d, document);
+	free(before);
 	return 0;
 }
 

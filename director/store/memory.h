@@ -7,7 +7,8 @@ enum { MEMORY_DOCUMENTS_MAX = 256 };
 
 struct memory_document {
 	char collection[64]; /* physical name; empty: none */
-	struct slice bytes;  /* on the heap */
+	struct slice bytes;
+	uint8_t *heap; /* where they are */
 };
 
 struct memory_store {

@@ -139,13 +139,12 @@ static int copy_filter(struct filter_walk *walk, struct slice filter, bool requi
 			"the filter is nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
 	}
 	while (r == 0 && document_next(&it, &e)) {
+		bool owner = names_owner(e.name);
 		if (is_clause_list(e.name) && e.value.type == BT_ARRAY) {
 			r = copy_clauses(walk, &e, required && slice_eq(e.name, SLICE("$and")));
-		} else if (!names_owner(e.name)) {
-			writer_raw(walk->w, e.raw);
-		} else if (!equals_caller(walk->scope, &e)) {
+		} else if (owner && !equals_caller(walk->scope, &e)) {
 			r = refuse_filter(walk->scope, e.name, walk->failure);
-		} else if (!required) {
+		} else if (!owner || !required) {
 			writer_raw(walk->w, e.raw);
 		}
 	}

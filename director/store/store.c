@@ -79,6 +79,7 @@ static void answer(struct store *s, struct pending *p)
 		s->waiting--;
 		s->waiting_bytes -= p->charged;
 	}
+	p->task.result.task = &p->task;
 	p->done(p->owner, &p->task.result);
 	pending_free(p);
 }
@@ -129,13 +130,9 @@ void driver_stopped(struct driver_host *host)
 
 uint8_t *store_result_steal_documents(const struct store_result *result, size_t *ret_n)
 {
-	const struct store_task *t =
-		(const struct store_task *)(const void *)((const char *)result -
-			offsetof(struct store_task, result));
-	/* The result belongs to a task of ours, which is not const; its reader only must not write. */
-	struct store_task *own = (struct store_task *)(uintptr_t)t;
-	own->result.documents = SLICE_NULL;
-	return buffer_steal(&own->out.b, ret_n);
+	struct store_task *t = result->task;
+	t->result.documents = SLICE_NULL;
+	return buffer_steal(&t->out.b, ret_n);
 }
 
 /* --- opening --- */

@@ -14,6 +14,7 @@
 
 struct uv_loop_s;
 struct store;
+struct store_task;
 
 enum store_scope_kind {
 	/* One user's documents: the caller's user_id is in every filter and every document. */
@@ -78,6 +79,7 @@ struct store_result {
 	struct slice upserted_id; /* a document {_id: …}, or empty */
 	const struct store_write_error *write_errors;
 	size_t n_write_errors;
+	struct store_task *task; /* the store's own */
 };
 
 /* Once per submitted command, on the loop thread. The result is valid during the call, unless it is

@@ -147,7 +147,7 @@ const char *mongodb_class_text(enum store_error e)
 		return "there is a document with this _id already";
 	case STORE_E_LIMIT:
 		return "the operation took longer or needs more memory than the database allows "
-		       "(MOZAIKS_MAX_OPERATION_MS)";
+		       "(MOZAIKS_STORE_TIMEOUT_SECONDS)";
 	case STORE_E_FULL:
 		return "the database has no space left";
 	case STORE_E_UNAVAILABLE:

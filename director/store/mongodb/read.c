@@ -7,7 +7,7 @@ enum { BATCH = 1000 };
 static int late(struct store_task *t)
 {
 	return store_task_fail(t, STORE_E_LIMIT,
-		"the operation took longer than %u ms (MOZAIKS_MAX_OPERATION_MS)",
+		"the operation took longer than %u ms (MOZAIKS_STORE_TIMEOUT_SECONDS)",
 		t->limits->operation_ms);
 }
 

@@ -60,7 +60,7 @@ static int spent(const struct store_task *t, const struct budget *budget, struct
 		return 0;
 	}
 	return store_fail(f, STORE_E_LIMIT,
-		"the operation took longer than %u ms (MOZAIKS_MAX_OPERATION_MS)",
+		"the operation took longer than %u ms (MOZAIKS_STORE_TIMEOUT_SECONDS)",
 		t->limits->operation_ms);
 }
 

@@ -36,4 +36,4 @@ struct sqlite_store {
 void *writer_main(void *store);
 
 /** A reader: one task after another, each on a snapshot. */
-void *reader_main(void *reader);
+void *reader_main(void *arg);
