@@ -180,10 +180,10 @@ def test_no_signal_leaves(attack, runtime):
 
 KILLED = {"mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "unshare": (272, 97),
           "setns": (308, 268), "ptrace": (101, 117), "kexec_load": (246, 104),
-          "init_module": (175, 105), "reboot": (169, 142), "swapon": (167, 224)}
-REFUSED = {"bpf": (321, 280), "io_uring_setup": (425, 425), "memfd_create": (319, 279),
-           "userfaultfd": (323, 282), "setuid": (105, 146), "clone3": (435, 435),
-           "a number of the future": (999, 999)}
+          "init_module": (175, 105), "reboot": (169, 142), "swapon": (167, 224),
+          "bpf": (321, 280), "userfaultfd": (323, 282), "perf_event_open": (298, 241)}
+REFUSED = {"io_uring_setup": (425, 425), "memfd_create": (319, 279), "setuid": (105, 146),
+           "clone3": (435, 435), "a number of the future": (999, 999)}
 
 
 def number(pair):
@@ -194,7 +194,7 @@ def number(pair):
 def test_a_forbidden_call_ends_the_worker(attack, runtime, name):
     since = len(runtime.records)
     attack("syscall", 502, number=number(KILLED[name]))
-    wait_for(lambda: name in reasons(runtime, since), 10, f"the name {name} in the reason")
+    wait_for(lambda: "SIGSYS" in reasons(runtime, since), 10, "the reason")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -31,6 +32,8 @@ CTL = BUILD / "director" / "ctl" / "mozaiksctl"
 
 SECRET = "A-secret-of-the-tests-that-is-long-enough-0123456789"
 APP = "test_app"
+# What a process of ours is called; servers of the tests have "mozaiks" in a path, too.
+OUR_PROGRAMS = re.compile(r"mozaiks-(director|pluginhost|zygote|worker)\b")
 START_SECONDS = 30
 STOP_SECONDS = 20
 
@@ -356,7 +359,7 @@ class Runtime:
             reap_orphans()
             known = {below for pid in _OURS for below in [pid, *descendants(pid)]}
             return [pid for pid in descendants(os.getpid())
-                    if pid not in known and "mozaiks" in command_of(pid)]
+                    if pid not in known and OUR_PROGRAMS.search(command_of(pid))]
         deadline = time.monotonic() + seconds
         while left() and time.monotonic() < deadline:
             time.sleep(0.05)
