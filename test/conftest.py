@@ -58,4 +58,5 @@ def store(request):
     if reason:
         cannot_run(f"{request.param}: {reason}")
     with servers.Server(request.param) as server:
+        runtime_module.account_for(server.process.pid)
         yield server.uri

@@ -144,6 +144,11 @@ def reap_orphans():
 _OURS = set()  # programs of ours that run, of all runtimes: a Popen waits for each
 
 
+def account_for(pid):
+    """A process of the tests themselves, such as a database server: no leak of a runtime."""
+    _OURS.add(pid)
+
+
 class Program:
     """One of our programs: its process and what it writes to stderr, line by line."""
 
