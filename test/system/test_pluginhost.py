@@ -410,7 +410,7 @@ def test_native(host, native):
     other = director.run_worker(2, "hello")
     worker.channel.send(Frame("EXECUTE", work({"do": "abort"}), 9))
     exited = director.wait_exited(worker)
-    assert exited["reason"] == "signal", exited
+    assert SANITIZED or exited["reason"] == "signal", exited
     assert other.execute({"name": 1}) == (0, {"hello": 1})
     # Both in one directory: the manifest decides.
     host.put("native", HELLO)
