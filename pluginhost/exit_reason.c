@@ -4,6 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_known(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
 static int describe(const struct exit_reason *e, char *out, size_t size)
 {
 	const char *name = e->signal > 0 ? sigabbrev_np(e->signal) : NULL;
@@ -11,6 +16,11 @@ static int describe(const struct exit_reason *e, char *out, size_t size)
 	case WORKER_ENDED_EXIT:
 		return snprintf(out, size, "exited with status %d", e->status);
 	case WORKER_ENDED_SIGNAL:
+		if (e->signal == SIGSYS && is_known(e->syscall)) {
+			return snprintf(out, size,
+				"made the system call %s, which is not allowed (SIGSYS)",
+				e->syscall);
+		}
 		if (e->signal == SIGSYS) {
 			return snprintf(
 				out, size, "made a system call that is not allowed (SIGSYS)");
@@ -35,7 +45,7 @@ void exit_reason_text(const struct exit_reason *e, char out[static EXIT_REASON_T
 {
 	out[0] = '\0';
 	int n = describe(e, out, EXIT_REASON_TEXT_MAX);
-	if (n > 0 && e->message != NULL && e->message[0] != '\0') {
+	if (n > 0 && is_known(e->message)) {
 		(void)snprintf(out + n, EXIT_REASON_TEXT_MAX - (size_t)n, ": %s", e->message);
 	}
 }
@@ -47,6 +57,11 @@ int exit_reason_append(struct buffer *b, const struct exit_reason *e)
 	int r = buffer_printf(b, "{\"reason\":\"%s\",\"signal\":%d,\"status\":%d,\"message\":",
 		worker_end_name(e->reason), e->signal, e->status);
 	r = r < 0 ? r : buffer_append_json(b, slice_str(text));
+	r = r < 0 ? r : buffer_append(b, SLICE(",\"syscall\":"));
+	if (r == 0) {
+		r = is_known(e->syscall) ? buffer_append_json(b, slice_str(e->syscall))
+					 : buffer_append(b, SLICE("null"));
+	}
 	return r < 0 ? r
 		     : buffer_printf(b, ",\"usage\":{\"memory_peak\":%llu,\"cpu_ms\":%llu}}",
 			       (unsigned long long)e->memory_peak,

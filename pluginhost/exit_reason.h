@@ -2,7 +2,9 @@
  * Why a worker ended, in the words of EXITED (common/proto/messages.h) and in a sentence for people:
  *
  *   {"reason":"exit|signal|oom|sandbox|start|killed","signal":n,"status":n,"message":"…",
- *    "usage":{"memory_peak":bytes,"cpu_ms":n}}
+ *    "syscall":"…"|null,"usage":{"memory_peak":bytes,"cpu_ms":n}}
+ *
+ * `syscall` is the one that was denied, with signal SIGSYS and where it is known (denied.h).
  *
  * Pure.
  */
@@ -19,6 +21,8 @@ struct exit_reason {
 	int status;
 	/* What the zygote or pluginhost adds; "" for nothing. */
 	const char *message;
+	/* NULL or "": not known. */
+	const char *syscall;
 	uint64_t memory_limit;
 	uint64_t memory_peak;
 	uint64_t cpu_us;

@@ -229,6 +229,7 @@ static int open_parts(struct host *h)
 		.settings = c->settings,
 		.host = c->sandbox,
 		.host_failure = c->sandbox_failure,
+		.denied = c->denied,
 		.program_fd = c->program_fd,
 		.python_fd = c->python_fd,
 		.snapshots_path = c->state->store_path,

@@ -24,6 +24,7 @@ struct host_config {
 	/* NULL: no plugin may be started, and why. */
 	struct sandbox_host *sandbox;
 	const char *sandbox_failure;
+	struct denied *denied;
 	int program_fd;
 	int python_fd;
 	/* The plugins are known and the zygote serves; once. */

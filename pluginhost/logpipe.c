@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "common/base/map.h"
 #include "common/uvx/poll.h"
 #include "common/uvx/timer.h"
 
@@ -33,6 +34,44 @@ struct logpipe {
 	uvx_closed_fn closed;
 	void *closed_arg;
 };
+
+struct log_budget_entry {
+	/* First: what is given out is this entry. */
+	struct log_budget budget;
+	char plugin[NAME_SIZE];
+	unsigned refs;
+	UT_hash_handle hh;
+};
+
+struct log_budget *log_budgets_ref(struct log_budgets *b, const char *plugin)
+{
+	struct log_budget_entry *e;
+	HASH_FIND_STR(b->by_plugin, plugin, e);
+	if (e == NULL) {
+		e = calloc(1, sizeof(*e));
+		if (e == NULL) {
+			return NULL;
+		}
+		(void)snprintf(e->plugin, sizeof(e->plugin), "%s", plugin);
+		log_budget_init(&e->budget, b->rate, b->burst, clock_ms());
+		HASH_ADD_STR(b->by_plugin, plugin, e);
+		if (e->hh.tbl == NULL) {
+			free(e);
+			return NULL;
+		}
+	}
+	e->refs++;
+	return &e->budget;
+}
+
+void log_budgets_unref(struct log_budgets *b, struct log_budget *budget)
+{
+	struct log_budget_entry *e = (struct log_budget_entry *)budget;
+	if (e != NULL && --e->refs == 0) {
+		HASH_DEL(b->by_plugin, e);
+		free(e);
+	}
+}
 
 /* Lines */
 

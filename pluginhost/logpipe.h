@@ -24,6 +24,19 @@ enum {
 	LOGPIPE_LINE_MAX = 8192,
 };
 
+/* The budgets of all plugins that have a worker. */
+struct log_budgets {
+	uint64_t rate;
+	uint64_t burst;
+	struct log_budget_entry *by_plugin;
+};
+
+/** The budget of a plugin, for one more user of it. @return NULL without memory. */
+struct log_budget *log_budgets_ref(struct log_budgets *b, const char *plugin);
+
+/** One user less; the last one takes it away. NULL is fine. */
+void log_budgets_unref(struct log_budgets *b, struct log_budget *budget);
+
 /* Bytes into lines; pure. */
 struct log_lines {
 	uint8_t line[LOGPIPE_LINE_MAX];

@@ -42,6 +42,7 @@ struct program {
 	struct state state;
 	struct sandbox_host sandbox;
 	bool has_sandbox;
+	struct denied denied;
 	int program_fd;
 	int python_fd;
 	uid_t uid;
@@ -110,6 +111,7 @@ static int open_program(struct program *p)
 	if (p->program_fd < 0) {
 		return refuse_errno("start.program", "/proc/self/exe", -errno);
 	}
+	denied_open(&p->denied);
 	p->python_fd = open(python, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (p->python_fd < 0) {
 		(void)buffer_printf(&p->why, "MOZAIKS_PYTHON_PATH: ");
@@ -258,6 +260,7 @@ static int open_loop(struct program *p)
 		.n_paths = p->n_paths,
 		.sandbox = p->has_sandbox ? &p->sandbox : NULL,
 		.sandbox_failure = p->sandbox.failure,
+		.denied = &p->denied,
 		.program_fd = p->program_fd,
 		.python_fd = p->python_fd,
 		.ready = program_on_ready,
@@ -301,6 +304,7 @@ static void finish(struct program *p)
 	if (p->has_sandbox) {
 		sandbox_host_deinit(&p->sandbox);
 	}
+	denied_close(&p->denied);
 	discover_close(p->paths, p->n_paths);
 	state_close(&p->state);
 	buffer_deinit(&p->why);

@@ -3,41 +3,20 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
-#include "common/uvx/poll.h"
 #include "common/uvx/timer.h"
 #include "pluginhost/exit_reason.h"
+#include "pluginhost/generation.h"
 #include "pluginhost/logpipe.h"
 #include "pluginhost/spec.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { GOOD_CHECK_MS = 1000, PENDING_RETRY_MS = 20, FLAVOURS = 2 };
-
-/* The log budget of a plugin: as long as one of its workers lives. */
-struct budget {
-	char plugin[PLUGIN_ID_SIZE];
-	struct log_budget budget;
-	unsigned refs;
-	UT_hash_handle hh;
-};
-
-/* A zygote with its workers. */
-struct generation {
-	struct supervisor *s;
-	struct zygote *zygote;
-	enum worker_flavour flavour;
-	uint64_t started_ms;
-	bool ready;
-	bool ended;
-	struct uvx_poll poll;
-	struct logpipe *log;
-	struct log_budget log_budget;
-	struct generation *prev, *next;
-};
+enum { GOOD_CHECK_MS = 1000, SWEEP_TICKS = 10, PENDING_RETRY_MS = 20, FLAVOURS = 2 };
 
 /*
  * One START. PENDING: the zygote's queue was full, the descriptors wait with it. RUNNING: with the
@@ -58,9 +37,14 @@ struct run {
 	struct worker_limits limits;
 	struct generation *generation;
 	uint64_t started_ms;
-	struct budget *budget;
+	struct log_budget *budget;
 	struct logpipe *out;
 	struct logpipe *err;
+	/* Dead of SIGSYS, and the call's name is still looked for; then this is why it ended. */
+	bool dying;
+	unsigned tries;
+	pid_t pid;
+	struct exit_reason why;
 	/* What the zygote gets; -1 once it has it. */
 	int channel_fd;
 	int out_fd;
@@ -85,13 +69,16 @@ struct supervisor {
 	struct generation *generations;
 	struct run *runs;
 	struct run *runs_by_id;
-	struct budget *budgets;
+	struct log_budgets budgets;
 	uint64_t last_inner;
 	unsigned pending;
 	struct uvx_timer pending_timer;
+	/* Looks for the names of denied system calls. */
+	struct uvx_timer denied_timer;
 	struct uvx_timer good_timer;
-	/* Pipes and handles that are closing after their owner went. */
-	unsigned closing_pipes;
+	unsigned ticks;
+	/* Pipes and generations that are closing. */
+	unsigned closing_parts;
 	bool stopping;
 	struct uvx_timer stop_timer;
 	struct uvx_closing closing;
@@ -99,56 +86,21 @@ struct supervisor {
 	void *closed_arg;
 };
 
-static const char *flavour_name(enum worker_flavour f)
-{
-	return f == WORKER_PYTHON ? "python" : "native";
-}
-
 static void check_stopped(struct supervisor *s);
 
 /* Log pipes */
 
-static struct budget *budget_ref(struct supervisor *s, const char *plugin)
-{
-	struct budget *b;
-	HASH_FIND_STR(s->budgets, plugin, b);
-	if (b == NULL) {
-		b = calloc(1, sizeof(*b));
-		if (b == NULL) {
-			return NULL;
-		}
-		(void)snprintf(b->plugin, sizeof(b->plugin), "%s", plugin);
-		log_budget_init(&b->budget, s->config.settings->log_rate,
-			s->config.settings->log_burst, clock_ms());
-		HASH_ADD_STR(s->budgets, plugin, b);
-		if (b->hh.tbl == NULL) {
-			free(b);
-			return NULL;
-		}
-	}
-	b->refs++;
-	return b;
-}
-
-static void budget_unref(struct supervisor *s, struct budget *b)
-{
-	if (b != NULL && --b->refs == 0) {
-		HASH_DEL(s->budgets, b);
-		free(b);
-	}
-}
-
 static void supervisor_on_pipe_closed(void *arg)
 {
 	struct supervisor *s = arg;
-	s->closing_pipes--;
+	s->closing_parts--;
 	check_stopped(s);
 }
 
 static void close_pipe(struct supervisor *s, struct logpipe **l)
 {
 	if (*l != NULL) {
-		s->closing_pipes++;
+		s->closing_parts++;
 		logpipe_close(*l, supervisor_on_pipe_closed, s);
 		*l = NULL;
 	}
@@ -189,7 +141,7 @@ static void run_free(struct supervisor *s, struct run *r)
 	close_fd(&r->err_fd);
 	close_pipe(s, &r->out);
 	close_pipe(s, &r->err);
-	budget_unref(s, r->budget);
+	log_budgets_unref(&s->budgets, r->budget);
 	free(r);
 }
 
@@ -227,11 +179,11 @@ static int open_pipes(struct supervisor *s, struct run *r)
 		.worker_id = r->id,
 		.line_max = s->config.settings->log_line,
 	};
-	r->budget = budget_ref(s, r->plugin);
+	r->budget = log_budgets_ref(&s->budgets, r->plugin);
 	if (r->budget == NULL) {
 		return -ENOMEM;
 	}
-	c.budget = &r->budget->budget;
+	c.budget = r->budget;
 	int e = logpipe_new(&r->out, &c, &r->out_fd);
 	c.stream = "stderr";
 	return e < 0 ? e : logpipe_new(&r->err, &c, &r->err_fd);
@@ -331,7 +283,7 @@ static struct run *find_run(const struct supervisor *s, uint64_t id)
 
 static void run_try(struct supervisor *s, struct run *r)
 {
-	int e = give_to_zygote(r, profile_of(r->generation->flavour));
+	int e = give_to_zygote(r, profile_of(r->generation->config.zygote.flavour));
 	if (e == 0) {
 		s->pending--;
 	} else if (e == -EAGAIN) {
@@ -362,18 +314,17 @@ static void supervisor_on_pending_timer(void *arg)
 
 /* Generations */
 
-static int start_generation(struct supervisor *s, enum worker_flavour f);
+static int start_generation(struct flavour *flavour);
 
 static void flavour_on_retry(void *arg)
 {
 	struct flavour *flavour = arg;
 	flavour->waiting = false;
-	(void)start_generation(flavour->s, flavour->which);
+	(void)start_generation(flavour);
 }
 
-static void schedule_generation(struct supervisor *s, enum worker_flavour f)
+static void schedule_generation(struct flavour *flavour)
 {
-	struct flavour *flavour = &s->flavours[f];
 	flavour->waiting = true;
 	uvx_timer_once(&flavour->retry, flavour->backoff_ms);
 	flavour->backoff_ms = flavour->backoff_ms * 2 > GENERATION_BACKOFF_MAX_MS
@@ -381,20 +332,11 @@ static void schedule_generation(struct supervisor *s, enum worker_flavour f)
 		: flavour->backoff_ms * 2;
 }
 
-static void generation_on_closed(void *arg)
+static void supervisor_on_generation_closed(void *arg)
 {
-	struct generation *g = arg;
-	struct supervisor *s = g->s;
-	zygote_free(g->zygote);
-	DL_DELETE(s->generations, g);
-	free(g);
+	struct supervisor *s = arg;
+	s->closing_parts--;
 	check_stopped(s);
-}
-
-static void generation_close(struct generation *g)
-{
-	close_pipe(g->s, &g->log);
-	uvx_poll_close(&g->poll, generation_on_closed, g);
 }
 
 static void explain_end(const struct zygote_event *e, char out[static 512])
@@ -406,16 +348,32 @@ static void explain_end(const struct zygote_event *e, char out[static 512])
 	}
 }
 
-static void generation_ended(struct generation *g, const struct zygote_event *e)
+static bool end_denied(struct supervisor *s, struct run *r);
+
+/* What the zygote did not report, or what waits for a name, is told now. */
+static void end_runs_of(struct supervisor *s, const struct generation *g)
 {
-	struct supervisor *s = g->s;
-	struct flavour *flavour = &s->flavours[g->flavour];
-	char why[512];
-	g->ended = true;
-	explain_end(e, why);
+	struct run *r;
+	struct run *next;
+	HASH_ITER (hh, s->runs, r, next) {
+		if (r->generation == g && r->dying) {
+			r->tries = DENIED_TRIES;
+			(void)end_denied(s, r);
+		} else if (r->generation == g) {
+			run_fail(s, r, "the zygote ended");
+		}
+	}
+}
+
+static void generation_ended(
+	struct supervisor *s, struct generation *g, const struct zygote_event *e)
+{
+	struct flavour *flavour = &s->flavours[g->config.zygote.flavour];
 	if (!s->stopping) {
+		char why[512];
+		explain_end(e, why);
 		log_event(LOG_ERROR, "zygote.ended", "the %s zygote ended (%s)",
-			flavour_name(g->flavour), why);
+			flavour_name(flavour->which), why);
 	}
 	if (flavour->current == g) {
 		flavour->current = NULL;
@@ -423,18 +381,13 @@ static void generation_ended(struct generation *g, const struct zygote_event *e)
 			flavour->backoff_ms = GENERATION_BACKOFF_MIN_MS;
 		}
 		if (!s->stopping) {
-			schedule_generation(s, g->flavour);
+			schedule_generation(flavour);
 		}
 	}
-	/* What never reached it is told, too. */
-	struct run *r;
-	struct run *next;
-	HASH_ITER (hh, s->runs, r, next) {
-		if (r->generation == g) {
-			run_fail(s, r, "the zygote ended");
-		}
-	}
-	generation_close(g);
+	end_runs_of(s, g);
+	DL_DELETE(s->generations, g);
+	s->closing_parts++;
+	generation_close(g, supervisor_on_generation_closed, s);
 }
 
 static void worker_started(struct supervisor *s, const struct zygote_event *e)
@@ -449,6 +402,44 @@ static void worker_started(struct supervisor *s, const struct zygote_event *e)
 	const struct log_field fields[] = { { "plugin", slice_str(r->plugin) },
 		{ "pid", slice_str(pid) }, { "sandbox", e->report } };
 	log_fields(LOG_INFO, "worker.started", fields, 3, "worker %llu", (unsigned long long)r->id);
+}
+
+static void log_and_end(struct supervisor *s, struct run *r, const struct exit_reason *reason)
+{
+	char text[EXIT_REASON_TEXT_MAX];
+	exit_reason_text(reason, text);
+	const struct log_field fields[] = { { "plugin", slice_str(r->plugin) } };
+	log_fields(reason->reason == WORKER_ENDED_KILLED ? LOG_INFO : LOG_WARNING, "worker.exited",
+		fields, 1, "worker %llu: %s", (unsigned long long)r->id, text);
+	run_end(s, r, reason);
+}
+
+/* @return true when the run is over: its name was found, or it is given up. */
+static bool end_denied(struct supervisor *s, struct run *r)
+{
+	char name[DENIED_NAME_MAX] = "";
+	if (!denied_take(s->config.denied, r->pid, name) && s->config.denied->fd >= 0 &&
+		++r->tries < DENIED_TRIES && !s->stopping) {
+		return false;
+	}
+	struct exit_reason why = r->why;
+	why.syscall = name;
+	log_and_end(s, r, &why);
+	return true;
+}
+
+static void supervisor_on_denied_timer(void *arg)
+{
+	struct supervisor *s = arg;
+	bool more = false;
+	struct run *r;
+	struct run *next;
+	HASH_ITER (hh, s->runs, r, next) {
+		more = (r->dying && !end_denied(s, r)) || more;
+	}
+	if (more) {
+		uvx_timer_once(&s->denied_timer, DENIED_TRY_MS);
+	}
 }
 
 static void worker_exited(struct supervisor *s, const struct zygote_event *e)
@@ -471,117 +462,69 @@ static void worker_exited(struct supervisor *s, const struct zygote_event *e)
 		reason.reason = WORKER_ENDED_SIGNAL;
 		reason.message = "the zygote ended";
 	}
-	char text[EXIT_REASON_TEXT_MAX];
-	exit_reason_text(&reason, text);
-	const struct log_field fields[] = { { "plugin", slice_str(r->plugin) } };
-	log_fields(r->kill_wanted ? LOG_INFO : LOG_WARNING, "worker.exited", fields, 1,
-		"worker %llu: %s", (unsigned long long)r->id, text);
-	run_end(s, r, &reason);
+	if (e->reason == WORKER_ENDED_SIGNAL && e->signal == SIGSYS) {
+		r->dying = true;
+		r->pid = e->pid;
+		r->why = reason;
+		/* The event's text is gone by then; SIGSYS has none. */
+		r->why.message = "";
+		if (!end_denied(s, r)) {
+			uvx_timer_once(&s->denied_timer, DENIED_TRY_MS);
+		}
+		return;
+	}
+	log_and_end(s, r, &reason);
 }
 
-static void generation_handle(struct generation *g, const struct zygote_event *e)
+static void supervisor_on_event(struct generation *g, const struct zygote_event *e)
 {
+	struct supervisor *s = g->config.owner;
 	switch (e->type) {
 	case ZYGOTE_READY:
-		g->ready = true;
-		log_event(LOG_INFO, "zygote.ready", "the %s zygote serves after %llu ms",
-			flavour_name(g->flavour), (unsigned long long)(clock_ms() - g->started_ms));
 		break;
 	case ZYGOTE_WORKER_STARTED:
-		worker_started(g->s, e);
+		worker_started(s, e);
 		break;
 	case ZYGOTE_WORKER_EXITED:
-		worker_exited(g->s, e);
+		worker_exited(s, e);
 		break;
 	case ZYGOTE_ENDED:
-		generation_ended(g, e);
+		generation_ended(s, g, e);
 		break;
 	}
 }
 
-static void generation_drain(struct generation *g)
+static void supervisor_on_drained(struct generation *g)
 {
-	struct zygote_event e;
-	int r = 0;
-	while (!g->ended && (r = zygote_next_event(g->zygote, &e)) == 1) {
-		generation_handle(g, &e);
-	}
-	if (r < 0 && !g->ended) {
-		log_event(LOG_ERROR, "zygote.events", "the %s zygote cannot be heard: %s",
-			flavour_name(g->flavour), strerror(-r));
-		e = (struct zygote_event){ .type = ZYGOTE_ENDED };
-		generation_ended(g, &e);
-	}
+	retry_pending(g->config.owner);
 }
 
-static void generation_on_ready(void *arg)
+static int start_generation(struct flavour *flavour)
 {
-	struct generation *g = arg;
-	struct supervisor *s = g->s;
-	generation_drain(g);
-	retry_pending(s);
-}
-
-/* What the zygote says while it loads goes to the log like a plugin's output. */
-static int open_zygote_log(struct supervisor *s, struct generation *g, int *ret_fd)
-{
-	log_budget_init(&g->log_budget, s->config.settings->log_rate, s->config.settings->log_burst,
-		clock_ms());
-	const struct logpipe_config c = {
-		.loop = s->config.loop,
-		.plugin = g->flavour == WORKER_PYTHON ? "(python zygote)" : "(native zygote)",
-		.version = "",
-		.stream = "stderr",
-		.budget = &g->log_budget,
-		.line_max = s->config.settings->log_line,
+	struct supervisor *s = flavour->s;
+	const struct supervisor_config *c = &s->config;
+	const struct generation_config config = {
+		.loop = c->loop,
+		.settings = c->settings,
+		.zygote = { .host = c->host,
+			.flavour = flavour->which,
+			.program_fd = c->program_fd,
+			.python_fd = c->python_fd,
+			.snapshots_path = c->snapshots_path },
+		.on_event = supervisor_on_event,
+		.on_drained = supervisor_on_drained,
+		.owner = s,
 	};
-	return logpipe_new(&g->log, &c, ret_fd);
-}
-
-static int open_generation(struct supervisor *s, struct generation *g)
-{
-	int log_fd = -1;
-	int r = open_zygote_log(s, g, &log_fd);
-	if (r < 0) {
-		return r;
-	}
-	const struct zygote_config c = {
-		.host = s->config.host,
-		.flavour = g->flavour,
-		.program_fd = s->config.program_fd,
-		.python_fd = s->config.python_fd,
-		.snapshots_path = s->config.snapshots_path,
-		.log_fd = log_fd,
-	};
-	r = zygote_start(&c, &g->zygote);
-	(void)close(log_fd);
-	return r < 0 ? r
-		     : uvx_poll_init(&g->poll, s->config.loop, zygote_fd(g->zygote),
-			       generation_on_ready, g);
-}
-
-static int start_generation(struct supervisor *s, enum worker_flavour f)
-{
-	struct generation *g = calloc(1, sizeof(*g));
-	if (g == NULL) {
-		schedule_generation(s, f);
-		return -ENOMEM;
-	}
-	g->s = s;
-	g->flavour = f;
-	g->started_ms = clock_ms();
-	int r = open_generation(s, g);
+	struct generation *g;
+	int r = generation_new(&g, &config);
 	if (r < 0) {
 		log_event(LOG_ERROR, "zygote.start", "the %s zygote cannot be started: %s",
-			flavour_name(f), strerror(-r));
-		zygote_free(g->zygote);
-		close_pipe(s, &g->log);
-		free(g);
-		schedule_generation(s, f);
+			flavour_name(flavour->which), strerror(-r));
+		schedule_generation(flavour);
 		return r;
 	}
 	DL_APPEND(s->generations, g);
-	s->flavours[f].current = g;
+	flavour->current = g;
 	return 0;
 }
 
@@ -591,7 +534,7 @@ static struct generation *generation_for(struct supervisor *s, enum worker_flavo
 {
 	struct flavour *flavour = &s->flavours[f];
 	if (flavour->current == NULL && !flavour->waiting) {
-		(void)start_generation(s, f);
+		(void)start_generation(flavour);
 	}
 	return flavour->current;
 }
@@ -751,10 +694,13 @@ static void supervisor_on_good_timer(void *arg)
 {
 	struct supervisor *s = arg;
 	uint64_t now_ms = clock_ms();
+	if (s->config.host != NULL && ++s->ticks % SWEEP_TICKS == 0) {
+		(void)cgroup_sweep(&s->config.host->cgroup);
+	}
 	struct run *r;
 	struct run *next;
 	HASH_ITER (hh, s->runs, r, next) {
-		if (!r->good && r->state == RUN_RUNNING &&
+		if (!r->good && !r->dying && r->state == RUN_RUNNING &&
 			now_ms - r->started_ms >= WORKER_GOOD_MS) {
 			r->good = true;
 			s->config.good(s->config.context, r->plugin, r->version);
@@ -771,6 +717,8 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_config *conf
 		return -ENOMEM;
 	}
 	s->config = *config;
+	s->budgets.rate = config->settings->log_rate;
+	s->budgets.burst = config->settings->log_burst;
 	for (int f = 0; f < FLAVOURS; f++) {
 		struct flavour *flavour = &s->flavours[f];
 		flavour->s = s;
@@ -779,6 +727,7 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_config *conf
 		uvx_timer_init(&flavour->retry, config->loop, flavour_on_retry, flavour);
 	}
 	uvx_timer_init(&s->pending_timer, config->loop, supervisor_on_pending_timer, s);
+	uvx_timer_init(&s->denied_timer, config->loop, supervisor_on_denied_timer, s);
 	uvx_timer_init(&s->good_timer, config->loop, supervisor_on_good_timer, s);
 	uvx_timer_every(&s->good_timer, GOOD_CHECK_MS);
 	*ret = s;
@@ -787,7 +736,7 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_config *conf
 
 int supervisor_start(struct supervisor *s)
 {
-	return s->config.host == NULL ? -ENOTSUP : start_generation(s, WORKER_PYTHON);
+	return s->config.host == NULL ? -ENOTSUP : start_generation(&s->flavours[WORKER_PYTHON]);
 }
 
 static void supervisor_on_closed(void *arg)
@@ -803,7 +752,7 @@ static void supervisor_on_closed(void *arg)
 
 static void check_stopped(struct supervisor *s)
 {
-	if (!s->stopping || s->generations != NULL || s->closing_pipes > 0 || s->runs != NULL ||
+	if (!s->stopping || s->generations != NULL || s->closing_parts > 0 || s->runs != NULL ||
 		s->closing.left > 0) {
 		return;
 	}
@@ -813,6 +762,7 @@ static void check_stopped(struct supervisor *s)
 			&s->flavours[f].retry, uvx_closing_one, uvx_closing_add(&s->closing));
 	}
 	uvx_timer_close(&s->pending_timer, uvx_closing_one, uvx_closing_add(&s->closing));
+	uvx_timer_close(&s->denied_timer, uvx_closing_one, uvx_closing_add(&s->closing));
 	uvx_timer_close(&s->good_timer, uvx_closing_one, uvx_closing_add(&s->closing));
 	uvx_timer_close(&s->stop_timer, uvx_closing_one, uvx_closing_add(&s->closing));
 	uvx_closing_one(&s->closing);
@@ -827,7 +777,7 @@ static void supervisor_on_stop_timer(void *arg)
 	DL_FOREACH_SAFE (s->generations, g, next) {
 		if (!g->ended) {
 			const struct zygote_event e = { .type = ZYGOTE_ENDED };
-			generation_ended(g, &e);
+			generation_ended(s, g, &e);
 		}
 	}
 }

@@ -16,6 +16,7 @@
 
 #include "common/uvx/close.h"
 #include "pluginhost/discover.h"
+#include "pluginhost/sandbox/denied.h"
 #include "pluginhost/settings.h"
 #include "pluginhost/zygote.h"
 
@@ -28,6 +29,9 @@ enum {
 	GENERATION_GOOD_MS = 10000,
 	/* So was the version of a worker. */
 	WORKER_GOOD_MS = 10000,
+	/* The kernel writes its record a little after the death: so often it is looked for. */
+	DENIED_TRIES = 10,
+	DENIED_TRY_MS = 10,
 	/* How long stopping waits for zygotes before it waits no more. */
 	SUPERVISOR_STOP_MS = 5000,
 };
@@ -41,6 +45,8 @@ struct supervisor_config {
 	/* NULL: the machine has no sandbox, no plugin may be started, and why. */
 	struct sandbox_host *host;
 	const char *host_failure;
+	/* The kernel's log, for the names of denied system calls. */
+	struct denied *denied;
 	int program_fd;
 	int python_fd;
 	const char *snapshots_path;

@@ -57,6 +57,22 @@ static void a_budget_refills(void **state)
 	assert_int_equal(b.dropped_bytes, 1002);
 }
 
+static void plugins_share_their_budget(void **state)
+{
+	struct log_budgets b = { .rate = 1000, .burst = 100 };
+	struct log_budget *one = log_budgets_ref(&b, "one");
+	assert_ptr_equal(log_budgets_ref(&b, "one"), one);
+	struct log_budget *two = log_budgets_ref(&b, "two");
+	assert_ptr_not_equal(one, two);
+	assert_true(log_budget_take(one, 100, one->filled_ms));
+	assert_true(log_budget_take(two, 100, two->filled_ms));
+	log_budgets_unref(&b, one);
+	log_budgets_unref(&b, one);
+	log_budgets_unref(&b, NULL);
+	log_budgets_unref(&b, two);
+	assert_null(b.by_plugin);
+}
+
 static void gone(void *arg)
 {
 	*(bool *)arg = true;
@@ -153,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_are_cut_at_newlines),
 		cmocka_unit_test(a_budget_refills),
+		cmocka_unit_test(plugins_share_their_budget),
 		cmocka_unit_test(output_becomes_records),
 		cmocka_unit_test(a_flood_is_dropped_and_counted),
 	};

@@ -1,5 +1,6 @@
 /* Orders of the director, where workers' channels may be, and why workers ended. */
 #include "pluginhost/exit_reason.h"
+#include "pluginhost/sandbox/denied.h"
 #include "pluginhost/spec.h"
 #include "pluginhost/test-tree.h"
 
@@ -148,9 +149,11 @@ static void reasons_are_sentences(void **state)
 	} cases[] = {
 		{ { WORKER_ENDED_EXIT, 0, 9, "" }, "exited with status 9" },
 		{ { WORKER_ENDED_SIGNAL, SIGSEGV, 0, "" }, "died of signal 11 (SIGSEGV)" },
-		{ { WORKER_ENDED_SIGNAL, SIGSYS, 0, "socket" },
-			"made a system call that is not allowed (SIGSYS): socket" },
-		{ { WORKER_ENDED_OOM, SIGKILL, 0, "", 256 << 20 },
+		{ { WORKER_ENDED_SIGNAL, SIGSYS, 0, "" },
+			"made a system call that is not allowed (SIGSYS)" },
+		{ { WORKER_ENDED_SIGNAL, SIGSYS, 0, "", "mount" },
+			"made the system call mount, which is not allowed (SIGSYS)" },
+		{ { WORKER_ENDED_OOM, SIGKILL, 0, "", NULL, 256 << 20 },
 			"used more memory than its 256 MiB (limits.memory, MOZAIKS_SANDBOX_MEMORY)" },
 		{ { WORKER_ENDED_SANDBOX, 0, 125, "mount: Operation not permitted" },
 			"its sandbox could not be built: mount: Operation not permitted" },
@@ -173,8 +176,40 @@ static void reasons_are_sentences(void **state)
 			json_integer_value(json_object_get(tree, "signal")), cases[i].e.signal);
 		assert_int_equal(
 			json_integer_value(json_object_get(tree, "status")), cases[i].e.status);
+		const char *syscall = json_string_value(json_object_get(tree, "syscall"));
+		assert_string_equal(syscall == NULL ? "" : syscall,
+			cases[i].e.syscall == NULL ? "" : cases[i].e.syscall);
 		json_decref(tree);
 		buffer_deinit(&b);
+	}
+}
+
+static void records_of_the_kernel(void **state)
+{
+	struct denied_call call;
+	assert_true(denied_parse(
+		SLICE("5,7127,6680706076,-;audit: type=1326 audit(1795270362.684:5204): "
+		      "auid=4294967295 uid=65000 gid=65000 ses=4294967295 pid=19652 comm=\"4\" "
+		      "exe=\"/x\" sig=31 arch=c000003e syscall=165 compat=0 ip=0x7f code=0x80000000\n"),
+		&call));
+	assert_int_equal(call.pid, 19652);
+	assert_int_equal(call.number, 165);
+	assert_true(denied_parse(
+		SLICE("5,1,1,-;audit: type=1326 audit(1.1:1): pid=7 comm=\"4\" exe=\"/x\" sig=31 "
+		      "arch=40000003 syscall=11 compat=1"),
+		&call));
+	assert_int_equal(call.number, -1);
+	static const char *const others[] = {
+		"",
+		";",
+		"6,1,1,-;usb 1-1: audit: type=1326 pid=7 arch=c000003e syscall=1",
+		"5,1,1,-;audit: type=1300 audit(1.1:1): pid=7 arch=c000003e syscall=1",
+		"5,1,1,-;audit: type=1326 audit(1.1:1): pid=7 arch=c000003e",
+		"5,1,1,-;audit: type=1326 audit(1.1:1): pid=x arch=c000003e syscall=1",
+		"5,1,1,-;audit: type=1326 audit(1.1:1): pid=99999999999 arch=c000003e syscall=1",
+	};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		assert_false(denied_parse(slice_str(others[i]), &call));
 	}
 }
 
@@ -186,6 +221,7 @@ int main(void)
 		cmocka_unit_test(limits_alone),
 		cmocka_unit_test(channels_lie_in_the_run_directory),
 		cmocka_unit_test(reasons_are_sentences),
+		cmocka_unit_test(records_of_the_kernel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

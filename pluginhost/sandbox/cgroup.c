@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -21,6 +22,9 @@ enum {
 	ALL_PROCESSES_MAX = 4096,
 	ALL_MEMORY_PERCENT = 70,
 	NAME_SIZE = 96,
+	/* How long the end waits for the kernel to let go of the last workers' cgroups. */
+	SWEEP_TRIES = 20,
+	SWEEP_PAUSE_MS = 5,
 	/* Pluginhosts of one name at a time. */
 	CLAIMS_MAX = 64,
 };
@@ -243,19 +247,23 @@ static int make_dir(int parent, const char *name)
 	return open_dir(parent, name);
 }
 
-/* The cgroups of workers that an earlier run could not remove. */
-static void sweep(int dir)
+/* The cgroups of workers that could not be removed with them. @return how many are still there. */
+static unsigned sweep(int dir)
 {
+	unsigned left = 0;
 	DIR *d = fdopendir(dup(dir));
 	if (d == NULL) {
-		return;
+		return 0;
 	}
+	/* The position is shared with `dir`. */
+	rewinddir(d);
 	for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-		if (e->d_name[0] == 'w') {
-			(void)unlinkat(dir, e->d_name, AT_REMOVEDIR);
+		if (e->d_name[0] == 'w' && unlinkat(dir, e->d_name, AT_REMOVEDIR) < 0) {
+			left++;
 		}
 	}
 	(void)closedir(d);
+	return left;
 }
 
 /*
@@ -477,8 +485,27 @@ int cgroup_root_init(struct cgroup_root *root, const char *name, uid_t uid, gid_
 	return cgroup_root_init_at(root, "/proc/self", name, uid, gid);
 }
 
+/* How many hierarchies there are to make or remove directories in. */
+static int distinct(const struct cgroup_root *root)
+{
+	return root->kind == CGROUP_V1 ? CGROUP_CONTROLLERS : root->kind == CGROUP_V2 ? 1 : 0;
+}
+
+unsigned cgroup_sweep(const struct cgroup_root *root)
+{
+	unsigned left = 0;
+	for (int c = 0; c < distinct(root); c++) {
+		left += root->dir[c] < 0 ? 0 : sweep(root->dir[c]);
+	}
+	return left;
+}
+
 void cgroup_root_deinit(struct cgroup_root *root)
 {
+	const struct timespec pause = { .tv_nsec = SWEEP_PAUSE_MS * 1000 * 1000 };
+	for (int i = 0; i < SWEEP_TRIES && cgroup_sweep(root) > 0; i++) {
+		(void)nanosleep(&pause, NULL);
+	}
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
 		/* Version 2 has one directory for all. */
 		if (root->kind == CGROUP_V1 || (root->kind == CGROUP_V2 && c == 0)) {
@@ -610,12 +637,6 @@ static void close_dirs(const int dirs[static CGROUP_CONTROLLERS])
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
 		close_fd(dirs[c]);
 	}
-}
-
-/* How many hierarchies there are to make or remove directories in. */
-static int distinct(const struct cgroup_root *root)
-{
-	return root->kind == CGROUP_V1 ? CGROUP_CONTROLLERS : root->kind == CGROUP_V2 ? 1 : 0;
 }
 
 int cgroup_create(const struct cgroup_root *root,

@@ -57,7 +57,15 @@ int cgroup_root_init(struct cgroup_root *root, const char *name, uid_t uid, gid_
 int cgroup_root_init_at(
 	struct cgroup_root *root, const char *proc, const char *name, uid_t uid, gid_t gid);
 
-/** Closes the descriptors. The empty subtree stays and is taken over by the next run. */
+/**
+ * Removes workers' cgroups that were still busy when their worker was reaped: the kernel lets go of
+ * a process a little later. Those of living workers stay.
+ * @return how many are there.
+ */
+unsigned cgroup_sweep(const struct cgroup_root *root);
+
+/** Closes the descriptors, after the last workers' cgroups were removed. The empty subtree stays and
+ * is taken over by the next run. */
 void cgroup_root_deinit(struct cgroup_root *root);
 
 /**
