@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -320,6 +321,16 @@ static int print_help(void)
 	return r < 0 ? 1 : 0;
 }
 
+/* libmongoc's constructor has made a file of counters before main(), unless the environment forbade it;
+ * it would stay. */
+static void remove_counters(void)
+{
+	char name[32];
+	(void)snprintf(name, sizeof(name), "/mongoc-%d", getpid());
+	(void)shm_unlink(name);
+	(void)setenv("MONGOC_DISABLE_SHM", "1", 1);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && slice_eq(slice_str(argv[1]), SLICE("--help"))) {
@@ -335,8 +346,7 @@ int main(int argc, char **argv)
 	}
 	log_init("director", LOG_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* libmongoc would make a world-visible file of counters. */
-	(void)setenv("MONGOC_DISABLE_SHM", "1", 1);
+	remove_counters();
 	if (map_init() < 0 || uv_loop_init(&loop) < 0 || start() < 0) {
 		return 1;
 	}

@@ -17,7 +17,8 @@ import pytest
 
 import runtime as runtime_module
 import servers
-from conftest import cannot_run
+from conftest import EXAMPLES, cannot_run
+from runtime import Runtime
 
 LOAD = runtime_module.BUILD / "test" / "conformance" / "store-load"
 
@@ -375,3 +376,53 @@ def test_connections_reset(server, proxy, opened):
     outcomes[999] = store.run(insert(999)).code
     assert outcomes[999] == "ok"
     check(outcomes, store.documents(), True)
+
+
+# --- the whole runtime ---
+
+@pytest.mark.parametrize("uri, named", [
+    ("mongodb://user:hunter2@127.0.0.1/?bogus=hunter2", "bogus"),
+    ("mongodb://user:hunter2@127.0.0.1:notaport/", "hosts"),
+    ("mongodb://user:hunt/er2@127.0.0.1/", "percent-encoded"),
+    ("mongodb+srv://user:hunter2@example.org/", "mongodb+srv"),
+])
+def test_a_bad_uri_stops_the_start(uri, named):
+    runtime = Runtime({}, uri)
+    try:
+        program = runtime_module.Program(runtime_module.DIRECTOR, runtime.env)
+        assert program.wait() == 1
+        assert "DATABASE_URI" in program.text and named in program.text
+        assert "hunter2" not in program.text and "er2" not in program.text
+    finally:
+        runtime.close()
+
+
+def test_director_without_its_database(server, proxy):
+    """Starts, says that it is not ready, refuses soon, and works as soon as the server is there."""
+    proxy.target = None
+    runtime = Runtime({"task_manager": EXAMPLES / "task_manager"},
+                      f"mongodb://127.0.0.1:{proxy.port}/", app=f"app-{uuid.uuid4().hex[:12]}")
+    runtime_module.account_for(server.process.pid)
+
+    def create():
+        return runtime.execute("task_manager", {"action": "create", "title": "x"}, user="alice")
+
+    try:
+        runtime.start_director()
+        runtime.start_pluginhost()
+        assert not os.path.exists(f"/dev/shm/mongoc-{runtime.director.pid}")
+        assert runtime.get("/livez").status == 200
+        assert runtime.get("/readyz").status == 503
+        runtime.wait_plugin("task_manager", lambda p: p and p["state"] == "ready")
+        begin = time.monotonic()
+        assert create().status != 200
+        assert time.monotonic() < begin + 5
+        proxy.target = server.port
+        runtime_module.wait_for(lambda: runtime.get("/readyz").status == 200, RECOVERY_SECONDS,
+                                "readiness")
+        assert create().status == 200
+    except BaseException:
+        print(runtime.log)
+        raise
+    finally:
+        runtime.close()
