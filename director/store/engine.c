@@ -77,7 +77,8 @@ static int next_match(struct run *run, int64_t *rid, struct slice *document, int
 			*ret_error = spent(run);
 			return FAILED;
 		}
-		if (match) {
+		/* An array that holds the caller's id would satisfy the filter, too. */
+		if (match && store_task_owns(run->t, *document)) {
 			return FOUND;
 		}
 	}

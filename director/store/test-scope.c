@@ -251,6 +251,8 @@ static const struct {
 	{ "app/p/c", "{_id: 8, a: 1, user_id: 'alicea'}" },
 	{ "app/p/c", "{_id: 9, a: 1, user_id: ''}" },
 	{ "app/p/c", "{_id: 10, a: 1, user_id: null}" },
+	/* Only a declared collection can have got such an owner, before it was one no more. */
+	{ "app/p/c", "{_id: 11, a: 1, user_id: ['alice', 'bob']}" },
 };
 
 static int setup(void **state)
@@ -348,7 +350,7 @@ static void each_sees_its_own(void **state)
 	expect_ids(&(struct command){ &bob, STORE_DISTINCT }, "{values: [2]}");
 	expect_ids(&(struct command){ &eve, STORE_DISTINCT }, "{values: []}");
 	expect_ids(&(struct command){ &nobody, STORE_DISTINCT }, "{values: [3]}");
-	expect_ids(&(struct command){ &shared, STORE_DISTINCT }, "{values: [1, 2, 3, 8, 9, 10]}");
+	expect_ids(&(struct command){ &shared, STORE_DISTINCT }, "{values: [1, 2, 3, 8, 9, 10, 11]}");
 	expect_ids(&(struct command){ &alice_q, STORE_DISTINCT }, "{values: [4]}");
 	expect_ids(&(struct command){ &alice_other, STORE_DISTINCT }, "{values: [5]}");
 	expect_ids(&(struct command){ &core, STORE_DISTINCT }, "{values: [6]}");
@@ -364,13 +366,13 @@ static void each_changes_its_own(void **state)
 	run(&t, &(struct command){ &alice, STORE_UPDATE, .filter = "{}", .update = "{$set: {a: 9}}", .multi = true });
 	assert_int_equal(t.result.n, 1);
 	store_task_deinit(&t);
-	for (size_t i = 1; i < 10; i++) {
+	for (size_t i = 1; i < 11; i++) {
 		assert_untouched(i);
 	}
 	run(&t, &(struct command){ &alice, STORE_DELETE, .filter = "{$or: [{_id: 2}, {a: {$exists: true}}]}", .multi = true });
 	assert_int_equal(t.result.n, 1);
 	store_task_deinit(&t);
-	assert_int_equal(stored(), 9);
+	assert_int_equal(stored(), 10);
 	run(&t, &(struct command){ &nobody, STORE_UPDATE, .filter = "{}", .update = "{b: 1}" });
 	assert_int_equal(t.result.n, 1);
 	store_task_deinit(&t);
@@ -479,7 +481,7 @@ static void e8_stored_names_are_checked(void **state)
 	expect_error(&(struct command){ &alice, STORE_UPDATE, .filter = "{x: {'a.b': 1}}", .update = "{$set: {y: 1}}", .upsert = true },
 		STORE_E_INVALID, "contains '.'");
 	expect_error(&(struct command){ &alice, STORE_UPDATE, .update = "{$set: {'a.$[].b': 1}}" }, STORE_E_UNSUPPORTED, "$[]");
-	assert_int_equal(stored(), 10);
+	assert_int_equal(stored(), 11);
 }
 
 /* clang-format on */
