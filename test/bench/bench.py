@@ -148,8 +148,10 @@ def ours(plugins, **env):
                 "ENV": "production", "JWT_SECRET": SECRET, **env}
     with Runtime(plugins, env=settings) as runtime:
         target = Target(f"http://127.0.0.1:{runtime.port}", {"director": runtime.director.pid})
-        for n, pid in enumerate(runtime.workers()):
-            target.processes[f"plugin process {n + 1}"] = pid
+        # The others have nothing to do: of many plugins one is called.
+        called = next(iter(plugins))
+        target.processes.update({"worker": pid for pid in runtime.workers()
+                                 if os.path.isdir(f"/proc/{pid}/root/plugins/{called}")})
         target.runtime = runtime
         yield target
 
