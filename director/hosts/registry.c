@@ -40,11 +40,11 @@ const char *plugin_state(const struct plugin *p)
 	DL_FOREACH (p->workers, w) {
 		starting = starting || w->state < WORKER_READY;
 	}
-	if (starting) {
-		return "starting";
-	}
 	if (p->files_error[0] != '\0' || p->load_error[0] != '\0') {
 		return "broken";
+	}
+	if (starting) {
+		return "starting";
 	}
 	return supervise_retry_after_ms(p) > 0 ? "waiting to restart" : "stopped";
 }
@@ -178,14 +178,12 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	const char *error = text_of(entry, "error");
 	bool broken = !slice_eq(slice_str(text_of(entry, "state")), SLICE("ready"));
 	struct plugin_manifest m;
-	if (broken) {
-		(void)snprintf(p->files_error, sizeof(p->files_error), "%s",
-			error[0] == '\0' ? "the plugin cannot be used" : error);
-		return 0;
-	}
-	p->files_error[0] = '\0';
+	/* Files that cannot be used leave the newest version that could: it runs, or goes on. */
+	(void)snprintf(p->files_error, sizeof(p->files_error), "%s",
+		!broken                    ? ""
+			: error[0] == '\0' ? "the plugin cannot be used"
+					   : error);
 	if (slice_eq(slice_str(version), slice_str(p->version)) ||
-		slice_str(version).n > PLUGIN_VERSION_MAX ||
 		!slice_is_name(slice_str(version), PLUGIN_VERSION_MAX)) {
 		return 0;
 	}
