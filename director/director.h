@@ -1,7 +1,7 @@
 /* The modules of the director, wired by main.c. Loop thread. */
 #pragma once
 
-#include "common/nngx/channel.h"
+#include "common/channel/channel.h"
 #include "common/uvx/signal.h"
 #include "common/uvx/timer.h"
 #include "director/auth/auth.h"

@@ -6,7 +6,7 @@
 
 The layers, each using only what stands to its left:
 
-    common/base -> common/json, common/proto -> common/uvx, common/nngx -> director | pluginhost
+    common/base -> common/json, common/proto -> common/uvx -> common/channel -> director | pluginhost
 
 Plugins see the published header alone. A library has one home, so that it can be replaced there.
 """
@@ -25,7 +25,7 @@ LAYERS = {
     "common/json": ["common/base", "common/json"],
     "common/proto": ["common/base", "common/proto"],
     "common/uvx": ["common/base", "common/json", "common/proto", "common/uvx"],
-    "common/nngx": ["common/base", "common/json", "common/proto", "common/uvx", "common/nngx"],
+    "common/channel": ["common/base", "common/json", "common/proto", "common/uvx", "common/channel"],
     "director": ["common", "director"],
     "pluginhost": ["common/base", "common/json", "common/proto", "common/uvx", "pluginhost"],
     "plugins": [],
@@ -34,8 +34,8 @@ LAYERS = {
 
 # Library headers (a prefix) -> the folders that may include them.
 HOMES = {
-    "uv.h": ["common/uvx", "common/nngx", "director", "pluginhost"],
-    "nng/": ["common/nngx"],
+    "uv.h": ["common/uvx", "common/channel", "director", "pluginhost"],
+    "nng/": ["common/channel"],
     "llhttp": ["director/http"],
     "cjose/": ["director/auth"],
     "openssl/": ["director/auth"],
@@ -53,8 +53,8 @@ HOMES = {
 
 # Calls -> the folders that may make them: whoever closes a handle knows when its memory may go.
 CALLS = {
-    "uv_close": ["common/uvx", "common/nngx"],
-    "uv_run": ["common/uvx", "common/nngx", "director/main.c", "pluginhost/main.c",
+    "uv_close": ["common/uvx", "common/channel"],
+    "uv_run": ["common/uvx", "common/channel", "director/main.c", "pluginhost/main.c",
                "director/http/http-floor.c", "director/store/bench-store.c"],
 }
 

@@ -13,8 +13,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 ALLOWED = [
     ("common/json/a.c", '#include "common/base/slice.h"'),
-    ("common/nngx/a.c", '#include "common/uvx/timer.h"\n#include <nng/nng.h>'),
-    ("director/http/a.c", '#include "common/nngx/channel.h"\n#include <uv.h>'),
+    ("common/channel/a.c", '#include "common/uvx/timer.h"\n#include <nng/nng.h>'),
+    ("director/http/a.c", '#include "common/channel/channel.h"\n#include <uv.h>'),
     ("pluginhost/runtime/a.c", "#include <Python.h>"),
     ("plugins/counter/counter.c", '#include <mozaiks/plugin.h>\n#include <stdio.h>'),
     ("pluginhost/test-peer.c", "#include <nng/nng.h>"),
@@ -24,10 +24,10 @@ REFUSED = [
     ("common/json/a.c", '#include "common/proto/frame.h"', "may not include"),
     ("common/proto/a.h", "#include <uv.h>", "belongs to"),
     ("common/json/a.c", "#include <nng/nng.h>", "belongs to"),
-    ("common/uvx/a.c", '#include "common/nngx/channel.h"', "may not include"),
+    ("common/uvx/a.c", '#include "common/channel/channel.h"', "may not include"),
     ("director/a.c", '#include "pluginhost/worker.h"', "may not include"),
     ("pluginhost/a.c", '#include "director/store/store.h"', "may not include"),
-    ("pluginhost/a.c", '#include "common/nngx/channel.h"', "may not include"),
+    ("pluginhost/a.c", '#include "common/channel/channel.h"', "may not include"),
     ("pluginhost/a.c", "#include <nng/protocol/pair0/pair.h>", "belongs to"),
     ("plugins/counter/counter.c", '#include "common/base/slice.h"', "may not include"),
     ("plugins/counter/counter.c", "#include <uv.h>", "belongs to"),

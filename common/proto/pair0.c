@@ -62,20 +62,29 @@ void pair0_reader_fill(struct pair0_reader *r, size_t n)
 	r->in.n += n;
 }
 
+enum pair0_result pair0_reader_greet(struct pair0_reader *r)
+{
+	if (r->shook_hands) {
+		return PAIR0_MESSAGE;
+	}
+	if (r->in.n < PAIR0_HANDSHAKE_SIZE) {
+		return PAIR0_MORE;
+	}
+	if (memcmp(r->in.p, pair0_handshake, PAIR0_HANDSHAKE_SIZE) != 0) {
+		return PAIR0_BAD;
+	}
+	r->shook_hands = true;
+	r->taken = PAIR0_HANDSHAKE_SIZE;
+	return PAIR0_MESSAGE;
+}
+
 enum pair0_result pair0_reader_next(struct pair0_reader *r, struct slice *ret_message)
 {
-	struct slice rest = slice_skip(buffer_slice(&r->in), r->taken);
-	if (!r->shook_hands) {
-		if (rest.n < PAIR0_HANDSHAKE_SIZE) {
-			return PAIR0_MORE;
-		}
-		if (memcmp(rest.p, pair0_handshake, PAIR0_HANDSHAKE_SIZE) != 0) {
-			return PAIR0_BAD;
-		}
-		r->shook_hands = true;
-		r->taken += PAIR0_HANDSHAKE_SIZE;
-		rest = slice_skip(rest, PAIR0_HANDSHAKE_SIZE);
+	enum pair0_result greeted = pair0_reader_greet(r);
+	if (greeted != PAIR0_MESSAGE) {
+		return greeted;
 	}
+	struct slice rest = slice_skip(buffer_slice(&r->in), r->taken);
 	if (rest.n > 0 && rest.p[0] != 1) {
 		return PAIR0_BAD;
 	}

@@ -1,6 +1,6 @@
 /*
- * The wire format of nng's pair0 protocol over a unix socket (SP over IPC), for the side that does
- * not link nng: worker and pluginhost. After connecting each side sends PAIR0_HANDSHAKE; a message
+ * The wire format of nng's pair0 protocol over a unix socket (SP over IPC), which all of the
+ * runtime speaks without linking nng. After connecting each side sends PAIR0_HANDSHAKE; a message
  * is then 01, an 8-byte big-endian length and the bytes.
  *
  * Source: nanomsg RFC "sp-ipc-mapping-01" and nng 1.5 src/sp/transport/ipc. No I/O here.
@@ -40,6 +40,10 @@ int pair0_reader_space(struct pair0_reader *r, size_t want, uint8_t **ret_p, siz
 void pair0_reader_fill(struct pair0_reader *r, size_t n);
 
 enum pair0_result { PAIR0_MESSAGE, PAIR0_MORE, PAIR0_BAD };
+
+/** Takes the peer's handshake, which comes once and before all messages; pair0_reader_next() does it
+ * too. @return PAIR0_MESSAGE when it was taken, now or before. */
+enum pair0_result pair0_reader_greet(struct pair0_reader *r);
 
 /** Takes the next whole message; it is valid until pair0_reader_space(). */
 enum pair0_result pair0_reader_next(struct pair0_reader *r, struct slice *ret_message);

@@ -4,7 +4,7 @@
  * X_close(x, closed, arg) asks; `closed(arg)` (may be NULL) comes once, later, from the loop, never
  * before X_close() returned; only then may the memory of x go. After X_close() no other callback of
  * x comes. A second X_close() is ignored together with its callback. Nothing outside this folder
- * and common/nngx calls uv_close().
+ * and common/channel calls uv_close().
  */
 #pragma once
 

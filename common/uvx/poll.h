@@ -1,4 +1,4 @@
-/* Readiness of a descriptor that somebody else reads, e.g. one of nng's. Loop thread only. */
+/* Readiness of a descriptor that somebody else reads. Loop thread only. */
 #pragma once
 
 #include "common/uvx/close.h"

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "common/nngx/channel.h"
+#include "common/channel/channel.h"
 #include "common/proto/messages.h"
 
 struct director;

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "common/nngx/channel.h"
+#include "common/channel/channel.h"
 #include "common/proto/messages.h"
 #include "common/uvx/timer.h"
 #include "director/hosts/plugin.h"

@@ -1,5 +1,5 @@
-/* The director's end of a channel against a real nng peer and against a peer that speaks the wire
- * format itself: both must be the same to it. */
+/* A channel against a real nng socket and against a peer that speaks the wire format itself: both
+ * must be the same to it. */
 /* cmocka.h needs what stands before it. */
 /* clang-format off */
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "common/nngx/channel.h"
+#include "common/channel/channel.h"
 #include "common/proto/messages.h"
 #include "common/proto/pair0.h"
 
@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -118,7 +119,7 @@ static nng_socket dial(struct fixture *x)
 	nng_socket peer;
 	(void)snprintf(url, sizeof(url), "ipc://%s", x->path);
 	assert_int_equal(nng_pair0_open(&peer), 0);
-	assert_int_equal(nng_dial(peer, url, NULL, 0), 0);
+	assert_int_equal(nng_dial(peer, url, NULL, NNG_FLAG_NONBLOCK), 0);
 	return peer;
 }
 
@@ -272,6 +273,76 @@ static void a_peer_that_does_not_read_is_bounded(void **state)
 	turn_until(x, &x->closed, 1);
 }
 
+static void who_does_not_speak_pair0_is_cut_off(void **state)
+{
+	struct fixture *x = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", x->path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(write(fd, "GET / HTTP/1.1", 14), 14);
+	uint8_t got[64];
+	ssize_t n = -1;
+	uint64_t end = uv_hrtime() + 5000000000ULL;
+	/* Our own handshake comes first, then the end. */
+	while (n != 0 && uv_hrtime() < end) {
+		(void)uv_run(&x->loop, UV_RUN_NOWAIT);
+		n = read(fd, got, sizeof(got));
+		if (n < 0 && errno == ECONNRESET) {
+			n = 0;
+		}
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(x->opened, 0);
+	assert_int_equal(x->closed, 0);
+	(void)close(fd);
+}
+
+static void the_next_peer_gets_nothing_of_the_last(void **state)
+{
+	struct fixture *x = *state;
+	assert_null(channel_begin(x->channel, FRAME_HEADER_SIZE));
+	int first = raw_connect(x);
+	turn_until(x, &x->opened, 1);
+	int second = raw_connect(x);
+	for (int i = 0; i < 20; i++) {
+		(void)uv_run(&x->loop, UV_RUN_NOWAIT);
+	}
+	assert_int_equal(x->opened, 1);
+
+	queue_pings(x->channel, 1);
+	(void)close(first);
+	turn_until(x, &x->opened, 2);
+	assert_int_equal(x->closed, 1);
+	queue_pings(x->channel, 2);
+	(void)uv_run(&x->loop, UV_RUN_NOWAIT);
+	uint8_t got[128];
+	ssize_t n = recv(second, got, sizeof(got), 0);
+	assert_int_equal(n, PAIR0_HANDSHAKE_SIZE + PAIR0_HEADER_SIZE + 2 * FRAME_HEADER_SIZE);
+	(void)close(second);
+	turn_until(x, &x->closed, 2);
+}
+
+/* Cut anywhere: a byte at a time, the bytes still make one message. */
+static void a_message_may_come_in_pieces(void **state)
+{
+	struct fixture *x = *state;
+	int fd = raw_connect(x);
+	uint8_t bytes[PAIR0_HEADER_SIZE + FRAME_HEADER_SIZE];
+	pair0_encode_header(bytes, FRAME_HEADER_SIZE);
+	frame_encode_header(bytes + PAIR0_HEADER_SIZE, &(struct frame){ .type = MSG_PONG }, 0);
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		assert_int_equal(x->messages, 0);
+		assert_int_equal(write(fd, bytes + i, 1), 1);
+		(void)uv_run(&x->loop, UV_RUN_NOWAIT);
+	}
+	turn_until(x, &x->messages, 1);
+	assert_int_equal(x->frames, 1);
+	assert_false(x->bad);
+	(void)close(fd);
+	turn_until(x, &x->closed, 1);
+}
+
 static void the_socket_is_for_the_group_only(void **state)
 {
 	struct fixture *x = *state;
@@ -284,7 +355,7 @@ static void the_socket_is_for_the_group_only(void **state)
 	struct channel *c = NULL;
 	assert_int_equal(channel_listen(&c, x->hub, path, &events, x), -ENAMETOOLONG);
 	assert_null(c);
-	assert_int_equal(channel_listen(&c, x->hub, "/nonexistent/x.sock", &events, x), -EIO);
+	assert_int_equal(channel_listen(&c, x->hub, "/nonexistent/x.sock", &events, x), -ENOENT);
 }
 
 int main(void)
@@ -296,7 +367,15 @@ int main(void)
 			an_oversized_message_ends_the_peer, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_peer_that_does_not_read_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_does_not_speak_pair0_is_cut_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_next_peer_gets_nothing_of_the_last, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_message_may_come_in_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_socket_is_for_the_group_only, setup, teardown),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	nng_fini();
+	return failed;
 }

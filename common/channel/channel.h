@@ -1,10 +1,12 @@
 /*
- * A channel: one nng pair0 listener on a unix socket and the one peer that is connected to it. The
- * director has one for each worker and one for each pluginhost. Messages are batches of frames
- * (common/proto/frame.h): everything queued during one turn of the loop leaves in one message.
+ * A channel: a listening unix socket and the one peer that is connected to it, speaking nng's pair0
+ * wire format (common/proto/pair0.h). The director has one for each worker and one for each
+ * pluginhost. Messages are batches of frames (common/proto/frame.h): everything queued during one
+ * turn of the loop leaves in one message.
  *
- * nng runs threads of its own. None of them touches anything here but an event word behind a lock,
- * followed by uv_async_send(); all callbacks run on the loop thread. The process must never fork.
+ * Any program that links nng can be the peer, and the tests use it as one. This end does not: the
+ * library completes each message on threads of its own, which cost a third of the director's time
+ * for a request (director/README.md has the figures).
  *
  * Loop thread only.
  */
@@ -18,7 +20,7 @@
 /* What all channels of a loop share: the flush before and after each poll. */
 struct channel_hub;
 
-/** @return 0, -ENOMEM or libuv's error. */
+/** @return 0 or -ENOMEM. */
 int channel_hub_new(struct channel_hub **ret, uv_loop_t *loop);
 
 /** Call when no channel is left. `done` runs when the memory is gone. */
@@ -27,19 +29,20 @@ void channel_hub_close(struct channel_hub *hub, void (*done)(void *arg), void *a
 struct channel;
 
 struct channel_events {
-	/* The peer connected. */
+	/* The peer connected and speaks pair0. */
 	void (*on_open)(void *owner);
 	/* One whole message. It is valid during the call; channel_close() may be called in it. */
 	void (*on_message)(void *owner, struct slice message);
-	/* The peer is gone (or sent something that nng refuses). The listener stays: a new peer
-	 * may come, unless the owner closes the channel. */
+	/* The peer is gone, or sent what is no message, or one over MESSAGE_MAX. What waited for it
+	 * is dropped. The listener stays: a new peer may come, unless the owner closes the
+	 * channel. */
 	void (*on_close)(void *owner);
 };
 
 /**
  * Listens. The socket file gets mode 0660; the caller has made its directory.
- * @param path at most 100 bytes, what a unix socket address can hold.
- * @return 0; -ENAMETOOLONG; -EADDRINUSE; -ENOMEM; -EIO for another failure of nng.
+ * @param path at most 107 bytes, what a unix socket address can hold.
+ * @return 0; -ENAMETOOLONG; -EADDRINUSE; -ENOMEM; another negative errno of bind().
  */
 int channel_listen(struct channel **ret,
 	struct channel_hub *hub,
@@ -48,10 +51,11 @@ int channel_listen(struct channel **ret,
 	void *owner);
 
 /**
- * The buffer that the next frame of about `size` bytes (header included) is appended to; the frames
- * before it are sealed into a message of their own when it would not fit beside them. Call
- * channel_end() after the append, whether or not it succeeded.
- * @return NULL when more than CHANNEL_QUEUE_MAX bytes wait already: the peer does not read.
+ * The buffer that the next frame of about `size` bytes (header included) is appended to; a new
+ * message begins when it would not fit beside the frames before it. Call channel_end() after the
+ * append, whether or not it succeeded.
+ * @return NULL without a peer, when CHANNEL_QUEUE_MAX bytes wait already (the peer does not read),
+ * or without memory.
  */
 struct buffer *channel_begin(struct channel *c, size_t size);
 void channel_end(struct channel *c);
