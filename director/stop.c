@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-enum { DRAIN_MS = 30000 };
-
 typedef void (*step_fn)(struct director *d);
 
 static void next(void *arg);
@@ -26,7 +24,7 @@ static void on_drained(void *arg)
 static void drain_requests(struct director *d)
 {
 	/* From here on only ended requests shorten the wait; the timer bounds it. */
-	uvx_timer_once(&d->drain_timer, DRAIN_MS);
+	uvx_timer_once(&d->drain_timer, d->settings->drain_ms);
 	http_server_drain(d->http, on_drained, d);
 }
 
@@ -117,7 +115,10 @@ void director_on_drain_timer(void *director)
 {
 	struct director *d = director;
 	if (d->stop_step == 1) {
-		log_event(LOG_WARNING, "director.drain_cut", "requests in flight are cut off");
+		log_event(LOG_WARNING, "director.drain_cut",
+			"requests in flight are cut off: after %g s (MOZAIKS_DRAIN_TIMEOUT_SECONDS), or by a "
+			"second signal",
+			(double)d->settings->drain_ms / 1000);
 		/* The next step closes what the drain would have waited for. */
 		next(d);
 	}

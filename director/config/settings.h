@@ -75,6 +75,14 @@ struct settings {
 	uint64_t collections;  /* of one plugin */
 	uint64_t cursor_bytes; /* of one worker */
 
+	/* A worker's life. */
+	uint64_t eager_plugins;
+	uint64_t workers_starting;
+	uint64_t hello_ms; /* from START to HELLO: fork, sandbox, handshake */
+	uint64_t load_ms;  /* from CONFIGURE to READY: imports, initialize */
+	uint64_t worker_drain_ms;
+	uint64_t drain_ms; /* of the director's own end */
+
 	uint64_t plugin_log_rate, plugin_log_burst; /* bytes a second, bytes */
 	bool access_log;
 	int log_level_index;

@@ -9,16 +9,10 @@
 #include <stdlib.h>
 
 enum {
-	/* Workers that may be on their way at once, over all plugins. */
-	STARTING_MAX = 4,
-	/* With more plugins than this the rest start at their first call. */
-	EAGER_PLUGINS = 64,
 	FIRST_BACK_OFF_MS = 100,
 	BACK_OFF_MAX_MS = 60000,
 	BACK_OFF_DOUBLINGS = 10,
 	HEALTHY_MS = 60000,
-	/* How long a replaced version may finish its calls. */
-	REPLACED_DRAIN_MS = 35000,
 };
 
 void supervise_on_timer(void *plugin)
@@ -62,7 +56,7 @@ static bool should_run(const struct plugin *p)
 	if (!p->enabled || p->gone || p->version[0] == '\0' || d->stopping) {
 		return false;
 	}
-	return p->wanted || HASH_COUNT(d->registry.plugins) <= EAGER_PLUGINS;
+	return p->wanted || HASH_COUNT(d->registry.plugins) <= d->settings->eager_plugins;
 }
 
 static void retry_in(struct plugin *p, uint64_t ms)
@@ -85,7 +79,7 @@ void supervise(struct plugin *p)
 			retry_in(p, wait);
 			return;
 		}
-		if (d->starting >= STARTING_MAX || !hosts_ready(d, p->host)) {
+		if (d->starting >= d->settings->workers_starting || !hosts_ready(d, p->host)) {
 			/* The next that becomes ready or ends makes room: supervise_others(). */
 			return;
 		}
@@ -111,7 +105,7 @@ static void supervise_others(struct director *d)
 		struct plugin *p;
 		struct plugin *next;
 		HASH_ITER (hh, d->registry.plugins, p, next) {
-			if (d->starting >= STARTING_MAX) {
+			if (d->starting >= d->settings->workers_starting) {
 				return;
 			}
 			if ((p->waiting != NULL) == (pass == 0) &&
@@ -130,7 +124,7 @@ void supervise_ready(struct worker *w)
 	dispatch_next(p);
 	DL_FOREACH_SAFE (p->workers, other, next) {
 		if (!slice_eq(slice_str(other->version), slice_str(w->version))) {
-			worker_drain(other, REPLACED_DRAIN_MS);
+			worker_drain(other, (unsigned)w->director->settings->worker_drain_ms);
 		}
 	}
 	supervise_others(w->director);

@@ -18,8 +18,6 @@
 #include <unistd.h>
 
 enum {
-	HELLO_MS = 10000, /* from START to HELLO: fork, sandbox, handshake */
-	LOAD_MS = 30000,  /* from CONFIGURE to READY: imports, initialize */
 	PONG_MS = 1000,
 	FOLDER_MODE = 0750,
 };
@@ -124,15 +122,26 @@ static void worker_free(struct worker *w)
 	uvx_timer_close(&w->timer, on_timer_closed, w);
 }
 
+/* It did not get there in time: which limit that was. */
+static void end_late(struct worker *w, const char *what, uint64_t limit_ms, const char *setting)
+{
+	char text[PLUGIN_TEXT_MAX];
+	(void)snprintf(
+		text, sizeof(text), "%s within %g s (%s)", what, (double)limit_ms / 1000, setting);
+	worker_end(w, text);
+}
+
 static void on_timer(void *arg)
 {
 	struct worker *w = arg;
+	const struct settings *s = w->director->settings;
 	switch (w->state) {
 	case WORKER_STARTING:
-		worker_end(w, "no HELLO within 10 s of its start");
+		end_late(w, "it did not report from its sandbox", s->hello_ms,
+			"MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS");
 		break;
 	case WORKER_LOADING:
-		worker_end(w, "not ready within 30 s");
+		end_late(w, "it was not ready", s->load_ms, "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS");
 		break;
 	case WORKER_READY:
 	case WORKER_DRAINING:
@@ -215,7 +224,7 @@ int worker_start(struct plugin *p)
 	}
 	DL_APPEND(p->workers, w);
 	d->starting++;
-	uvx_timer_once(&w->timer, HELLO_MS);
+	uvx_timer_once(&w->timer, d->settings->hello_ms);
 	return 0;
 }
 
@@ -412,7 +421,7 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	}
 	channel_end(w->channel);
 	worker_move(w, WORKER_LOADING);
-	uvx_timer_once(&w->timer, LOAD_MS);
+	uvx_timer_once(&w->timer, w->director->settings->load_ms);
 }
 
 static void handle_ready(struct worker *w, const struct frame *f)
@@ -448,7 +457,7 @@ static void handle_pong(struct worker *w, const struct frame *f)
 	w->pinged = false;
 	uvx_timer_stop(&w->timer);
 	if (w->state == WORKER_DRAINING) {
-		uvx_timer_once(&w->timer, LOAD_MS);
+		uvx_timer_once(&w->timer, w->director->settings->load_ms);
 	}
 }
 
