@@ -6,7 +6,8 @@
 
 The layers, each using only what stands to its left:
 
-    common/base -> common/json, common/proto -> common/uvx -> common/channel -> director | pluginhost
+    common/base -> common/json, common/proto, common/confine -> common/uvx -> common/channel
+        -> director | pluginhost
 
 Plugins see the published header alone. A library has one home, so that it can be replaced there.
 """
@@ -22,12 +23,13 @@ import sys
 # Folder -> the folders whose headers it may include; the longest match counts.
 LAYERS = {
     "common/base": ["common/base"],
+    "common/confine": ["common/base", "common/confine"],
     "common/json": ["common/base", "common/json"],
     "common/proto": ["common/base", "common/proto"],
     "common/uvx": ["common/base", "common/json", "common/proto", "common/uvx"],
     "common/channel": ["common/base", "common/json", "common/proto", "common/uvx", "common/channel"],
     "director": ["common", "director"],
-    "pluginhost": ["common/base", "common/json", "common/proto", "common/uvx", "pluginhost"],
+    "pluginhost": ["common/base", "common/confine", "common/json", "common/proto", "common/uvx", "pluginhost"],
     "plugins": [],
     "test": ["common", "director", "pluginhost", "test"],
 }
@@ -42,7 +44,7 @@ HOMES = {
     "sqlite3.h": ["director/store"],
     "mongoc": ["director/store"],
     "pcre2.h": ["director/store"],
-    "seccomp.h": ["pluginhost/sandbox"],
+    "seccomp.h": ["common/confine", "pluginhost/sandbox"],
     "Python.h": ["pluginhost/runtime", "pluginhost/python"],
     "mozaiks/": ["pluginhost/runtime", "plugins"],
     "curl/": ["director"],

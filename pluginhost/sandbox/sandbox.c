@@ -2,7 +2,7 @@
 
 #include "common/base/error.h"
 #include "common/base/identity.h"
-#include "pluginhost/sandbox/landlock.h"
+#include "common/confine/landlock.h"
 #include "pluginhost/sandbox/namespaces.h"
 
 #include <errno.h>

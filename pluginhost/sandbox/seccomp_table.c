@@ -5,6 +5,7 @@
  * The rows of one call must not overlap unless their answers are equal (see seccomp.h), so
  * complements are spelled out.
  */
+#include "common/confine/filter_rows.h"
 #include "pluginhost/sandbox/seccomp.h"
 
 #include <errno.h>
@@ -17,8 +18,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-const uint32_t filter_default_action = SECCOMP_RET_ERRNO | ENOSYS;
-
 /* Filters. */
 #define PYTHON (1U << FILTER_PYTHON)
 #define LOAD   (1U << FILTER_NATIVE_LOAD)
@@ -29,39 +28,6 @@ const uint32_t filter_default_action = SECCOMP_RET_ERRNO | ENOSYS;
 /* Where a file mapping may be executable. Every writable mount is noexec. */
 #define MAP_X (PYTHON | LOAD)
 
-/* Answers. */
-#define ALLOW   SECCOMP_RET_ALLOW
-#define KILL    SECCOMP_RET_KILL_PROCESS
-#define FAIL(e) (SECCOMP_RET_ERRNO | (e))
-
-/* Conditions. */
-#define EQ(arg, v)                    \
-	{                             \
-		COMPARE_EQ, arg, v, 0 \
-	}
-#define NE(arg, v)                    \
-	{                             \
-		COMPARE_NE, arg, v, 0 \
-	}
-#define BITS(arg, m, v)                   \
-	{                                 \
-		COMPARE_MASKED, arg, v, m \
-	}
-#define WHEN(...)           \
-	{                   \
-		__VA_ARGS__ \
-	}
-#define ALWAYS                                \
-	{                                     \
-		{                             \
-			COMPARE_NONE, 0, 0, 0 \
-		}                             \
-	}
-
-/* What glibc's pthread_create() asks for, and nothing else. */
-#define THREAD_FLAGS                                                                        \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | \
-		CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 #define NEW_NAMESPACE                                                                  \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
 		CLONE_NEWPID | CLONE_NEWNET)
@@ -72,7 +38,7 @@ const uint32_t filter_default_action = SECCOMP_RET_ERRNO | ENOSYS;
 #define U32      0xffffffffUL
 
 /* clang-format off */
-const struct filter_row filter_table[] = {
+static const struct filter_row rows[] = {
 	/* ---- Memory ---- */
 	{ "brk",             ALL, ALLOW, ALWAYS },
 	{ "munmap",          ALL, ALLOW, ALWAYS },
@@ -402,4 +368,8 @@ const struct filter_row filter_table[] = {
 };
 /* clang-format on */
 
-const size_t filter_table_size = sizeof(filter_table) / sizeof(filter_table[0]);
+const struct filter_policy worker_policy = {
+	.rows = rows,
+	.n = sizeof(rows) / sizeof(rows[0]),
+	.default_action = FAIL(ENOSYS),
+};

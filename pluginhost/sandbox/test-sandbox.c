@@ -1,12 +1,10 @@
 /*
  * The parts of the sandbox that a test can hold alone: ids, limits, descriptors, cgroup trees that
- * are made up, Landlock without the mount namespace that would hide its work. test/security/workers
- * tests the whole.
+ * are made up. test/security/workers tests the whole.
  */
 #include "common/base/map.h"
 #include "pluginhost/sandbox/cgroup.h"
 #include "pluginhost/sandbox/descriptors.h"
-#include "pluginhost/sandbox/landlock.h"
 #include "pluginhost/sandbox/namespaces.h"
 #include "pluginhost/sandbox/profile.h"
 #include "pluginhost/zygote_wire.h"
@@ -19,7 +17,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -422,110 +419,6 @@ static void nothing_readable_is_no_cgroup(void **state)
 	assert_int_equal(root.kind, CGROUP_NONE);
 }
 
-/* ---- Landlock, seen without the mount namespace ---- */
-
-static int in_restricted_child(int abi, int (*body)(void))
-{
-	const struct landlock_rule rules[] = {
-		{ path_of("read"), LANDLOCK_READ, false },
-		{ path_of("all"), LANDLOCK_ALL, false },
-		{ path_of("one"), LANDLOCK_FILE, false },
-		{ path_of("missing"), LANDLOCK_READ, true },
-	};
-	pid_t child = fork();
-	if (child == 0) {
-		const char *path;
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-			landlock_restrict(abi, rules, 4, &path) < 0) {
-			_exit(100);
-		}
-		_exit(body());
-	}
-	int status = 0;
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 200;
-}
-
-static bool opens(const char *path, int flags)
-{
-	int fd = open(path, flags | O_CLOEXEC, 0600);
-	return fd >= 0 || errno != EACCES;
-}
-
-static int try_files(void)
-{
-	const bool wanted[] = {
-		opens(path_of("read/f"), O_RDONLY),
-		opens(path_of("read"), O_RDONLY | O_DIRECTORY),
-		!opens(path_of("read/f"), O_WRONLY),
-		!opens(path_of("read/new"), O_WRONLY | O_CREAT),
-		opens(path_of("all/new"), O_WRONLY | O_CREAT),
-		opens(path_of("one"), O_RDONLY),
-		!opens(path_of("one"), O_WRONLY),
-		!opens("/etc/passwd", O_RDONLY),
-		!opens("/", O_RDONLY | O_DIRECTORY),
-		!opens("/dev/null", O_WRONLY),
-		symlink("x", path_of("all/link")) < 0 && errno == EACCES,
-		mkfifo(path_of("all/fifo"), 0600) < 0 && errno == EACCES,
-		execl("/bin/true", "true", NULL) < 0 && errno == EACCES,
-	};
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		if (!wanted[i]) {
-			return (int)i + 1;
-		}
-	}
-	return 0;
-}
-
-static int try_network(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const struct sockaddr address = { .sa_family = AF_INET };
-	return fd < 0 ? 1 : bind(fd, &address, sizeof(address)) < 0 && errno == EACCES ? 0 : 2;
-}
-
-static int try_signal(void)
-{
-	return kill(getppid(), 0) < 0 && errno == EPERM ? 0 : 1;
-}
-
-static void landlock_holds(void **state)
-{
-	int abi = landlock_abi();
-	if (abi < 1) {
-		print_message("not run: this kernel has no Landlock (%d)\n", abi);
-		skip();
-	}
-	assert_int_equal(mkdir(path_of("read"), 0755), 0);
-	assert_int_equal(mkdir(path_of("all"), 0755), 0);
-	write_text(path_of("read/f"), "x");
-	write_text(path_of("one"), "x");
-	/* As every older kernel would have it, and as a newer one than the table knows. */
-	for (int i = 1; i <= abi; i++) {
-		assert_int_equal(in_restricted_child(i, try_files), 0);
-		(void)unlink(path_of("all/new"));
-	}
-	assert_int_equal(in_restricted_child(abi + 90, try_files), abi >= 6 ? 0 : 100);
-	if (abi >= 4) {
-		assert_int_equal(in_restricted_child(abi, try_network), 0);
-	}
-	if (abi >= 6) {
-		assert_int_equal(in_restricted_child(abi, try_signal), 0);
-	}
-}
-
-static void landlock_names_the_missing_path(void **state)
-{
-	int abi = landlock_abi();
-	if (abi < 1) {
-		skip();
-	}
-	const struct landlock_rule rule = { "/nonexistent", LANDLOCK_READ, false };
-	const char *path = NULL;
-	assert_int_equal(landlock_restrict(abi, &rule, 1, &path), -ENOENT);
-	assert_string_equal(path, "/nonexistent");
-}
-
 #define WITH_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(void)
@@ -540,8 +433,6 @@ int main(void)
 		WITH_FOLDER(version_2_without_controllers),
 		WITH_FOLDER(version_1),
 		WITH_FOLDER(nothing_readable_is_no_cgroup),
-		WITH_FOLDER(landlock_holds),
-		cmocka_unit_test(landlock_names_the_missing_path),
 	};
 	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }
