@@ -141,7 +141,8 @@ static int append_plugin(const struct plugin *p, struct buffer *b)
 	e = e < 0 ? e : append_text(b, "version", p->version);
 	e = e < 0 ? e : append_text(b, "state", plugin_state(p));
 	e = e < 0 ? e : append_text(b, "error", plugin_error(p));
-	e = e < 0 ? e : append_text(b, "last_exit", p->last_exit);
+	const struct exit_entry *last = exits_last_failure(&p->exits);
+	e = e < 0 ? e : append_text(b, "last_exit", last == NULL ? "" : last->text);
 	e = e < 0 ? e : append_text(b, "pluginhost", p->host);
 	e = e < 0 ? e
 		  : buffer_printf(b, "\"enabled\":%s,\"in_flight\":%u,\"restarts\":%llu,",

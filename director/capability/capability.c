@@ -133,7 +133,7 @@ static void reply(struct worker *w, uint64_t work_id, uint16_t code, const struc
 	struct frame head = { .capability = code, .call_id = work_id };
 	int r = b == NULL ? -1 : msg_reply_append(b, &head, m);
 	if (r < 0) {
-		worker_end(w, "it does not read the answers to its capability calls");
+		worker_end(w, EXITED_HUNG, "it does not read the answers to its capability calls");
 		return;
 	}
 	channel_end(w->channel);

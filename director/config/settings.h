@@ -84,6 +84,8 @@ struct settings {
 	uint64_t drain_ms; /* of the director's own end */
 
 	uint64_t plugin_log_rate, plugin_log_burst; /* bytes a second, bytes */
+	uint64_t exits_kept;                        /* of one plugin */
+	uint64_t exit_log_bytes;                    /* of one worker */
 	bool access_log;
 	int log_level_index;
 	enum log_level log_level;

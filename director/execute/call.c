@@ -28,6 +28,13 @@ struct call *call_new(struct director *d)
 	return c;
 }
 
+void call_set_request_id(struct call *c, struct slice id)
+{
+	size_t n = id.n > CALL_REQUEST_ID_MAX ? CALL_REQUEST_ID_MAX : id.n;
+	memcpy(c->request_id, id.p, n);
+	c->request_id[n] = '\0';
+}
+
 void call_free(struct call *c)
 {
 	struct call_pool *pool = &c->director->calls;
@@ -45,6 +52,7 @@ void call_free(struct call *c)
 	c->owner = NULL;
 	c->capability_calls = 0;
 	c->event_depth = 0;
+	c->request_id[0] = '\0';
 	pool->used--;
 	LL_PREPEND(pool->free, c);
 }

@@ -18,6 +18,9 @@ struct plugin;
 struct user_context;
 struct worker;
 
+/* A longer id is cut. */
+enum { CALL_REQUEST_ID_MAX = 64 };
+
 enum call_state { CALL_FREE, CALL_WAITING, CALL_RUNNING, CALL_ABANDONED };
 
 enum call_end {
@@ -51,6 +54,7 @@ struct call {
 	unsigned event_depth;      /* an event from an event's handler is one deeper */
 	call_done_fn done;
 	void *owner;
+	char request_id[CALL_REQUEST_ID_MAX + 1]; /* for the history; "" for none */
 };
 
 struct call_pool {
@@ -63,6 +67,9 @@ struct call_pool {
 
 /** A fresh call, or NULL without memory. */
 struct call *call_new(struct director *d);
+
+/** What the client's request is called in log and history. Copied. */
+void call_set_request_id(struct call *c, struct slice id);
 
 /** Gives it back to the pool; its references are released. */
 void call_free(struct call *c);

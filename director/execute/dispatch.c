@@ -32,6 +32,9 @@ static void leave(struct call *c)
 static void end(struct call *c, enum call_end how, const struct msg_result *result)
 {
 	call_done_fn done = c->done;
+	bool failed = how != CALL_END_RESULT || result->outcome != RESULT_VALUE;
+	c->plugin->counters.errors += failed ? 1 : 0;
+	c->plugin->counters.deadlines += how == CALL_END_DEADLINE ? 1 : 0;
 	leave(c);
 	c->done = NULL;
 	if (done != NULL) {
@@ -140,11 +143,14 @@ static void begin(struct call *c, struct plugin *p, uint8_t message, unsigned ti
 	c->message = message;
 	c->deadline_at_ms = uv_now(c->director->loop) + timeout_ms;
 	c->submitted_ns = uv_hrtime();
+	p->counters.calls++;
 }
 
 /* Undoes begin() for a call that its submitter keeps. */
 static int refuse(struct call *c, int r)
 {
+	c->plugin->counters.calls--;
+	c->plugin->counters.shed++;
 	plugin_unref(c->plugin);
 	c->plugin = NULL;
 	return r;
@@ -225,7 +231,7 @@ void dispatch_on_deadline(void *call)
 	case CALL_ABANDONED:
 		/* Still no RESULT. No new calls for this worker; it ends when its others are done,
 		 * or at once when its loop does not turn. */
-		worker_drain(w, DRAIN_MS);
+		worker_drain(w, DRAIN_MS, EXITED_DEADLINE);
 		worker_ping(w);
 		break;
 	case CALL_FREE:

@@ -138,6 +138,7 @@ static void admit_and_dispatch(struct execution *x, struct http_request *r)
 	}
 	int result = admit_enter(&d->admission, x->user, &x->plugin->inflight, &c->admitted);
 	if (result != ADMIT_OK) {
+		x->plugin->counters.shed++;
 		call_free(c);
 		answer_not_admitted(r, d, result, x->plugin);
 		return;
@@ -145,6 +146,7 @@ static void admit_and_dispatch(struct execution *x, struct http_request *r)
 	c->user = user_context_ref(x->user);
 	c->done = on_done;
 	c->owner = r;
+	call_set_request_id(c, http_request_id(r));
 	x->call = c;
 	unsigned timeout = x->plugin->manifest.timeout_ms;
 	timeout = timeout == 0 ? (unsigned)d->settings->plugin_ms : timeout;

@@ -2,8 +2,8 @@
 
 #include "common/base/log.h"
 #include "common/base/map.h"
-#include "common/json/tree.h"
 #include "director/director.h"
+#include "director/hosts/history.h"
 #include "director/hosts/supervise.h"
 #include "director/hosts/worker.h"
 
@@ -39,13 +39,13 @@ static struct host *find_host(const struct director *d, const char *name)
 	return NULL;
 }
 
-static void end_workers(struct host *h, const char *reason)
+static void end_workers(struct host *h)
 {
 	struct plugin *p;
 	struct plugin *next;
 	HASH_ITER (hh, h->director->registry.plugins, p, next) {
 		if (slice_eq(slice_str(p->host), slice_str(h->name))) {
-			supervise_stop(p, reason);
+			supervise_stop(p, EXITED_HOST_GONE, "the pluginhost is gone");
 			supervise_forgive(p);
 		}
 	}
@@ -72,7 +72,7 @@ static void on_close(void *owner)
 		(struct log_field[]){ { "pluginhost", slice_str(h->name) } }, 1,
 		"the pluginhost is gone; its plugins are unavailable until it is back");
 	h->greeted = h->reported = false;
-	end_workers(h, "the pluginhost is gone");
+	end_workers(h);
 }
 
 static void handle_host(struct host *h, const struct frame *f)
@@ -116,20 +116,6 @@ static void handle_plugins(struct host *h, const struct frame *f)
 	buffer_deinit(&h->list);
 }
 
-/* {"reason","signal","status","message"} -> a sentence. */
-static void exit_text(struct slice json, char out[static PLUGIN_TEXT_MAX])
-{
-	json_t *tree = NULL;
-	(void)json_tree_parse(json, &tree, NULL);
-	const char *message = json_string_value(json_object_get(tree, "message"));
-	const char *reason = json_string_value(json_object_get(tree, "reason"));
-	(void)snprintf(out, PLUGIN_TEXT_MAX, "%s",
-		message != NULL          ? message
-			: reason != NULL ? reason
-					 : "the process ended");
-	json_decref(tree);
-}
-
 static void handle_exited(struct host *h, const struct frame *f)
 {
 	struct msg_exited m;
@@ -138,15 +124,16 @@ static void handle_exited(struct host *h, const struct frame *f)
 		violation(h, "a malformed EXITED");
 		return;
 	}
-	char text[PLUGIN_TEXT_MAX];
-	exit_text(m.reason, text);
+	struct exit_report report;
+	exit_report_read(&report, m.reason);
 	HASH_FIND(hh, h->director->workers, &f->call_id, sizeof(f->call_id), w);
 	if (w != NULL) {
-		worker_exited(w, text);
+		worker_exited(w, &report);
 	} else {
 		/* Its channel closed first, as it does when the process dies: now the true reason. */
-		registry_note_exit(&h->director->registry, f->call_id, text);
+		history_complete(h->director, f->call_id, &report);
 	}
+	exit_report_deinit(&report);
 }
 
 static void on_message(void *owner, struct slice message)

@@ -10,6 +10,7 @@
 #include "common/base/slice.h"
 #include "common/proto/capabilities.h"
 #include "common/uvx/timer.h"
+#include "director/hosts/exits.h"
 
 struct call;
 struct director;
@@ -28,6 +29,15 @@ struct plugin_manifest {
 	bool granted[CAPABILITY_CODE_MAX + 1];
 	char **shared_collections; /* app-scoped ones, NULL-terminated */
 	char *limits_json;         /* for START */
+};
+
+/* What happened since the director started. */
+struct plugin_counters {
+	uint64_t starts;    /* workers */
+	uint64_t calls;     /* that were taken on, events included */
+	uint64_t errors;    /* of them: ended without a value */
+	uint64_t deadlines; /* of those: not answered in time */
+	uint64_t shed;      /* not taken on: no room */
 };
 
 struct plugin {
@@ -54,6 +64,8 @@ struct plugin {
 	uint64_t event_mark;     /* the last event that it was chosen for */
 
 	struct log_budget log_budget;
+	struct exits exits; /* why its workers ended */
+	struct plugin_counters counters;
 
 	/* Restart after a crash. */
 	unsigned failures; /* in a row */
@@ -61,8 +73,6 @@ struct plugin {
 	uint64_t restarts;
 	struct uvx_timer timer; /* until the next start */
 	bool timer_open, retrying;
-	uint64_t last_worker_id; /* the last that ended, and why */
-	char last_exit[PLUGIN_TEXT_MAX];
 };
 
 static inline struct slice plugin_slice(const struct plugin *p)

@@ -55,7 +55,8 @@ const char *plugin_error(const struct plugin *p)
 		return p->files_error[0] != '\0' ? p->files_error : p->load_error;
 	}
 	/* One that dies while it is loaded cannot say why: how it ended is all that is known. */
-	return p->failures > 0 && !is_ready(p) ? p->last_exit : "";
+	const struct exit_entry *last = exits_last_failure(&p->exits);
+	return p->failures > 0 && !is_ready(p) && last != NULL ? last->text : "";
 }
 
 void plugin_ref(struct plugin *p)
@@ -67,6 +68,7 @@ static void on_plugin_timer_closed(void *arg)
 {
 	struct plugin *p = arg;
 	manifest_deinit(&p->manifest);
+	exits_deinit(&p->exits);
 	free(p);
 }
 
@@ -97,7 +99,7 @@ static void remove_plugin(struct registry *r, struct plugin *p)
 	HASH_DELETE(hh, r->plugins, p);
 	p->gone = true;
 	plugin_ref(p);
-	supervise_stop(p, NULL);
+	supervise_stop(p, EXITED_STOPPED, NULL);
 	plugin_unref(p);
 }
 
@@ -119,22 +121,6 @@ struct plugin *registry_find(const struct registry *r, struct slice id)
 	return p;
 }
 
-void registry_note_exit(struct registry *r, uint64_t worker_id, const char *reason)
-{
-	struct plugin *p;
-	struct plugin *next;
-	HASH_ITER (hh, r->plugins, p, next) {
-		if (p->last_worker_id == worker_id) {
-			(void)snprintf(p->last_exit, sizeof(p->last_exit), "%s", reason);
-			struct log_field fields[] = {
-				{ "plugin", plugin_slice(p) },
-				{ "reason", slice_str(reason) },
-			};
-			log_fields(LOG_WARNING, "worker.exit_reason", fields, 2, "a worker exited");
-		}
-	}
-}
-
 static struct plugin *add_plugin(
 	struct registry *r, struct director *d, const char *id, const char *host)
 {
@@ -145,6 +131,7 @@ static struct plugin *add_plugin(
 	p->director = d;
 	log_budget_init(&p->log_budget, d->settings->plugin_log_rate, d->settings->plugin_log_burst,
 		uv_now(d->loop));
+	exits_init(&p->exits, (unsigned)d->settings->exits_kept);
 	p->enabled = true;
 	(void)snprintf(p->id, sizeof(p->id), "%s", id);
 	(void)snprintf(p->host, sizeof(p->host), "%s", host);
@@ -345,7 +332,7 @@ static void take_enabled(struct registry *r, struct slice text)
 		}
 		p->enabled = json_is_true(enabled);
 		if (!p->enabled) {
-			supervise_stop(p, NULL);
+			supervise_stop(p, EXITED_STOPPED, NULL);
 		}
 	}
 	json_decref(tree);

@@ -27,9 +27,6 @@ struct plugin *registry_find(const struct registry *r, struct slice id);
  */
 int registry_update(struct registry *r, struct director *d, const char *host, struct slice list);
 
-/** A worker that has ended already: why, as pluginhost saw it. */
-void registry_note_exit(struct registry *r, uint64_t worker_id, const char *reason);
-
 /** Reads "enabled" from the file, applies it, and writes the file again when it is out of date. */
 void registry_sync_file(struct registry *r, struct director *d);
 

@@ -124,7 +124,8 @@ void supervise_ready(struct worker *w)
 	dispatch_next(p);
 	DL_FOREACH_SAFE (p->workers, other, next) {
 		if (!slice_eq(slice_str(other->version), slice_str(w->version))) {
-			worker_drain(other, (unsigned)w->director->settings->worker_drain_ms);
+			worker_drain(other, (unsigned)w->director->settings->worker_drain_ms,
+				EXITED_REPLACED);
 		}
 	}
 	supervise_others(w->director);
@@ -157,12 +158,12 @@ void supervise_forgive(struct plugin *p)
 	p->retry_at_ms = 0;
 }
 
-void supervise_stop(struct plugin *p, const char *reason)
+void supervise_stop(struct plugin *p, enum worker_exit why, const char *text)
 {
 	uvx_timer_stop(&p->timer);
 	p->retrying = false;
 	while (p->workers != NULL) {
-		worker_end(p->workers, reason);
+		worker_end(p->workers, why, text);
 	}
 	dispatch_fail_waiting(p);
 }

@@ -20,8 +20,8 @@ void supervise_ready(struct worker *w);
  * @param ready_ms how long it was ready, 0 when it never was. */
 void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms);
 
-/** Ends everything that runs of it. */
-void supervise_stop(struct plugin *p, const char *reason);
+/** Ends everything that runs of it. `text` as in worker_end(). */
+void supervise_stop(struct plugin *p, enum worker_exit why, const char *text);
 
 /** What ended its workers was not its fault: the next start need not wait. */
 void supervise_forgive(struct plugin *p);

@@ -9,6 +9,7 @@
 #include "director/execute/dispatch.h"
 #include "director/hosts/configure.h"
 #include "director/hosts/control.h"
+#include "director/hosts/history.h"
 #include "director/hosts/supervise.h"
 
 #include <errno.h>
@@ -107,6 +108,7 @@ static void log_ready(const struct worker *w)
 static void on_timer_closed(void *arg)
 {
 	struct worker *w = arg;
+	log_tail_deinit(&w->log_tail);
 	free(w->report);
 	free(w);
 }
@@ -128,7 +130,7 @@ static void end_late(struct worker *w, const char *what, uint64_t limit_ms, cons
 	char text[PLUGIN_TEXT_MAX];
 	(void)snprintf(
 		text, sizeof(text), "%s within %g s (%s)", what, (double)limit_ms / 1000, setting);
-	worker_end(w, text);
+	worker_end(w, EXITED_START_TIMEOUT, text);
 }
 
 static void on_timer(void *arg)
@@ -145,7 +147,8 @@ static void on_timer(void *arg)
 		break;
 	case WORKER_READY:
 	case WORKER_DRAINING:
-		worker_end(w, w->pinged ? "its loop does not turn" : "drained long enough");
+		worker_end(w, w->pinged ? EXITED_HUNG : EXITED_DEADLINE,
+			w->pinged ? "its loop does not turn" : "drained long enough");
 		break;
 	case WORKER_ENDING:
 		break;
@@ -209,6 +212,7 @@ int worker_start(struct plugin *p)
 	w->plugin = p;
 	w->id = ++d->last_worker_id;
 	w->started_ns = uv_hrtime();
+	log_tail_init(&w->log_tail, d->settings->exit_log_bytes);
 	memcpy(w->version, p->version, sizeof(w->version));
 	uvx_timer_init(&w->timer, d->loop, on_timer, w);
 	int r = open_channel(w);
@@ -223,6 +227,7 @@ int worker_start(struct plugin *p)
 		return r;
 	}
 	DL_APPEND(p->workers, w);
+	p->counters.starts++;
 	d->starting++;
 	uvx_timer_once(&w->timer, d->settings->hello_ms);
 	return 0;
@@ -234,11 +239,12 @@ bool worker_is_free(const struct worker *w)
 		w->running < w->plugin->manifest.concurrency && w->running < WORKER_CALL_SLOTS;
 }
 
-void worker_drain(struct worker *w, unsigned ms)
+void worker_drain(struct worker *w, unsigned ms, enum worker_exit why)
 {
 	if (w->state != WORKER_READY) {
 		return;
 	}
+	w->drained_for = why;
 	worker_move(w, WORKER_DRAINING);
 	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE + 4);
 	if (b != NULL) {
@@ -250,7 +256,7 @@ void worker_drain(struct worker *w, unsigned ms)
 	/* Its replacement, and the calls that may go to it. */
 	supervise(w->plugin);
 	if (w->running == w->abandoned) {
-		worker_end(w, NULL);
+		worker_end(w, w->drained_for, NULL);
 	}
 }
 
@@ -268,19 +274,20 @@ void worker_ping(struct worker *w)
 	uvx_timer_once(&w->timer, PONG_MS);
 }
 
-void worker_end(struct worker *w, const char *reason)
+void worker_end(struct worker *w, enum worker_exit why, const char *text)
 {
 	if (w->state == WORKER_ENDING) {
 		return;
 	}
 	struct plugin *p = w->plugin;
 	struct director *d = w->director;
+	bool failed = exit_class(why) != EXIT_IS_NORMAL;
 	uint64_t ready_ms = w->ready_ms == 0 ? 0 : uv_now(d->loop) - w->ready_ms + 1;
-	if (reason != NULL) {
-		log_worker(w, LOG_WARNING, "worker.ended", reason);
-		p->last_worker_id = w->id;
-		(void)snprintf(p->last_exit, sizeof(p->last_exit), "%s", reason);
+	if (failed || text != NULL) {
+		log_worker(w, LOG_WARNING, "worker.ended", text == NULL ? exit_name(why) : text);
 	}
+	/* Before its calls end: they are part of the story. */
+	worker_note_exit(w, why, text == NULL ? exit_name(why) : text, ready_ms);
 	worker_move(w, WORKER_ENDING);
 	uvx_timer_stop(&w->timer);
 	/* Closing the channel is the cut; the kill is clean-up. */
@@ -293,20 +300,26 @@ void worker_end(struct worker *w, const char *reason)
 	plugin_ref(p);
 	dispatch_on_worker_gone(w);
 	worker_free(w);
-	supervise_ended(p, reason != NULL, ready_ms);
+	supervise_ended(p, failed, ready_ms);
 	plugin_unref(p);
 }
 
-void worker_exited(struct worker *w, const char *reason)
+void worker_exited(struct worker *w, struct exit_report *report)
 {
-	worker_end(w, reason);
+	struct plugin *p = w->plugin;
+	uint64_t id = w->id;
+	bool drained = w->state == WORKER_DRAINING && w->running == w->abandoned;
+	plugin_ref(p);
+	worker_end(w, drained ? w->drained_for : EXITED_UNKNOWN, drained ? NULL : report->text);
+	(void)exits_complete(&p->exits, id, report);
+	plugin_unref(p);
 }
 
 void worker_violation(struct worker *w, const char *what)
 {
 	char text[200];
 	(void)snprintf(text, sizeof(text), "protocol violation: %s", what);
-	worker_end(w, text);
+	worker_end(w, EXITED_PROTOCOL, text);
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -352,10 +365,11 @@ static void on_open(void *owner)
 static void on_close(void *owner)
 {
 	struct worker *w = owner;
-	worker_end(w,
-		w->state == WORKER_DRAINING && w->running == w->abandoned
-			? NULL
-			: "the worker closed its channel");
+	if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
+		worker_end(w, w->drained_for, NULL);
+	} else {
+		worker_end(w, EXITED_UNKNOWN, "the worker closed its channel");
+	}
 }
 
 static void on_message(void *owner, struct slice message)
@@ -386,7 +400,7 @@ static void on_message(void *owner, struct slice message)
 		return;
 	}
 	if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
-		worker_end(w, NULL);
+		worker_end(w, w->drained_for, NULL);
 	}
 }
 
@@ -408,7 +422,7 @@ static void handle_hello(struct worker *w, const struct frame *f)
 		(void)snprintf(text, sizeof(text),
 			"it speaks protocol version %u, this director %d", m.version,
 			PROTOCOL_VERSION);
-		worker_end(w, text);
+		worker_end(w, EXITED_PROTOCOL, text);
 		return;
 	}
 	w->native = m.native != 0;
@@ -416,7 +430,7 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	struct buffer *b = channel_begin(w->channel, 65536);
 	int r = b == NULL ? -ENOBUFS : configure_append(w, b);
 	if (r < 0) {
-		worker_end(w, "no memory for its configuration");
+		worker_end(w, EXITED_START, "no memory for its configuration");
 		return;
 	}
 	channel_end(w->channel);
@@ -433,7 +447,7 @@ static void handle_ready(struct worker *w, const struct frame *f)
 	}
 	if (m.ok == 0) {
 		configure_load_error(w, m.info);
-		worker_end(w, w->plugin->load_error);
+		worker_end(w, EXITED_LOAD, w->plugin->load_error);
 		return;
 	}
 	if (events_subscribe_ready(w->director->events, w, m.info) < 0) {
@@ -488,6 +502,7 @@ static void handle_log(struct worker *w, const struct frame *f)
 		worker_violation(w, "a malformed LOG");
 		return;
 	}
+	log_tail_add(&w->log_tail, m.message);
 	struct log_budget *budget = &w->plugin->log_budget;
 	uint64_t now = uv_now(w->director->loop);
 	bool fits = log_budget_take(budget, m.message.n + m.logger.n + LOG_RECORD_COST, now);

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "common/base/log_tail.h"
 #include "common/channel/channel.h"
 #include "common/proto/messages.h"
 #include "common/uvx/timer.h"
@@ -47,7 +48,9 @@ struct worker {
 	struct channel *channel;
 	struct uvx_timer timer; /* of the state: hello, load, drain, ping */
 	bool pinged, native;
-	char *report; /* the sandbox report of HELLO, JSON */
+	enum worker_exit drained_for; /* why it ends once it has drained */
+	struct log_tail log_tail;     /* its last log records */
+	char *report;                 /* the sandbox report of HELLO, JSON */
 	uint64_t started_ns, ready_ms;
 
 	struct call *calls[WORKER_CALL_SLOTS]; /* by id modulo the size */
@@ -74,11 +77,14 @@ uint64_t worker_next_call_id(struct worker *w);
 void worker_add_call(struct worker *w, struct call *c);
 void worker_remove_call(struct worker *w, struct call *c);
 
-/** No new calls; ends when the running ones are done, at the latest after `ms`. */
-void worker_drain(struct worker *w, unsigned ms);
+/** No new calls; ends when the running ones are done, at the latest after `ms`.
+ * @param why what the history then says: EXITED_REPLACED, EXITED_RECYCLED, EXITED_DEADLINE … */
+void worker_drain(struct worker *w, unsigned ms, enum worker_exit why);
 
-/** Closes the channel and has the process killed. `reason` is for log and API. Idempotent. */
-void worker_end(struct worker *w, const char *reason);
+/** Closes the channel and has the process killed. Idempotent.
+ * @param why for the history; EXITED_UNKNOWN when pluginhost has yet to say.
+ * @param text for log and API; NULL where `why` says it all. */
+void worker_end(struct worker *w, enum worker_exit why, const char *text);
 
 /** The peer broke the protocol: logged, counted, ended. */
 void worker_violation(struct worker *w, const char *what);
@@ -87,6 +93,6 @@ void worker_violation(struct worker *w, const char *what);
 void worker_ping(struct worker *w);
 
 /** pluginhost reports that the process is gone. */
-void worker_exited(struct worker *w, const char *reason);
+void worker_exited(struct worker *w, struct exit_report *report);
 
 const char *worker_state_name(enum worker_state s);
