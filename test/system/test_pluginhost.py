@@ -262,8 +262,12 @@ def test_many_workers_at_once(host):
 
 
 def denials_are_logged():
-    """Root can read in the kernel's log which system call was denied, unless an audit daemon can."""
+    """Root can read in the kernel's log which system call was denied, unless an audit daemon can, or
+    unless the log's process ids are not ours: in a container."""
+    first_pid_namespace = "pid:[4026531836]"
     with contextlib.suppress(OSError):
+        if os.readlink("/proc/self/ns/pid") != first_pid_namespace:
+            return False
         actions = pathlib.Path("/proc/sys/kernel/seccomp/actions_logged").read_text()
         return (os.geteuid() == 0 and "kill_process" in actions.split()
                 and os.access("/dev/kmsg", os.R_OK)
