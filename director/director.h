@@ -17,6 +17,7 @@
 
 struct host;
 struct events;
+struct quota_users;
 
 struct director {
 	uv_loop_t *loop;
@@ -35,6 +36,7 @@ struct director {
 	uint64_t last_worker_id;
 	unsigned starting; /* workers that are not ready yet */
 
+	struct quota_users *capability_users;
 	struct admission admission;
 	struct injector *injector;
 	struct call_pool calls;

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "director/api/api.h"
+#include "director/capability/quota.h"
 #include "director/config/jwt_secret.h"
 #include "director/config/privileges.h"
 #include "director/config/state_dir.h"
@@ -218,6 +219,8 @@ static int open_modules(void)
 	};
 	int r = injector_new(&director.injector);
 	r = r < 0 ? r : events_new(&director.events, &director);
+	director.capability_users = quota_users_new();
+	r = r < 0 ? r : director.capability_users == NULL ? -ENOMEM : 0;
 	r = r < 0 ? r : channel_hub_new(&director.hub, &loop);
 	return r < 0 ? refuse("director.no_memory", strerror(-r)) : open_registry();
 }

@@ -1,6 +1,7 @@
 #include "director/stop.h"
 
 #include "common/base/log.h"
+#include "director/capability/quota.h"
 #include "director/director.h"
 #include "director/events/events.h"
 #include "director/hosts/control.h"
@@ -132,6 +133,7 @@ void director_free(struct director *d)
 	free(d->admin_routes);
 	store_free(d->store);
 	d->events = events_free(d->events);
+	d->capability_users = quota_users_free(d->capability_users);
 	d->injector = injector_free(d->injector);
 	admission_deinit(&d->admission);
 	d->auth = auth_free(d->auth);

@@ -4,6 +4,7 @@
 #include "common/base/map.h"
 #include "common/proto/pair0.h"
 #include "common/uvx/listener.h"
+#include "common/uvx/timer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ struct channel {
 	enum peer peer;
 	bool another; /* a connection waits until this peer is gone */
 	bool closing, dirty;
+	bool paused;
+	struct uvx_timer pause; /* ends it */
 	struct pair0_reader in;
 	struct buffer out;           /* whole messages, and the one that is being filled */
 	size_t batch;                /* where in `out` that one starts, or NO_BATCH */
@@ -132,6 +135,8 @@ static void cut_peer_off(struct channel *c)
 		return;
 	}
 	c->peer = PEER_LEAVING;
+	c->paused = false;
+	uvx_timer_stop(&c->pause);
 	forget_output(c);
 	uvx_stream_close(&c->stream, peer_on_closed, c);
 	if (was_open && !c->closing) {
@@ -157,7 +162,8 @@ static void deliver_messages(struct channel *c)
 {
 	struct slice message;
 	enum pair0_result r = PAIR0_MORE;
-	while (c->peer == PEER_OPEN && (r = pair0_reader_next(&c->in, &message)) == PAIR0_MESSAGE) {
+	while (c->peer == PEER_OPEN && !c->paused &&
+		(r = pair0_reader_next(&c->in, &message)) == PAIR0_MESSAGE) {
 		c->events->on_message(c->owner, message);
 	}
 	if (r == PAIR0_BAD) {
@@ -181,6 +187,25 @@ static void peer_received(struct uvx_stream *s, size_t n)
 		c->events->on_open(c->owner);
 	}
 	deliver_messages(c);
+}
+
+void channel_pause(struct channel *c, uint64_t ms)
+{
+	if (c->peer == PEER_OPEN && !c->closing) {
+		c->paused = true;
+		uvx_stream_pause(&c->stream);
+		uvx_timer_once(&c->pause, ms);
+	}
+}
+
+static void on_pause_over(void *arg)
+{
+	struct channel *c = arg;
+	c->paused = false;
+	deliver_messages(c);
+	if (c->peer == PEER_OPEN && !c->paused && uvx_stream_read(&c->stream) < 0) {
+		cut_peer_off(c);
+	}
 }
 
 static void peer_ended(struct uvx_stream *s, int error)
@@ -337,6 +362,7 @@ int channel_listen(struct channel **ret,
 		free(c);
 		return r;
 	}
+	uvx_timer_init(&c->pause, hub->check.loop, on_pause_over, c);
 	*ret = c;
 	return 0;
 }
@@ -349,6 +375,7 @@ void channel_close(struct channel *c)
 	c->closing = true;
 	uvx_closing_begin(&c->closes, channel_free, c);
 	uvx_listener_close(&c->listener, uvx_closing_one, uvx_closing_add(&c->closes));
+	uvx_timer_close(&c->pause, uvx_closing_one, uvx_closing_add(&c->closes));
 	if (c->peer != PEER_NONE) {
 		uvx_closing_add(&c->closes);
 		cut_peer_off(c);

@@ -62,6 +62,10 @@ void channel_end(struct channel *c);
 
 enum { CHANNEL_QUEUE_MAX = 8 * 1024 * 1024 };
 
+/** Reads nothing for `ms` milliseconds from now: the peer waits in its own sending. What was received
+ * already waits here. For a peer that sends too much; its end is not seen meanwhile. */
+void channel_pause(struct channel *c, uint64_t ms);
+
 /** Bytes that wait to be sent. */
 size_t channel_queued(const struct channel *c);
 

@@ -34,6 +34,7 @@ struct fixture {
 	int opened, closed, messages, frames;
 	size_t bytes;
 	bool echo, bad;
+	uint64_t pause_ms; /* after each message */
 };
 
 static void on_open(void *owner)
@@ -64,6 +65,9 @@ static void on_message(void *owner, struct slice message)
 		}
 	}
 	x->bad = x->bad || r == FRAME_MALFORMED;
+	if (x->pause_ms > 0) {
+		channel_pause(x->channel, x->pause_ms);
+	}
 }
 
 static const struct channel_events events = { on_open, on_message, on_close };
@@ -343,6 +347,50 @@ static void a_message_may_come_in_pieces(void **state)
 	turn_until(x, &x->closed, 1);
 }
 
+static void who_is_paused_waits(void **state)
+{
+	struct fixture *x = *state;
+	enum { MESSAGES = 3, PAUSE_MS = 100 };
+	uint8_t bytes[PAIR0_HEADER_SIZE + FRAME_HEADER_SIZE];
+	pair0_encode_header(bytes, FRAME_HEADER_SIZE);
+	frame_encode_header(bytes + PAIR0_HEADER_SIZE, &(struct frame){ .type = MSG_PONG }, 0);
+	x->pause_ms = PAUSE_MS;
+	int fd = raw_connect(x);
+	for (int i = 0; i < MESSAGES; i++) {
+		assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	}
+	turn_until(x, &x->messages, 1);
+	uint64_t began = uv_hrtime();
+	(void)close(fd);
+	for (int i = 2; i <= MESSAGES; i++) {
+		turn_until(x, &x->messages, i);
+		/* The end of the peer comes behind what it sent. */
+		assert_int_equal(x->closed, 0);
+		assert_true(uv_hrtime() - began >= (uint64_t)(i - 1) * (PAUSE_MS - 10) * 1000000);
+	}
+	turn_until(x, &x->closed, 1);
+	/* The next peer is not paused. */
+	x->pause_ms = 0;
+	fd = raw_connect(x);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	turn_until(x, &x->messages, MESSAGES + 1);
+	(void)close(fd);
+}
+
+/* A close in the middle of a pause leaves no timer behind (teardown). */
+static void a_paused_channel_can_be_closed(void **state)
+{
+	struct fixture *x = *state;
+	uint8_t bytes[PAIR0_HEADER_SIZE + FRAME_HEADER_SIZE];
+	pair0_encode_header(bytes, FRAME_HEADER_SIZE);
+	frame_encode_header(bytes + PAIR0_HEADER_SIZE, &(struct frame){ .type = MSG_PONG }, 0);
+	x->pause_ms = 60000;
+	int fd = raw_connect(x);
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	turn_until(x, &x->messages, 1);
+	(void)close(fd);
+}
+
 static void the_socket_is_for_the_group_only(void **state)
 {
 	struct fixture *x = *state;
@@ -372,6 +420,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			the_next_peer_gets_nothing_of_the_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_message_may_come_in_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_is_paused_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_paused_channel_can_be_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_socket_is_for_the_group_only, setup, teardown),
 	};
 	(void)signal(SIGPIPE, SIG_IGN);

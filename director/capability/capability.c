@@ -3,6 +3,7 @@
 #include "common/base/buffer.h"
 #include "common/base/log.h"
 #include "director/capability/calls.h"
+#include "director/capability/quota.h"
 #include "director/director.h"
 #include "director/execute/call.h"
 #include "director/hosts/manifest.h"
@@ -13,9 +14,6 @@
 #include <stdlib.h>
 
 enum {
-	/* Asked and not answered. A runtime that keeps within them never sees the errors. */
-	IN_FLIGHT_PER_CALL = 64,
-	IN_FLIGHT_PER_WORKER = 512,
 	REPLY_OVERHEAD = FRAME_HEADER_SIZE + 8,
 	ERROR_MAX = 1024,
 };
@@ -115,10 +113,7 @@ static void finish(struct capability_call *c)
 	if (w != NULL) {
 		/* The work call is the one that had this id, unless it is over. */
 		struct call *work = w->calls[c->work_id % WORKER_CALL_SLOTS];
-		if (work != NULL && work->id == c->work_id) {
-			work->capability_calls--;
-		}
-		w->capability_calls--;
+		quota_leave(w, work != NULL && work->id == c->work_id ? work : NULL, c->n_args);
 		DL_DELETE(w->capabilities, c);
 	}
 	(void)user_context_unref(c->user);
@@ -200,11 +195,12 @@ void capability_calls_drop(struct worker *w)
 
 /* ---- questions ------------------------------------------------------------------------------ */
 
-/* Why a CALL is refused: the error's code and text, or NULL. `work` is the call that it names. */
-static const char *refusal(const struct worker *w,
+/* Why a CALL is refused: the error's code and text; or NULL, and its place is taken. `work` is the call
+ * that it names. */
+static const char *refusal(struct worker *w,
 	uint16_t code,
 	uint64_t work_id,
-	const struct call *work,
+	struct call *work,
 	size_t n_args,
 	char text[static ERROR_MAX])
 {
@@ -224,24 +220,29 @@ static const char *refusal(const struct worker *w,
 			row->name, row->permission);
 		return "permission_denied";
 	}
-	if (n_args > row->args_max) {
-		(void)snprintf(text, ERROR_MAX, "%s: arguments of %zu bytes, at most %zu are taken",
-			row->name, n_args, row->args_max);
+	uint64_t args_max = w->director->settings->argument_bytes;
+	if (row->small_args && n_args > args_max) {
+		(void)snprintf(text, ERROR_MAX,
+			"%s: arguments of %zu bytes; at most %llu are taken "
+			"(MOZAIKS_MAX_ARGUMENT_BYTES)",
+			row->name, n_args, (unsigned long long)args_max);
 		return "limit_exceeded";
 	}
-	if (w->capability_calls >= IN_FLIGHT_PER_WORKER ||
-		(work != NULL && work->capability_calls >= IN_FLIGHT_PER_CALL)) {
-		(void)snprintf(text, ERROR_MAX,
-			"%s: more than %d capability calls at once in one request, or %d in one worker",
-			row->name, IN_FLIGHT_PER_CALL, IN_FLIGHT_PER_WORKER);
+	char why[QUOTA_TEXT_MAX];
+	if (!quota_enter(w, work, n_args, why)) {
+		(void)snprintf(text, ERROR_MAX, "%s: %s", row->name, why);
 		return "quota_exceeded";
 	}
 	return NULL;
 }
 
-static void log_denied(const struct worker *w, uint16_t code)
+/* A plugin that asks again and again has its records counted as its own. */
+static void log_denied(struct worker *w, uint16_t code)
 {
 	const struct capability *row = capability_find(code);
+	if (!log_budget_take(&w->plugin->log_budget, LOG_RECORD_COST, uv_now(w->director->loop))) {
+		return;
+	}
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(w->plugin) },
 		{ "permission", slice_str(row->permission) },
@@ -264,6 +265,9 @@ void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const
 	const char *error = refusal(w, code, work_id, work, m->args.n, text);
 	struct capability_call *c = error == NULL ? malloc(sizeof(*c) + m->args.n) : NULL;
 	if (c == NULL) {
+		if (error == NULL) {
+			quota_leave(w, work, m->args.n);
+		}
 		if (error != NULL && slice_eq(slice_str(error), SLICE("permission_denied"))) {
 			log_denied(w, code);
 		}
@@ -286,9 +290,5 @@ void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const
 	}
 	plugin_ref(c->plugin);
 	DL_APPEND(w->capabilities, c);
-	w->capability_calls++;
-	if (work != NULL) {
-		work->capability_calls++;
-	}
 	capability_find(code)->handler(c);
 }

@@ -49,7 +49,7 @@ typedef void (*capability_handler_fn)(struct capability_call *c);
 struct capability {
 	const char *name;
 	const char *permission; /* "" = implicit */
-	size_t args_max;        /* bytes of arguments */
+	bool small_args;        /* held to MOZAIKS_MAX_ARGUMENT_BYTES, else to what a frame holds */
 	capability_handler_fn handler;
 };
 

@@ -21,14 +21,14 @@ struct cursors {
 	struct cursor *spent; /* its last batch was handed out; freed at the next call */
 	uint32_t last_id;
 	size_t bytes; /* of all, the spent one included */
-	size_t limit;
+	struct cursors_limits limits;
 };
 
-struct cursors *cursors_new(size_t bytes)
+struct cursors *cursors_new(const struct cursors_limits *limits)
 {
 	struct cursors *cs = calloc(1, sizeof(*cs));
 	if (cs != NULL) {
-		cs->limit = bytes;
+		cs->limits = *limits;
 	}
 	return cs;
 }
@@ -93,7 +93,7 @@ static void drop_idle(struct cursors *cs, uint64_t now_ms)
 	struct cursor *c;
 	struct cursor *next;
 	DL_FOREACH_SAFE (cs->list, c, next) {
-		if (now_ms - c->used_ms > CURSOR_IDLE_MS) {
+		if (now_ms - c->used_ms > cs->limits.idle_ms) {
 			drop(cs, c);
 		}
 	}
@@ -116,10 +116,13 @@ int cursors_open(struct cursors *cs,
 		of_worker++;
 		of_call += other->work_id == work_id ? 1 : 0;
 	}
-	if (of_call >= CURSORS_PER_CALL || of_worker >= CURSORS_PER_WORKER) {
-		return CURSORS_E_COUNT;
+	if (of_call >= cs->limits.per_request) {
+		return CURSORS_E_REQUEST_COUNT;
 	}
-	if (bytes > cs->limit - cs->bytes) {
+	if (of_worker >= cs->limits.per_worker) {
+		return CURSORS_E_WORKER_COUNT;
+	}
+	if (bytes > cs->limits.bytes - cs->bytes) {
 		return CURSORS_E_BYTES;
 	}
 	struct cursor *c = malloc(sizeof(*c));

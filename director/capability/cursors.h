@@ -1,38 +1,38 @@
 /*
  * Open cursors of one worker: what a find has beyond its first batch. A cursor belongs to the work
  * call that opened it (the next batch is given to that call only) and ends with its last batch, with
- * database.close, with that call, after CURSOR_IDLE_MS without use, or with the worker. What all of a
+ * database.close, with that call, after a time without use, or with the worker. What all of a
  * worker's cursors keep is bounded in bytes. Loop thread.
  */
 #pragma once
 
 #include "common/base/slice.h"
 
-enum {
-	CURSORS_PER_CALL = 8,
-	CURSORS_PER_WORKER = 128,
-	CURSOR_IDLE_MS = 60000,
-	BATCH_DOCUMENTS = 500
+enum { BATCH_DOCUMENTS = 500 };
+
+struct cursors_limits {
+	size_t bytes; /* that they may keep together: MOZAIKS_MAX_CURSOR_BYTES */
+	uint64_t per_request, per_worker;
+	uint64_t idle_ms;
 };
 
 struct cursors;
 
-/** @param bytes that the cursors may keep together. @return NULL without memory. */
-struct cursors *cursors_new(size_t bytes);
+/** @return NULL without memory. */
+struct cursors *cursors_new(const struct cursors_limits *limits);
 void cursors_free(void *cursors);
 
 /** Takes the first batch off a row of documents: at most BATCH_DOCUMENTS and `bytes`, at least one. */
 struct slice cursors_batch(struct slice *documents, size_t bytes);
 
 /* Why cursors_open() refuses. */
-enum { CURSORS_E_COUNT = 1, CURSORS_E_BYTES };
+enum { CURSORS_E_REQUEST_COUNT = 1, CURSORS_E_WORKER_COUNT, CURSORS_E_BYTES };
 
 /**
  * Keeps what is left of a result.
  * @param memory the whole result, on the heap: the cursor's, unless this fails.
  * @param rest what is left of it.
- * @return 0 and the cursor's id (> 0); CURSORS_E_COUNT when the call has CURSORS_PER_CALL open or the
- *   worker CURSORS_PER_WORKER; CURSORS_E_BYTES; -ENOMEM.
+ * @return 0 and the cursor's id (> 0); CURSORS_E_* for the limit that is in the way; -ENOMEM.
  */
 int cursors_open(struct cursors *cs,
 	uint64_t work_id,

@@ -261,7 +261,7 @@ static bool read_arguments(struct capability_call *c, struct arguments *a)
 	struct slice document;
 	struct bson_failure failure = { 0 };
 	struct bson_limits limits = {
-		.bytes = capability_find(capability_code(c))->args_max,
+		.bytes = FRAME_PAYLOAD_MAX,
 		.depth = DEPTH_MAX,
 		.keys = KEYS_MAX,
 	};
@@ -305,24 +305,37 @@ static struct cursors *cursors_of(struct capability_call *c)
 {
 	void **slot = capability_worker_slot(c, cursors_free);
 	if (*slot == NULL && capability_worker(c) != NULL) {
-		*slot = cursors_new(capability_director(c)->settings->cursor_bytes);
+		const struct settings *s = capability_director(c)->settings;
+		*slot = cursors_new(&(struct cursors_limits){
+			.bytes = s->cursor_bytes,
+			.per_request = s->cursors_per_request,
+			.per_worker = s->cursors_per_worker,
+			.idle_ms = s->cursor_idle_ms,
+		});
 	}
 	return *slot;
 }
 
 static void refuse_cursor(struct capability_call *c, int r)
 {
+	const struct settings *s = capability_director(c)->settings;
 	switch (r) {
-	case CURSORS_E_COUNT:
+	case CURSORS_E_REQUEST_COUNT:
 		capability_fail(c, "limit_exceeded",
-			"more than %d cursors are open in this call, or %d in this worker",
-			CURSORS_PER_CALL, CURSORS_PER_WORKER);
+			"more than %llu cursors are open in this request "
+			"(MOZAIKS_MAX_CURSORS_PER_REQUEST)",
+			(unsigned long long)s->cursors_per_request);
+		break;
+	case CURSORS_E_WORKER_COUNT:
+		capability_fail(c, "limit_exceeded",
+			"more than %llu cursors are open in this worker (MOZAIKS_MAX_CURSORS_PER_WORKER)",
+			(unsigned long long)s->cursors_per_worker);
 		break;
 	case CURSORS_E_BYTES:
 		capability_fail(c, "limit_exceeded",
 			"this worker has more than %llu bytes of documents found and not fetched "
 			"(MOZAIKS_MAX_CURSOR_BYTES)",
-			(unsigned long long)capability_director(c)->settings->cursor_bytes);
+			(unsigned long long)s->cursor_bytes);
 		break;
 	default:
 		capability_fail(c, "unavailable", "no memory");
@@ -469,7 +482,10 @@ static void run_cursor(struct capability_call *c, const struct arguments *a)
 				: cursors_next(cs, work, id, REPLY_BYTES,
 					  uv_now(capability_director(c)->loop), &batch, &more));
 	if (!known) {
-		capability_fail(c, "invalid_argument", "cursor: this call has no such open cursor");
+		capability_fail(c, "invalid_argument",
+			"cursor: this request has no such open cursor; one that was not used for %g s "
+			"is closed (MOZAIKS_CURSOR_TIMEOUT_SECONDS)",
+			(double)capability_director(c)->settings->cursor_idle_ms / 1000);
 	} else if (capability_code(c) == CAP_DATABASE_CLOSE) {
 		bson_t b = BSON_INITIALIZER;
 		reply_document(c, &b);

@@ -11,6 +11,7 @@
 static void answer(struct capability_call *c, int result)
 {
 	struct slice plugin = capability_plugin(c);
+	const struct settings *s = capability_director(c)->settings;
 	switch (result) {
 	case EVENTS_OK:
 		capability_reply(c, SLICE("{}"));
@@ -27,12 +28,15 @@ static void answer(struct capability_call *c, int result)
 		return;
 	case EVENTS_TOO_DEEP:
 		capability_fail(c, "limit_exceeded",
-			"event: handlers that publish for handlers, more than %d deep",
-			EVENTS_DEPTH_MAX);
+			"event: handlers that publish for handlers, more than %llu deep "
+			"(MOZAIKS_MAX_EVENT_DEPTH)",
+			(unsigned long long)s->event_depth);
 		return;
 	case EVENTS_TOO_MANY:
 		capability_fail(c, "limit_exceeded",
-			"events: more than %d subscriptions in a worker", EVENTS_SUBSCRIPTIONS_MAX);
+			"events: more than %llu subscriptions in one worker "
+			"(MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)",
+			(unsigned long long)s->event_subscriptions);
 		return;
 	default:
 		capability_fail(c, "unavailable", "no memory");

@@ -13,6 +13,19 @@
 
 #include <stdlib.h>
 
+enum { PER_REQUEST = 8, PER_WORKER = 128, IDLE_MS = 60000 };
+
+static struct cursors *new_cursors(size_t bytes)
+{
+	struct cursors_limits limits = {
+		.bytes = bytes,
+		.per_request = PER_REQUEST,
+		.per_worker = PER_WORKER,
+		.idle_ms = IDLE_MS,
+	};
+	return cursors_new(&limits);
+}
+
 /* `n` empty documents padded to `size` bytes in a row. */
 static uint8_t *row(size_t n, size_t size)
 {
@@ -37,7 +50,7 @@ static void batches_keep_both_limits(void **state)
 static void a_cursor_is_its_calls_own(void **state)
 {
 	uint8_t *p = row(600, 10);
-	struct cursors *cs = cursors_new(10000);
+	struct cursors *cs = new_cursors(10000);
 	struct slice batch;
 	bool more;
 	uint32_t id = 0;
@@ -70,26 +83,26 @@ static int open_small(struct cursors *cs, uint64_t call, uint64_t now_ms)
 
 static void cursors_are_bounded_and_expire(void **state)
 {
-	struct cursors *cs = cursors_new(10000);
-	for (int i = 0; i < CURSORS_PER_CALL; i++) {
+	struct cursors *cs = new_cursors(10000);
+	for (int i = 0; i < PER_REQUEST; i++) {
 		assert_int_equal(open_small(cs, 1, 0), 0);
 	}
-	assert_int_equal(open_small(cs, 1, 0), CURSORS_E_COUNT);
+	assert_int_equal(open_small(cs, 1, 0), CURSORS_E_REQUEST_COUNT);
 	assert_true(cursors_close(cs, 1, 1));
 	assert_false(cursors_close(cs, 1, 1));
 	assert_int_equal(open_small(cs, 1, 0), 0);
-	for (uint64_t call = 2; call < 2 + CURSORS_PER_WORKER - CURSORS_PER_CALL; call++) {
+	for (uint64_t call = 2; call < 2 + PER_WORKER - PER_REQUEST; call++) {
 		assert_int_equal(open_small(cs, call, 0), 0);
 	}
-	assert_int_equal(open_small(cs, 9999, CURSOR_IDLE_MS), CURSORS_E_COUNT);
-	assert_int_equal(open_small(cs, 9999, CURSOR_IDLE_MS + 1), 0);
+	assert_int_equal(open_small(cs, 9999, IDLE_MS), CURSORS_E_WORKER_COUNT);
+	assert_int_equal(open_small(cs, 9999, IDLE_MS + 1), 0);
 	cursors_free(cs);
 }
 
 /* What is kept is bounded in bytes: the whole result counts until the cursor is gone. */
 static void bytes_are_bounded(void **state)
 {
-	struct cursors *cs = cursors_new(10000);
+	struct cursors *cs = new_cursors(10000);
 	struct slice batch;
 	uint32_t id = 0;
 	uint32_t none = 0;
@@ -111,7 +124,7 @@ static void bytes_are_bounded(void **state)
 
 static void cursors_end_with_their_call(void **state)
 {
-	struct cursors *cs = cursors_new(30);
+	struct cursors *cs = new_cursors(30);
 	assert_int_equal(open_small(cs, 1, 0), 0);
 	assert_int_equal(open_small(cs, 2, 0), 0);
 	assert_int_equal(open_small(cs, 1, 0), 0);

@@ -101,12 +101,6 @@ bool capability_collection_is_shared(const struct capability_call *c, struct sli
 	return slice_starts(collection, SLICE("shared"));
 }
 
-const struct capability *capability_find(uint16_t code)
-{
-	static const struct capability row = { .args_max = FRAME_PAYLOAD_MAX };
-	return &row;
-}
-
 void capability_reply(struct capability_call *c, struct slice result)
 {
 	assert_false(c->answered);
@@ -134,6 +128,9 @@ static int setup(void **state)
 	struct store_config config;
 	(void)snprintf(dir, sizeof(dir), "/tmp/test-database-XXXXXX");
 	settings.cursor_bytes = 4 << 20;
+	settings.cursors_per_request = 8;
+	settings.cursors_per_worker = 10;
+	settings.cursor_idle_ms = 60000;
 	worker = (struct worker){ 0 };
 	if (mkdtemp(dir) == NULL || uv_loop_init(&loop) != 0) {
 		return -1;
@@ -387,11 +384,16 @@ static void batches_follow_a_cursor(void **state)
 	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", true, 500);
 	capability_work_ended(&worker, 1);
 	expect_fail(&c, CAP_DATABASE_NEXT, "{cursor: 3}", "invalid_argument", "no such");
-	for (int i = 0; i < CURSORS_PER_CALL; i++) {
+	for (int i = 0; i < (int)settings.cursors_per_request; i++) {
 		expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", true, 500);
 	}
-	expect_fail(
-		&c, CAP_DATABASE_FIND, "{collection: 'c'}", "limit_exceeded", "cursors are open");
+	expect_fail(&c, CAP_DATABASE_FIND, "{collection: 'c'}", "limit_exceeded",
+		"more than 8 cursors are open in this request (MOZAIKS_MAX_CURSORS_PER_REQUEST)");
+	for (unsigned i = 8; i < 10; i++) {
+		expect_batch(&other, CAP_DATABASE_FIND, "{collection: 'c'}", true, 500);
+	}
+	expect_fail(&other, CAP_DATABASE_FIND, "{collection: 'c'}", "limit_exceeded",
+		"more than 10 cursors are open in this worker (MOZAIKS_MAX_CURSORS_PER_WORKER)");
 	/* Nobody is there to fetch the rest. */
 	c.worker_gone = true;
 	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", false, 500);

@@ -88,6 +88,12 @@ static const struct setting table[] = {
 		.help = "Collections of one plugin." },
 	{ "MOZAIKS_MAX_CURSOR_BYTES", SETTING_BYTES, AT(cursor_bytes), "32M", MIB, 4096 * MIB,
 		.help = "Documents that a worker has found and not yet fetched, in bytes." },
+	{ "MOZAIKS_MAX_CURSORS_PER_REQUEST", SETTING_NUMBER, AT(cursors_per_request), "8", 1, 1024,
+		.help = "Finds of one request whose documents are not all fetched." },
+	{ "MOZAIKS_MAX_CURSORS_PER_WORKER", SETTING_NUMBER, AT(cursors_per_worker), "128", 1, 65536,
+		.help = "Finds of one worker whose documents are not all fetched." },
+	{ "MOZAIKS_CURSOR_TIMEOUT_SECONDS", SETTING_SECONDS, AT(cursor_idle_ms), "60", 10, HOUR_MS,
+		.help = "Time that such a find is kept without being used." },
 
 	{ "MOZAIKS_CONFIGS_PATH", SETTING_PATH, AT(configs_path), "configs",
 		.help = "Directory of the JSON configurations." },
@@ -131,6 +137,37 @@ static const struct setting table[] = {
 	{ "MOZAIKS_MAX_INFLIGHT", SETTING_NUMBER, AT(inflight), "4096", 1, MILLION,
 		.help = "Calls in all, waiting and running; above it 503." },
 
+	{ "MOZAIKS_MAX_CAPABILITY_CALLS_PER_REQUEST", SETTING_NUMBER, AT(capability_calls_per_request),
+		"64", 1, 65536,
+		.help = "Capability calls of one request that wait for their answers at once; the runtime "
+			"of Python plugins holds more of them back." },
+	{ "MOZAIKS_MAX_CAPABILITY_CALLS_PER_WORKER", SETTING_NUMBER, AT(capability_calls_per_worker),
+		"512", 1, 65536,
+		.help = "The same for all requests of one worker." },
+	{ "MOZAIKS_MAX_CAPABILITY_BYTES_PER_WORKER", SETTING_BYTES, AT(capability_bytes_per_worker),
+		"32M", MIB, 4096 * MIB,
+		.help = "Arguments of the capability calls of one worker that wait for their answers, in "
+			"bytes." },
+	{ "MOZAIKS_CAPABILITY_RATE_PER_PLUGIN", SETTING_NUMBER, AT(capability_rate_per_plugin), "50000",
+		0, 100 * MILLION,
+		.help = "Capability calls a second of one plugin, over all of its workers and users; those "
+			"of one second may come at once; 0: any number." },
+	{ "MOZAIKS_CAPABILITY_RATE_PER_USER", SETTING_NUMBER, AT(capability_rate_per_user), "25000", 0,
+		100 * MILLION,
+		.help = "Capability calls a second in the requests of one user, over all plugins; those of "
+			"one second may come at once; 0: any number." },
+	{ "MOZAIKS_MAX_ARGUMENT_BYTES", SETTING_BYTES, AT(argument_bytes), "64K", KIB, 512 * KIB,
+		.help = "Arguments of one capability call that is not for the database: an event, a message, "
+			"a notification, a plugin's settings." },
+	{ "MOZAIKS_MAX_EVENT_SUBSCRIPTIONS", SETTING_NUMBER, AT(event_subscriptions), "256", 1, 65536,
+		.help = "Names and patterns that one worker may subscribe to." },
+	{ "MOZAIKS_MAX_EVENT_DEPTH", SETTING_NUMBER, AT(event_depth), "8", 1, 1000,
+		.help = "Events that are published by handlers of events: how long such a chain may be." },
+	{ "MOZAIKS_EVENT_QUEUE", SETTING_NUMBER, AT(event_queue), "1000", 1, MILLION,
+		.help = "Events on their way to one plugin; the next are dropped and counted." },
+	{ "MOZAIKS_EVENT_TIMEOUT_SECONDS", SETTING_SECONDS, AT(event_ms), "30", 10, HOUR_MS,
+		.help = "Time for a plugin's handler of an event." },
+
 	{ "MOZAIKS_EAGER_PLUGINS", SETTING_NUMBER, AT(eager_plugins), "64", 0, MILLION,
 		.help = "With more plugins than this each starts at its first call." },
 	{ "MOZAIKS_MAX_WORKERS_STARTING", SETTING_NUMBER, AT(workers_starting), "4", 1, 1024,
@@ -141,6 +178,9 @@ static const struct setting table[] = {
 		.help = "Time for a worker to load its plugin." },
 	{ "MOZAIKS_WORKER_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(worker_drain_ms), "35", 10, HOUR_MS,
 		.help = "Time for a worker that was replaced to finish its calls." },
+	{ "MOZAIKS_WORKER_FRAME_RATE", SETTING_NUMBER, AT(frame_rate), "100000", 100, 100 * MILLION,
+		.help = "Frames a second that a worker may send unasked (capability calls, log records); "
+			"those of one second may come at once. What is over it waits." },
 	{ "MOZAIKS_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(drain_ms), "30", 10, HOUR_MS,
 		.help = "Time for requests in flight when the director stops." },
 

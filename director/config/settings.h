@@ -74,6 +74,22 @@ struct settings {
 	uint64_t regex_bytes;
 	uint64_t collections;  /* of one plugin */
 	uint64_t cursor_bytes; /* of one worker */
+	uint64_t cursors_per_request;
+	uint64_t cursors_per_worker;
+	uint64_t cursor_idle_ms;
+
+	/* Capability calls: asked by a plugin and not answered yet, ... */
+	uint64_t capability_calls_per_request;
+	uint64_t capability_calls_per_worker;
+	uint64_t capability_bytes_per_worker; /* of their arguments */
+	uint64_t capability_rate_per_plugin;  /* ... and how many a second; 0: any number */
+	uint64_t capability_rate_per_user;
+	uint64_t argument_bytes; /* of a call with JSON arguments */
+
+	uint64_t event_subscriptions; /* of one worker */
+	uint64_t event_depth;
+	uint64_t event_queue; /* of one plugin */
+	uint64_t event_ms;
 
 	/* A worker's life. */
 	uint64_t eager_plugins;
@@ -81,7 +97,8 @@ struct settings {
 	uint64_t hello_ms; /* from START to HELLO: fork, sandbox, handshake */
 	uint64_t load_ms;  /* from CONFIGURE to READY: imports, initialize */
 	uint64_t worker_drain_ms;
-	uint64_t drain_ms; /* of the director's own end */
+	uint64_t frame_rate; /* of one worker, a second */
+	uint64_t drain_ms;   /* of the director's own end */
 
 	uint64_t plugin_log_rate, plugin_log_burst; /* bytes a second, bytes */
 	uint64_t exits_kept;                        /* of one plugin */

@@ -10,7 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { NAME_MAX_BYTES = 128, HANDLER_MS = 30000, EVENT_MAX = 128 * 1024 };
+enum {
+	NAME_MAX_BYTES = 128,
+	/* What an event has beside its data: names, escaped, and numbers. */
+	EVENT_HEADER_MAX = 8192,
+	DROPS_REPORT_MS = 1000,
+};
 
 struct subscription {
 	struct subscription *prev, *next;
@@ -87,11 +92,34 @@ static void on_delivered(struct call *c, enum call_end end, const struct msg_res
 	if (end == CALL_END_RESULT && result->outcome == RESULT_VALUE) {
 		return;
 	}
+	struct slice answer = end == CALL_END_RESULT ? result->body : SLICE("none");
+	if (!log_budget_take(
+		    &p->log_budget, answer.n + LOG_RECORD_COST, uv_now(p->director->loop))) {
+		return;
+	}
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(p) },
-		{ "answer", end == CALL_END_RESULT ? result->body : SLICE("none") },
+		{ "answer", answer },
 	};
 	log_fields(LOG_WARNING, "event.handler_failed", fields, 2, "an event's handler failed");
+}
+
+/* Told at most once a second, however many there are. */
+static void count_dropped(const struct events *e, struct plugin *p)
+{
+	uint64_t now_ms = uv_now(e->director->loop);
+	bool told = p->events_dropped > 0 && now_ms - p->events_told_ms < DROPS_REPORT_MS;
+	p->events_dropped++;
+	if (told) {
+		return;
+	}
+	p->events_told_ms = now_ms;
+	log_fields(LOG_WARNING, "event.dropped",
+		(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
+		"more than %llu events are on their way to this plugin (MOZAIKS_EVENT_QUEUE): %llu were "
+		"dropped so far",
+		(unsigned long long)e->director->settings->event_queue,
+		(unsigned long long)p->events_dropped);
 }
 
 static void deliver(struct events *e,
@@ -100,11 +128,9 @@ static void deliver(struct events *e,
 	unsigned depth,
 	struct slice event)
 {
-	if (p->events_pending >= EVENTS_PENDING_PER_PLUGIN) {
-		log_fields(LOG_WARNING, "event.dropped",
-			(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
-			"more than %d events wait for this plugin: one is dropped",
-			EVENTS_PENDING_PER_PLUGIN);
+	const struct settings *s = e->director->settings;
+	if (p->events_pending >= s->event_queue) {
+		count_dropped(e, p);
 		return;
 	}
 	struct call *c = call_new(e->director);
@@ -115,7 +141,7 @@ static void deliver(struct events *e,
 	c->done = on_delivered;
 	c->event_depth = depth;
 	p->events_pending++;
-	if (dispatch_event(c, p, event, HANDLER_MS) < 0) {
+	if (dispatch_event(c, p, event, (unsigned)s->event_ms) < 0) {
 		p->events_pending--;
 		call_free(c);
 	}
@@ -151,7 +177,7 @@ static int publish(struct events *e,
 	struct slice data)
 {
 	struct buffer event;
-	buffer_init(&event, EVENT_MAX);
+	buffer_init(&event, data.n + EVENT_HEADER_MAX);
 	e->published++;
 	int r = append_event(e, name, publisher, user, data, &event);
 	struct subscription *s;
@@ -188,7 +214,7 @@ int events_publish(struct events *e,
 		(name.p[plugin.n] != ':' && name.p[plugin.n] != '.')) {
 		return EVENTS_FOREIGN_NAME;
 	}
-	if (depth >= EVENTS_DEPTH_MAX) {
+	if (depth >= e->director->settings->event_depth) {
 		return EVENTS_TOO_DEEP;
 	}
 	return publish(e, plugin, name, user, depth + 1, data);
@@ -212,7 +238,7 @@ int events_subscribe(struct events *e, struct worker *w, struct slice pattern)
 		}
 		count++;
 	}
-	if (count >= EVENTS_SUBSCRIPTIONS_MAX) {
+	if (count >= e->director->settings->event_subscriptions) {
 		return EVENTS_TOO_MANY;
 	}
 	s = malloc(sizeof(*s) + text.n);
@@ -248,7 +274,7 @@ int events_subscribe_ready(struct events *e, struct worker *w, struct slice info
 							   slice_of(json_string_value(item),
 								   json_string_length(item)))
 						 : -EBADMSG;
-			r = r > 0 ? -EBADMSG : r;
+			r = r > 0 && r != EVENTS_TOO_MANY ? -EBADMSG : r;
 		}
 	}
 	json_decref(tree);

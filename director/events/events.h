@@ -24,11 +24,9 @@ enum events_result {
 	EVENTS_OK = 0,
 	EVENTS_BAD_NAME,
 	EVENTS_FOREIGN_NAME, /* not the plugin's own namespace */
-	EVENTS_TOO_DEEP,     /* an event chain that feeds itself */
-	EVENTS_TOO_MANY,     /* subscriptions */
+	EVENTS_TOO_DEEP,     /* an event chain that feeds itself: MOZAIKS_MAX_EVENT_DEPTH */
+	EVENTS_TOO_MANY,     /* MOZAIKS_MAX_EVENT_SUBSCRIPTIONS */
 };
-
-enum { EVENTS_DEPTH_MAX = 8, EVENTS_SUBSCRIPTIONS_MAX = 256, EVENTS_PENDING_PER_PLUGIN = 1000 };
 
 /** True when somebody subscribed to the name. */
 bool events_wanted(const struct events *e, struct slice name);
@@ -55,7 +53,7 @@ int events_publish(struct events *e,
 int events_subscribe(struct events *e, struct worker *w, struct slice pattern);
 
 /** Takes the "subscriptions" of a READY, a JSON object; none of them without the permission.
- * @return 0; -EBADMSG when they are no list of names; -ENOMEM. */
+ * @return 0; EVENTS_TOO_MANY; -EBADMSG when they are no list of names; -ENOMEM. */
 int events_subscribe_ready(struct events *e, struct worker *w, struct slice info);
 
 /** The worker is gone. */

@@ -64,9 +64,13 @@ static int append_config(const struct worker *w, struct buffer *out)
 	r = r < 0 ? r : append_permissions(p, out);
 	return r < 0 ? r
 		     : buffer_printf(out,
-			       ",\"max_response\":%llu,\"concurrency\":%u,\"development\":%s,"
+			       ",\"max_response\":%llu,\"max_requests_per_call\":%llu,"
+			       "\"max_requests\":%llu,\"concurrency\":%u,\"development\":%s,"
 			       "\"plugin_dir\":\"/plugins/%s\"}",
-			       (unsigned long long)s->response_bytes, p->manifest.concurrency,
+			       (unsigned long long)s->response_bytes,
+			       (unsigned long long)s->capability_calls_per_request,
+			       (unsigned long long)s->capability_calls_per_worker,
+			       p->manifest.concurrency,
 			       s->environment == ENV_DEVELOPMENT ? "true" : "false", p->id);
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/base/log_budget.h"
 #include "common/base/map.h"
+#include "common/base/rate.h"
 #include "common/base/slice.h"
 #include "common/proto/capabilities.h"
 #include "common/uvx/timer.h"
@@ -61,11 +62,14 @@ struct plugin {
 	unsigned inflight;       /* admitted: waiting and running */
 	unsigned refs;           /* calls that point here */
 	unsigned events_pending; /* events on their way to it */
-	uint64_t event_mark;     /* the last event that it was chosen for */
+	uint64_t events_dropped; /* in all */
+	uint64_t events_told_ms;
+	uint64_t event_mark; /* the last event that it was chosen for */
 
 	struct log_budget log_budget;
 	struct exits exits; /* why its workers ended */
 	struct plugin_counters counters;
+	struct rate capability_rate; /* capability calls, of all its workers */
 
 	/* Restart after a crash. */
 	unsigned failures; /* in a row */

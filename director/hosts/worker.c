@@ -20,6 +20,9 @@
 
 enum {
 	PONG_MS = 1000,
+	/* Of a worker that floods; less than PONG_MS. */
+	FLOOD_PAUSE_MAX_MS = 500,
+	FLOOD_REPORT_MS = 10000,
 	FOLDER_MODE = 0750,
 };
 
@@ -372,11 +375,35 @@ static void on_close(void *owner)
 	}
 }
 
+/* Frames that the director did not ask for: who sends too many is not read for a while, and so waits
+ * in its own sending. */
+static void charge_frames(struct worker *w, unsigned n)
+{
+	uint64_t rate = w->director->settings->frame_rate;
+	uint64_t now_ms = uv_now(w->director->loop);
+	uint64_t wait_ms = rate_charge(&w->frame_rate, rate, n, now_ms);
+	if (wait_ms == 0) {
+		return;
+	}
+	/* A PONG behind the flood must not come too late. */
+	channel_pause(w->channel, wait_ms < FLOOD_PAUSE_MAX_MS ? wait_ms : FLOOD_PAUSE_MAX_MS);
+	if (w->slowed_ms != 0 && now_ms - w->slowed_ms < FLOOD_REPORT_MS) {
+		return;
+	}
+	char text[160];
+	w->slowed_ms = now_ms;
+	(void)snprintf(text, sizeof(text),
+		"it sends more than %llu frames a second (MOZAIKS_WORKER_FRAME_RATE) and is slowed down",
+		(unsigned long long)rate);
+	log_worker(w, LOG_WARNING, "worker.slowed", text);
+}
+
 static void on_message(void *owner, struct slice message)
 {
 	struct worker *w = owner;
 	struct director *d = w->director;
 	uint64_t id = w->id;
+	unsigned unasked = 0;
 	struct frame f;
 	enum frame_result r;
 	while ((r = frame_decode(&message, &f)) == FRAME_OK) {
@@ -388,6 +415,7 @@ static void on_message(void *owner, struct slice message)
 			worker_violation(w, what);
 			return;
 		}
+		unasked += f.type == MSG_CALL || f.type == MSG_LOG ? 1 : 0;
 		frames[f.type].handle(w, &f);
 		/* A handler may end the worker: it is there as long as its id is. */
 		HASH_FIND(hh, d->workers, &id, sizeof(id), w);
@@ -401,7 +429,9 @@ static void on_message(void *owner, struct slice message)
 	}
 	if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
 		worker_end(w, w->drained_for, NULL);
+		return;
 	}
+	charge_frames(w, unasked);
 }
 
 static bool is_json_object(struct slice text)
@@ -438,6 +468,23 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	uvx_timer_once(&w->timer, w->director->settings->load_ms);
 }
 
+/* What the plugin subscribed to while it was loaded; false after ending the worker. */
+static bool subscribe(struct worker *w, struct slice info)
+{
+	struct plugin *p = w->plugin;
+	int r = events_subscribe_ready(w->director->events, w, info);
+	if (r == EVENTS_TOO_MANY) {
+		(void)snprintf(p->load_error, sizeof(p->load_error),
+			"more than %llu event subscriptions in one worker "
+			"(MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)",
+			(unsigned long long)w->director->settings->event_subscriptions);
+		worker_end(w, EXITED_LOAD, p->load_error);
+	} else if (r < 0) {
+		worker_violation(w, "a malformed list of subscriptions");
+	}
+	return r == 0;
+}
+
 static void handle_ready(struct worker *w, const struct frame *f)
 {
 	struct msg_ready m;
@@ -450,8 +497,7 @@ static void handle_ready(struct worker *w, const struct frame *f)
 		worker_end(w, EXITED_LOAD, w->plugin->load_error);
 		return;
 	}
-	if (events_subscribe_ready(w->director->events, w, m.info) < 0) {
-		worker_violation(w, "a malformed list of subscriptions");
+	if (!subscribe(w, m.info)) {
 		return;
 	}
 	worker_move(w, WORKER_READY);

@@ -55,12 +55,15 @@ struct worker {
 
 	struct call *calls[WORKER_CALL_SLOTS]; /* by id modulo the size */
 	uint64_t last_call_id;
-	unsigned running;   /* slots in use, tombstones included */
-	unsigned abandoned; /* tombstones: answered already, RESULT to come */
-	unsigned capability_calls;
+	unsigned running;          /* slots in use, tombstones included */
+	unsigned abandoned;        /* tombstones: answered already, RESULT to come */
+	unsigned capability_calls; /* see capability/quota.h */
+	size_t capability_bytes;
 	struct capability_call *capabilities; /* asked, not answered */
 	struct worker_slot slots[WORKER_CAPABILITY_SLOTS];
 	uint64_t served;
+	struct rate frame_rate; /* frames that nobody asked for */
+	uint64_t slowed_ms;     /* when that was last logged */
 };
 
 /** Has pluginhost start a worker for the plugin's current version.

@@ -22,7 +22,9 @@ def setup(
     hooks: Dict[str, Callable[..., Any]],
     /,
 ) -> None: ...
-def configure(concurrency: int, max_response: int, /) -> None: ...
+def configure(
+    concurrency: int, max_response: int, requests_per_call: int, requests_max: int, /
+) -> None: ...
 def set_entry(type: int, function: Optional[Callable[[Any], Any]], is_async: bool, /) -> None: ...
 def ready(ok: bool, info: bytes, /) -> None: ...
 def on_readable() -> None: ...
@@ -58,6 +60,8 @@ EVENT: int
 LOG_MAX: int
 CONCURRENCY_DEFAULT: int
 RESPONSE_DEFAULT: int
+REQUESTS_PER_CALL_DEFAULT: int
+REQUESTS_DEFAULT: int
 LOG_ERROR: int
 LOG_WARNING: int
 LOG_INFO: int

@@ -87,14 +87,19 @@ static PyObject *configure(PyObject *module, PyObject *args)
 	struct python_state *s = state_of(module);
 	Py_ssize_t concurrency;
 	Py_ssize_t max_response;
-	if (!PyArg_ParseTuple(args, "nn", &concurrency, &max_response)) {
+	Py_ssize_t requests_per_call;
+	Py_ssize_t requests_max;
+	if (!PyArg_ParseTuple(
+		    args, "nnnn", &concurrency, &max_response, &requests_per_call, &requests_max)) {
 		return NULL;
 	}
-	if (concurrency < 1 || max_response < 1) {
+	if (concurrency < 1 || max_response < 1 || requests_per_call < 1 || requests_max < 1) {
 		PyErr_SetString(PyExc_ValueError, "limits must be positive");
 		return NULL;
 	}
 	s->concurrency = (size_t)concurrency;
+	s->requests_per_call = (size_t)requests_per_call;
+	s->requests_max = (size_t)requests_max;
 	/* A RESULT is one frame, and its outcome takes a byte. */
 	s->max_response =
 		max_response < FRAME_PAYLOAD_MAX - 1 ? (size_t)max_response : FRAME_PAYLOAD_MAX - 1;
@@ -288,7 +293,8 @@ static PyMethodDef methods[] = {
 	{ "setup", setup, METH_VARARGS,
 		"Takes the loop, the context that calls copy, and the hooks." },
 	{ "configure", configure, METH_VARARGS,
-		"Sets the limits that CONFIGURE brought: configure(concurrency, max_response)." },
+		"Sets the limits that CONFIGURE brought: configure(concurrency, max_response, "
+		"requests_per_call, requests_max)." },
 	{ "set_entry", set_entry, METH_VARARGS, "Sets what runs for a type of work." },
 	{ "ready", ready, METH_VARARGS, "Sends READY." },
 	{ "on_readable", on_readable, METH_NOARGS, "Reads the channel and works on its frames." },
@@ -378,6 +384,8 @@ static int init_constants(PyObject *module)
 		{ "LOG_MAX", PYTHON_LOG_MAX },
 		{ "CONCURRENCY_DEFAULT", PYTHON_CONCURRENCY_DEFAULT },
 		{ "RESPONSE_DEFAULT", PYTHON_RESPONSE_DEFAULT },
+		{ "REQUESTS_PER_CALL_DEFAULT", PYTHON_REQUESTS_PER_CALL_DEFAULT },
+		{ "REQUESTS_DEFAULT", PYTHON_REQUESTS_DEFAULT },
 		{ "LOG_ERROR", LOG_ERROR },
 		{ "LOG_WARNING", LOG_WARNING },
 		{ "LOG_INFO", LOG_INFO },
@@ -407,6 +415,8 @@ PyObject *python_module_init(void)
 	struct python_state *s = state_of(module);
 	s->concurrency = PYTHON_CONCURRENCY_DEFAULT;
 	s->max_response = PYTHON_RESPONSE_DEFAULT;
+	s->requests_per_call = PYTHON_REQUESTS_PER_CALL_DEFAULT;
+	s->requests_max = PYTHON_REQUESTS_DEFAULT;
 	if (python_json_types_init(&s->json) < 0 || python_bson_types_init(&s->bson) < 0 ||
 		init_objects(s) < 0 || init_types(module, s) < 0 || init_constants(module) < 0) {
 		Py_DECREF(module);

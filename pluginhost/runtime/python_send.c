@@ -59,8 +59,8 @@ static bool may_send(const struct python_state *s, const struct python_info *inf
 	if (type != MSG_CALL) {
 		return true;
 	}
-	return s->in_flight < PYTHON_REQUESTS_MAX &&
-		(info == NULL || info->in_flight < PYTHON_REQUESTS_PER_CALL) &&
+	return s->in_flight < s->requests_max &&
+		(info == NULL || info->in_flight < s->requests_per_call) &&
 		channel_pending(&s->channel) < PYTHON_REQUEST_WATER;
 }
 

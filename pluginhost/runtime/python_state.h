@@ -37,9 +37,9 @@ enum {
 	PYTHON_REQUEST_WATER = 4 * 1024 * 1024,
 	/* Bytes of held frames above which capability calls fail. */
 	PYTHON_HELD_MAX = 64 * 1024 * 1024,
-	/* Capability calls that the director works on at once (director/capability/capability.c). */
-	PYTHON_REQUESTS_PER_CALL = 64,
-	PYTHON_REQUESTS_MAX = 512,
+	/* Capability calls that the director works on at once, unless CONFIGURE says otherwise. */
+	PYTHON_REQUESTS_PER_CALL_DEFAULT = 64,
+	PYTHON_REQUESTS_DEFAULT = 512,
 	/* Milliseconds that frames are worked on before the loop's other callbacks get their turn. */
 	PYTHON_SLICE_MS = 5,
 	/* Calls that may wait for their start, as a multiple of the plugin's concurrency. */
@@ -104,6 +104,8 @@ struct python_state {
 	unsigned in_flight; /* capability calls without their reply */
 	size_t concurrency;
 	size_t max_response;
+	size_t requests_per_call;
+	size_t requests_max; /* of the worker */
 	uint32_t next_seq;
 	uint64_t logs_dropped;
 	struct buffer scratch;

@@ -1,4 +1,5 @@
 """Every limit is a setting; what runs into one says its value and the setting's name, exactly there."""
+import json
 import os
 import signal
 import threading
@@ -69,3 +70,160 @@ def test_time_to_drain():
         says(runtime, "after 0.5 s (MOZAIKS_DRAIN_TIMEOUT_SECONDS)")
         caller.join()
         assert answers != [200]
+
+
+# Capability calls
+
+ASKER = {"logic.py": """
+import asyncio
+from core.config.database import db
+from core.event_bus import event_bus
+from core.settings_manager import settings_manager
+from core.websocket_manager import websocket_manager
+
+async def execute(data):
+    done = []
+    async def one():
+        if data["ask"] == "broadcast":
+            await websocket_manager.broadcast({"t": data["text"]})
+        elif data["ask"] == "cursor":
+            cursor = db["many"].find({})
+            await cursor.__anext__()
+            done.append(cursor)
+        elif data["ask"] == "fill":
+            await db["many"].insert_many([{"n": n} for n in range(600)])
+        else:
+            await settings_manager.get_plugin_settings(data["user_id"], "asker")
+    n = 0
+    try:
+        for n in range(data.get("n", 1)):
+            await one()
+        n += 1
+    except Exception as error:
+        return {"done": n, "type": type(error).__name__, "message": str(error)}
+    return {"done": n}
+"""}
+
+
+def ask(runtime, what, user="alice", **more):
+    answer = runtime.execute("asker", {"ask": what, **more}, user=user)
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def test_arguments():
+    """A message of exactly the limit is taken, one byte more is not."""
+    limit = 1024
+    with Runtime({"asker": ASKER}, env={"MOZAIKS_MAX_ARGUMENT_BYTES": str(limit)}) as runtime:
+        overhead = len(json.dumps({"message": {"t": ""}}, separators=(",", ":")))
+        room = limit - overhead
+        assert ask(runtime, "broadcast", text="x" * room) == {"done": 1}
+        got = ask(runtime, "broadcast", text="x" * (room + 1))
+        assert got["type"] == "LimitExceeded"
+        assert got["message"] == (f"websocket.broadcast: arguments of {limit + 1} bytes; at most "
+                                  f"{limit} are taken (MOZAIKS_MAX_ARGUMENT_BYTES)")
+
+
+def test_cursors():
+    with Runtime({"asker": ASKER}, env={"MOZAIKS_MAX_CURSORS_PER_REQUEST": "3"}) as runtime:
+        assert ask(runtime, "fill") == {"done": 1}
+        assert ask(runtime, "cursor", n=3) == {"done": 3}
+        got = ask(runtime, "cursor", n=4)
+        assert (got["done"], got["message"]) == (
+            3, "more than 3 cursors are open in this request (MOZAIKS_MAX_CURSORS_PER_REQUEST)")
+
+
+def test_calls_a_second():
+    """Of one plugin and of one user: a second's worth comes at once, and then as fast as it leaks."""
+    for setting, whose in (("MOZAIKS_CAPABILITY_RATE_PER_PLUGIN", "plugin"),
+                           ("MOZAIKS_CAPABILITY_RATE_PER_USER", "user")):
+        with Runtime({"asker": ASKER}, env={setting: "20"}) as runtime:
+            started = time.monotonic()
+            got = ask(runtime, "settings", n=2000)
+            taken = time.monotonic() - started
+            assert got["type"] == "QuotaExceeded"
+            assert got["message"] == ("settings.get: more than 20 capability calls a second of "
+                                      f"this {whose} ({setting})")
+            assert 20 <= got["done"] <= 20 + 20 * taken + 1
+            # Another user pays for what this one did only where the plugin is counted.
+            other = ask(runtime, "settings", user="bob", n=10)
+            assert (other["done"] == 10) == (whose == "user"), other
+
+
+def test_events():
+    """Subscriptions, depth and queue."""
+    many = {"logic.py": "from core.event_bus import event_bus\n"
+                        "async def heard(data):\n    pass\n"
+                        "for n in range(4):\n    event_bus.subscribe(f'other:{n}', heard)\n"
+                        "async def execute(data):\n    return True\n"}
+    with Runtime({"many": many}, env={"MOZAIKS_MAX_EVENT_SUBSCRIPTIONS": "4"}) as runtime:
+        assert runtime.execute("many").status == 200
+    with Runtime({"many": many}, env={"MOZAIKS_MAX_EVENT_SUBSCRIPTIONS": "3"}) as runtime:
+        entry = runtime.wait_plugin("many", lambda p: p["state"] == "broken")
+        assert entry["error"] == ("more than 3 event subscriptions in one worker "
+                                  "(MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)")
+    chain = {"logic.py": """
+import asyncio
+from core.event_bus import event_bus
+heard = []
+
+async def on_event(data):
+    heard.append(data["n"])
+    event_bus.publish("chain:next", {"n": data["n"] + 1})
+
+async def slow(data):
+    await asyncio.sleep(1)
+
+event_bus.subscribe("chain:next", on_event)
+event_bus.subscribe("chain:slow", slow)
+
+async def execute(data):
+    if data.get("flood"):
+        for _ in range(data["flood"]):
+            event_bus.publish("chain:slow", {})
+    elif data.get("heard"):
+        return heard
+    else:
+        event_bus.publish("chain:next", {"n": 1})
+"""}
+    env = {"MOZAIKS_MAX_EVENT_DEPTH": "3", "MOZAIKS_EVENT_QUEUE": "5"}
+    with Runtime({"chain": chain}, env=env) as runtime:
+        assert runtime.execute("chain").status == 200
+        says(runtime, "handlers that publish for handlers, more than 3 deep "
+                      "(MOZAIKS_MAX_EVENT_DEPTH)")
+        assert runtime.execute("chain", {"heard": True}).json == [1, 2, 3]
+        assert runtime.execute("chain", {"flood": 5}).status == 200
+        assert "MOZAIKS_EVENT_QUEUE" not in runtime.director.text
+        assert runtime.execute("chain", {"flood": 1}).status == 200
+        says(runtime, "more than 5 events are on their way to this plugin (MOZAIKS_EVENT_QUEUE): 1 ")
+
+
+# Frames
+
+def test_a_worker_that_floods_is_slowed():
+    """What is over the rate waits with its sender; the answer comes behind it, and a neighbour
+    notices nothing."""
+    talker = {"logic.py": """
+import logging
+logger = logging.getLogger("mozaiks_plugins.talker")
+
+async def execute(data):
+    for n in range(data["n"]):
+        logger.info("%d", n)
+    return True
+"""}
+    with Runtime({"talker": talker, "echo": ECHO},
+                 env={"MOZAIKS_WORKER_FRAME_RATE": "1000"}) as runtime:
+        assert runtime.execute("talker", {"n": 900}).status == 200
+        assert "MOZAIKS_WORKER_FRAME_RATE" not in runtime.director.text
+        time.sleep(1)
+        started = time.monotonic()
+        assert runtime.execute("talker", {"n": 1000}).status == 200
+        assert runtime.execute("talker", {"n": 1500}).status == 200
+        began = time.monotonic()
+        assert runtime.execute("echo", {"a": 1}).status == 200
+        assert time.monotonic() - began < 1
+        assert runtime.execute("talker", {"n": 1}).status == 200
+        # What came after the 1500 was read only when the pause was over, 0.5 s at most.
+        assert 0.4 < time.monotonic() - started < 10
+        says(runtime, "it sends more than 1000 frames a second (MOZAIKS_WORKER_FRAME_RATE)")

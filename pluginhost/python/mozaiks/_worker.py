@@ -98,6 +98,8 @@ class Worker:
         _mozaiks.configure(
             int(config.get("concurrency") or _mozaiks.CONCURRENCY_DEFAULT),
             int(config.get("max_response") or _mozaiks.RESPONSE_DEFAULT),
+            int(config.get("max_requests_per_call") or _mozaiks.REQUESTS_PER_CALL_DEFAULT),
+            int(config.get("max_requests") or _mozaiks.REQUESTS_DEFAULT),
         )
         if config.get("development"):
             logging.getLogger("mozaiks_plugins").setLevel(logging.DEBUG)

@@ -309,6 +309,25 @@ async def execute(data):
     assert [worker.result(i).value for i in ids] == [64] * 10
 
 
+def test_the_director_says_how_many_it_takes(start):
+    worker = start("""
+import asyncio
+from core.settings_manager import settings_manager
+
+async def execute(data):
+    return sum(await asyncio.gather(
+        *(settings_manager.get_plugin_settings("u", str(n)) for n in range(9))))
+""", max_requests_per_call=3, max_requests=5)
+    ids = [worker.execute({}) for _ in range(2)]
+    worker.until(lambda: len(worker.requests) == 5)
+    worker.send(fd.PING, 0)
+    worker.wait_for(fd.PONG)
+    assert len(worker.requests) == 5
+    worker.capabilities[fd.SETTINGS_GET] = lambda r: b"1"
+    worker.send_frames([worker.reply_frame(r, b"1") for r in worker.requests])
+    assert [worker.result(i).value for i in ids] == [9] * 2
+
+
 def test_events_of_a_call_go_out_before_its_result(start):
     worker = start("""
 from core.event_bus import event_bus
