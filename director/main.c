@@ -98,10 +98,12 @@ static void on_request_end(void *owner, const struct http_outcome *o)
 	log_fields(LOG_INFO, "http.access", fields, 4, "request");
 }
 
-static struct http_config http_config(const struct http_route *routes, size_t n)
+static struct http_config http_config(
+	const struct http_route *routes, size_t n, const struct http_site *site)
 {
 	return (struct http_config){
 		.loop = &loop,
+		.site = site,
 		.routes = routes,
 		.n_routes = n,
 		.limits = {
@@ -126,7 +128,7 @@ static int open_http(void)
 	if (routes_public(&director, &director.http_routes, &n) < 0) {
 		return refuse("director.no_memory", "no memory");
 	}
-	struct http_config config = http_config(director.http_routes, n);
+	struct http_config config = http_config(director.http_routes, n, &settings.site);
 	int r = http_server_new(&director.http, &config);
 	r = r < 0 ? r
 		  : http_server_listen_tcp(
@@ -235,7 +237,7 @@ static int open_admin(void)
 	(void)snprintf(path, sizeof(path), "%s/admin.sock", state_dir.path);
 	/* Left by a director that was killed; the lock says that none runs. */
 	(void)unlink(path);
-	struct http_config config = http_config(director.admin_routes, n);
+	struct http_config config = http_config(director.admin_routes, n, NULL);
 	int r = http_server_new(&director.admin, &config);
 	r = r < 0 ? r : http_server_listen_unix(director.admin, path, ADMIN_MODE);
 	return r < 0 ? refuse("admin.listen_failed", strerror(-r)) : 0;

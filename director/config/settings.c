@@ -35,6 +35,15 @@ static const struct setting table[] = {
 		.help = "TCP port to listen on; 0 takes any free one and prints it." },
 	{ "MOZAIKS_HOST", SETTING_TEXT, AT(host), "127.0.0.1", 2, 45,
 		.help = "IP address to listen on, or localhost; 0.0.0.0 and :: mean all." },
+	{ "ALLOWED_HOSTS", SETTING_TEXT, AT(allowed_hosts), NULL, 1, 4096,
+		.help = "Host names that are answered, separated by commas: example.org, *.example.org "
+			"for those below it. Unset or *: all; other hosts get 421." },
+	{ "FRONTEND_URL", SETTING_TEXT, AT(frontend_url), NULL, 1, 1024,
+		.help = "The front end's URL: pages of its origin may call the API (CORS). Unset in "
+			"development: http://localhost:5173." },
+	{ "ADDITIONAL_CORS_ORIGINS", SETTING_TEXT, AT(other_origins), NULL, 1, 4096,
+		.help = "More origins whose pages may call the API, exactly as browsers write them "
+			"(https://app.example.org), separated by commas." },
 	{ "MOZAIKS_APP_ID", SETTING_NAME, AT(app_id), "dev_app", 1, 64,
 		.help = "The application's id: it separates the data of applications that share a "
 			"database. Required in production." },
@@ -228,6 +237,41 @@ static int check_host(struct settings *s, struct buffer *message)
 	return refuse(message, "MOZAIKS_HOST", s->host, "must be an IP address or localhost");
 }
 
+/* A URL's origin: what stands before its path. */
+static struct slice origin_of(struct slice url)
+{
+	const uint8_t *host = memmem(url.p, url.n, "://", 3);
+	if (host == NULL) {
+		return url;
+	}
+	size_t before = (size_t)(host - url.p) + 3;
+	const uint8_t *path = memchr(host + 3, '/', url.n - before);
+	return path == NULL ? url : slice_of(url.p, (size_t)(path - url.p));
+}
+
+static int read_site(struct settings *s, struct buffer *message)
+{
+	struct slice bad;
+	if (!site_add_hosts(&s->site, slice_str(s->allowed_hosts), &bad)) {
+		return refuse(message, "ALLOWED_HOSTS", s->allowed_hosts,
+			"must be at most 64 host names without port, each like example.org or "
+			"*.example.org, or *");
+	}
+	if (s->frontend_url == NULL && s->environment == ENV_DEVELOPMENT) {
+		s->frontend_url = "http://localhost:5173";
+	}
+	if (!site_add_origins(&s->site, origin_of(slice_str(s->frontend_url)), &bad)) {
+		return refuse(message, "FRONTEND_URL", s->frontend_url,
+			"must be a URL like https://app.example.org, its host in lower case");
+	}
+	if (!site_add_origins(&s->site, slice_str(s->other_origins), &bad)) {
+		return refuse(message, "ADDITIONAL_CORS_ORIGINS", s->other_origins,
+			"must be at most 63 origins like https://app.example.org, in lower case, "
+			"without a path");
+	}
+	return 0;
+}
+
 static bool add_pluginhost(struct settings *s, struct slice name)
 {
 	if (s->n_pluginhosts == SETTINGS_PLUGINHOSTS_MAX ||
@@ -404,6 +448,7 @@ int settings_load(struct settings *ret, settings_warn_fn warn, void *arg, struct
 	warn_of_unknown(warn, arg);
 	int r = read_rows(&s, warn, arg, message);
 	r = r != 0 ? r : check_host(&s, message);
+	r = r != 0 ? r : read_site(&s, message);
 	r = r != 0 ? r : split_pluginhosts(&s, message);
 	r = r != 0 ? r : check_production(&s, warn, arg, message);
 	if (r != 0) {

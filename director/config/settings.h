@@ -13,6 +13,7 @@
 
 #include "common/base/log.h"
 #include "common/base/settings.h"
+#include "director/http/site.h"
 
 enum {
 	SETTINGS_PLUGINHOSTS_MAX = 16,
@@ -25,8 +26,10 @@ enum {
 enum environment { ENV_DEVELOPMENT, ENV_PRODUCTION };
 
 struct settings {
-	const char *host; /* an IP address */
-	uint64_t port;    /* 0: any free one */
+	const char *host;                                         /* an IP address */
+	uint64_t port;                                            /* 0: any free one */
+	const char *allowed_hosts, *frontend_url, *other_origins; /* as given; NULL: not */
+	struct http_site site;                                    /* what they mean */
 	const char *app_id;
 	int environment; /* enum environment */
 	int auth_mode;   /* 0: local, the only one */

@@ -3,6 +3,7 @@
 #include "director/http/connection.h"
 #include "director/http/problem.h"
 #include "director/http/server.h"
+#include "director/http/site.h"
 
 #include <stdio.h>
 
@@ -114,6 +115,16 @@ static bool may_keep(const struct connection *c)
 		connection_body_left(c) <= HTTP_DISCARD_MAX;
 }
 
+/* The request's origin when its pages may read the answer. */
+static struct slice trusted_origin(const struct connection *c)
+{
+	const struct http_site *site = c->server->config.site;
+	const struct http_request *r = &c->request;
+	bool trusted = site != NULL && r->live && r->head.origin.p != NULL &&
+		site_trusts(site, r->head.origin);
+	return trusted ? r->head.origin : SLICE_NULL;
+}
+
 void connection_answer(struct connection *c, const struct http_response *response)
 {
 	struct http_request *r = &c->request;
@@ -132,6 +143,8 @@ void connection_answer(struct connection *c, const struct http_response *respons
 		.request_id = connection_request_id(c),
 		.close = !c->keep,
 		.keep_alive = c->keep && r->head.http10,
+		.varies = s->config.site != NULL && s->config.site->origins.n > 0,
+		.origin = trusted_origin(c),
 	};
 	response_clock_update(&s->clock);
 	if (response_append_head(output(c), &sound, &frame) < 0) {

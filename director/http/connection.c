@@ -3,12 +3,16 @@
 #include "common/base/error.h"
 #include "common/base/map.h"
 #include "director/http/server.h"
+#include "director/http/site.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 /* What the buffer of a body grows by at first. */
 enum { BODY_ROOM = 16 * 1024 };
+
+/* How long a browser may remember what it was allowed; the most that any of them takes. */
+#define PREFLIGHT_AGE_S "7200"
 
 /* Which states may follow which. */
 #define TO(state) (1U << CONNECTION_##state)
@@ -158,6 +162,27 @@ static void refuse(struct connection *c, int status, const char *reason)
 	enter(c, CONNECTION_LAST);
 }
 
+/* What a browser asks before it lets a page of another origin send a request. The headers that it
+ * names are all allowed: the origin is one that the operator trusts. @return how many were set. */
+static size_t preflight_headers(
+	const struct connection *c, struct slice methods, struct http_header ret[static 3])
+{
+	const struct http_head *h = &c->request.head;
+	const struct http_site *site = c->server->config.site;
+	if (site == NULL || h->origin.p == NULL || !site_trusts(site, h->origin) ||
+		head_find(h, SLICE("Access-Control-Request-Method")).p == NULL) {
+		return 0;
+	}
+	size_t n = 0;
+	ret[n++] = (struct http_header){ SLICE("Access-Control-Allow-Methods"), methods };
+	ret[n++] = (struct http_header){ SLICE("Access-Control-Max-Age"), SLICE(PREFLIGHT_AGE_S) };
+	struct slice wanted = head_find(h, SLICE("Access-Control-Request-Headers"));
+	if (wanted.n > 0) {
+		ret[n++] = (struct http_header){ SLICE("Access-Control-Allow-Headers"), wanted };
+	}
+	return n;
+}
+
 /* An answer of the server's own to a request that no handler knows. */
 static void answer_unrouted(struct connection *c, int status, unsigned allowed, const char *detail)
 {
@@ -172,8 +197,9 @@ static void answer_unrouted(struct connection *c, int status, unsigned allowed, 
 	}
 	char allow[64];
 	router_allow(allowed, allow);
-	struct http_header header = { SLICE("Allow"), slice_str(allow) };
-	struct http_response response = { .status = 204, .headers = &header, .n_headers = 1 };
+	struct http_header headers[4] = { { SLICE("Allow"), slice_str(allow) } };
+	size_t n = 1 + preflight_headers(c, slice_str(allow), headers + 1);
+	struct http_response response = { .status = 204, .headers = headers, .n_headers = n };
 	connection_answer(c, &response);
 }
 
@@ -183,6 +209,11 @@ static bool route_request(struct connection *c)
 	struct http_request *r = &c->request;
 	struct http_refusal refusal;
 	struct slice path;
+	const struct http_site *site = c->server->config.site;
+	if (site != NULL && !site_serves(site, r->head.host)) {
+		answer_unrouted(c, 421, 0, "this host is not served here (ALLOWED_HOSTS)");
+		return false;
+	}
 	if (r->head.asterisk) {
 		answer_unrouted(c, 204, (1U << HTTP_M_OTHER) - 1, NULL);
 		return false;

@@ -16,6 +16,7 @@ enum known {
 	KNOWN_ENCODING,
 	KNOWN_AUTHORIZATION,
 	KNOWN_TYPE,
+	KNOWN_ORIGIN,
 	KNOWN_OVERRIDE_METHOD,
 	KNOWN_OVERRIDE_HTTP,
 	KNOWN_OVERRIDE,
@@ -34,6 +35,7 @@ static const struct {
 	[KNOWN_ENCODING] = { SLICE("content-encoding"), ONCE, "more than one Content-Encoding" },
 	[KNOWN_AUTHORIZATION] = { SLICE("authorization"), ONCE, "more than one Authorization" },
 	[KNOWN_TYPE] = { SLICE("content-type"), ONCE, "more than one Content-Type" },
+	[KNOWN_ORIGIN] = { SLICE("origin"), ONCE, "more than one Origin" },
 	/* What overrides the method is seen by us and not by a proxy before us, or the reverse. */
 	[KNOWN_OVERRIDE_METHOD] = { SLICE("x-http-method-override"), NEVER,
 		"method override headers are refused" },
@@ -314,6 +316,7 @@ bool head_parse(struct http_head *h,
 	/* RFC 9110, section 10.1.1: HTTP/1.0 knows no 100, whatever the client says. */
 	h->expects_continue = expect.p != NULL && !h->http10;
 	struct slice encoding = values[KNOWN_ENCODING];
+	h->origin = values[KNOWN_ORIGIN];
 	h->encoded = encoding.p != NULL && !slice_eq_nocase(encoding, SLICE("identity"));
 	return true;
 }

@@ -29,8 +29,9 @@ struct http_head {
 	bool asterisk;   /* OPTIONS * */
 	uint64_t length; /* of the body; 0 when chunked */
 	struct slice path;
-	struct slice query; /* without the '?' */
-	struct slice host;  /* of an absolute target, else of Host; empty only in HTTP/1.0 */
+	struct slice query;  /* without the '?' */
+	struct slice host;   /* of an absolute target, else of Host; empty only in HTTP/1.0 */
+	struct slice origin; /* p is NULL without one */
 	unsigned n_fields;
 	struct head_field fields[HTTP_FIELDS_MAX];
 };

@@ -75,8 +75,12 @@ struct http_outcome {
 	uint64_t microseconds;
 };
 
+struct http_site;
+
 struct http_config {
 	uv_loop_t *loop;
+	const struct http_site
+		*site; /* site.h; NULL: any host, no other origin. Outlives the server */
 	const struct http_route *routes; /* outlives the server */
 	size_t n_routes;
 	struct http_limits limits;
@@ -143,8 +147,10 @@ struct http_response {
 	struct slice body[2]; /* sent one after the other; copied */
 };
 
-/** Answers. Content-Length, Date, Connection, X-Request-Id and the version header are added. A header
- * that would break the message (control bytes, one of those) is dropped and logged. */
+/** Answers. Content-Length, Date, Connection, X-Request-Id, the version header and what CORS needs are
+ * added, and unless the handler says otherwise `Cache-Control: no-store` and a content security
+ * policy that allows nothing. A header that would break the message (control bytes, one of the
+ * server's own) is dropped and logged. */
 void http_respond(struct http_request *r, const struct http_response *response);
 
 /**

@@ -10,7 +10,7 @@
 #define DEFAULT_TYPE "application/json"
 
 /* Room for everything in a head but the handler's headers and its content type. */
-enum { FIXED_ROOM = 512, REQUEST_ID_MAX = 128 };
+enum { FIXED_ROOM = 1024, REQUEST_ID_MAX = 128 };
 
 const char *response_reason(int status)
 {
@@ -121,9 +121,10 @@ static bool is_token(struct slice s)
 /* Headers that frame the message or carry what only the server knows. */
 static bool is_reserved(struct slice name)
 {
-	static const char *const reserved[] = { "connection", "content-length", "content-type",
-		"date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-		"x-mozaiks-runtime-version", "x-request-id" };
+	static const char *const reserved[] = { "access-control-allow-credentials",
+		"access-control-allow-origin", "connection", "content-length", "content-type",
+		"date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "vary",
+		"x-content-type-options", "x-mozaiks-runtime-version", "x-request-id" };
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
 		if (slice_eq_nocase(name, slice_str(reserved[i]))) {
 			return true;
@@ -195,11 +196,51 @@ static void put_content(struct buffer *out, const struct http_response *r)
 	put(out, SLICE("\r\n"));
 }
 
+static bool has_header(const struct http_response *r, struct slice name)
+{
+	for (size_t i = 0; i < r->n_headers; i++) {
+		if (slice_eq_nocase(r->headers[i].name, name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What is right for an answer that is data of one user; a handler knows better where it is not. */
+static void put_defaults(struct buffer *out, const struct http_response *r)
+{
+	put(out, SLICE("X-Content-Type-Options: nosniff\r\n"));
+	if (!has_header(r, SLICE("Cache-Control"))) {
+		put(out, SLICE("Cache-Control: no-store\r\n"));
+	}
+	if (!has_header(r, SLICE("Content-Security-Policy"))) {
+		put(out,
+			SLICE("Content-Security-Policy: default-src 'none'; frame-ancestors "
+			      "'none'\r\n"));
+	}
+}
+
+static void put_cors(struct buffer *out, const struct response_frame *frame)
+{
+	if (frame->varies) {
+		put(out, SLICE("Vary: Origin\r\n"));
+	}
+	if (frame->origin.n > 0) {
+		put(out, SLICE("Access-Control-Allow-Origin: "));
+		put(out, frame->origin);
+		put(out,
+			SLICE("\r\nAccess-Control-Allow-Credentials: true\r\n"
+			      "Access-Control-Expose-Headers: ETag, Retry-After, RateLimit, "
+			      "RateLimit-Policy, Server-Timing, X-Request-Id, "
+			      "X-Mozaiks-Runtime-Version\r\n"));
+	}
+}
+
 int response_append_head(struct buffer *out,
 	const struct http_response *response,
 	const struct response_frame *frame)
 {
-	size_t room = FIXED_ROOM + response->content_type.n + frame->request_id.n;
+	size_t room = FIXED_ROOM + response->content_type.n + frame->request_id.n + frame->origin.n;
 	for (size_t i = 0; i < response->n_headers; i++) {
 		room += response->headers[i].name.n + response->headers[i].value.n + 4;
 	}
@@ -216,6 +257,8 @@ int response_append_head(struct buffer *out,
 		put(out, frame->request_id);
 		put(out, SLICE("\r\n"));
 	}
+	put_defaults(out, response);
+	put_cors(out, frame);
 	for (size_t i = 0; i < response->n_headers; i++) {
 		if (may_send(&response->headers[i])) {
 			put(out, response->headers[i].name);

@@ -21,8 +21,10 @@ void response_clock_update(struct response_clock *c);
 struct response_frame {
 	const struct response_clock *clock;
 	struct slice request_id;
-	bool close;      /* say that the connection ends */
-	bool keep_alive; /* say that it stays: HTTP/1.0 must be told */
+	bool close;          /* say that the connection ends */
+	bool keep_alive;     /* say that it stays: HTTP/1.0 must be told */
+	bool varies;         /* other origins get other headers */
+	struct slice origin; /* whose pages may read the answer; empty: none but our own */
 };
 
 /**

@@ -24,6 +24,9 @@ BAD = {
     "MOZAIKS_MAX_INFLIGHT_PER_PLUGIN": ["0", "many"],
     "MOZAIKS_LOG_LEVEL": ["loud"],
     "MOZAIKS_PLUGINHOSTS": ["a/b", ",", "x" * 65],
+    "FRONTEND_URL": ["app.example.org", "https://App.example.org", "null"],
+    "ADDITIONAL_CORS_ORIGINS": ["*", "null", "https://app.example.org/path", "https://a,b"],
+    "ALLOWED_HOSTS": ["https://api.example.org", "api.example.org:80", "a b"],
 }
 
 
