@@ -112,6 +112,7 @@ static struct http_config http_config(
 			.connections = (unsigned)settings.connections,
 			.header_ms = (unsigned)settings.header_ms,
 			.body_ms = (unsigned)settings.body_ms,
+			.body_rate = (unsigned)settings.body_rate,
 			.keepalive_ms = (unsigned)settings.keepalive_ms,
 			.send_ms = (unsigned)settings.send_ms,
 		},

@@ -131,6 +131,9 @@ static const struct setting table[] = {
 		.help = "Time for a request's head; then 408." },
 	{ "MOZAIKS_BODY_TIMEOUT_SECONDS", SETTING_SECONDS, AT(body_ms), "10", 10, HOUR_MS,
 		.help = "Time without progress in a request's body; then 408." },
+	{ "MOZAIKS_MIN_BODY_RATE", SETTING_BYTES, AT(body_rate), "500", 1, MIB,
+		.help = "Bytes a second that a request's body has to arrive at, on the average and after "
+			"its first 5 s; else 408." },
 	{ "MOZAIKS_KEEPALIVE_TIMEOUT_SECONDS", SETTING_SECONDS, AT(keepalive_ms), "75", 10, HOUR_MS,
 		.help = "Time that an idle connection is kept." },
 	{ "MOZAIKS_SEND_TIMEOUT_SECONDS", SETTING_SECONDS, AT(send_ms), "20", 10, HOUR_MS,

@@ -57,6 +57,7 @@ struct settings {
 	uint64_t connections;
 	uint64_t header_ms;
 	uint64_t body_ms;
+	uint64_t body_rate; /* bytes a second */
 	uint64_t keepalive_ms;
 	uint64_t send_ms;
 	uint64_t plugin_ms; /* the default deadline of a call */

@@ -25,6 +25,16 @@ enum state {
 	REFUSED,
 };
 
+struct http_refusal http_body_too_large(uint64_t limit)
+{
+	return (struct http_refusal){
+		.status = 413,
+		.reason = "the body has more than",
+		.limit = limit,
+		.limit_is = "bytes (MAX_REQUEST_BODY_BYTES)",
+	};
+}
+
 void chunked_init(struct chunked *d, uint64_t limit)
 {
 	*d = (struct chunked){ .state = SIZE, .limit = limit };
@@ -74,7 +84,8 @@ static int size_byte(struct chunked *d, uint8_t c)
 		return malformed(d);
 	}
 	if (d->left > d->limit - d->total) {
-		return refuse(d, 413, "the body is over the limit (MAX_REQUEST_BODY_BYTES)");
+		d->refusal = http_body_too_large(d->limit);
+		return REFUSED;
 	}
 	return after_size(d, c);
 }

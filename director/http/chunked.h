@@ -29,6 +29,9 @@ struct chunked {
 	struct http_refusal refusal;
 };
 
+/** Why a longer body than `limit` bytes is refused. */
+struct http_refusal http_body_too_large(uint64_t limit);
+
 /** @param limit longest body in bytes: beyond it 413. */
 void chunked_init(struct chunked *d, uint64_t limit);
 

@@ -6,6 +6,7 @@
 #include "director/http/site.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What the buffer of a body grows by at first. */
@@ -162,6 +163,27 @@ static void refuse(struct connection *c, int status, const char *reason)
 	enter(c, CONNECTION_LAST);
 }
 
+static void refuse_with(struct connection *c, const struct http_refusal *refusal)
+{
+	char text[200];
+	if (refusal->limit_is == NULL) {
+		refuse(c, refusal->status, refusal->reason);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s %llu %s", refusal->reason,
+		(unsigned long long)refusal->limit, refusal->limit_is);
+	refuse(c, refusal->status, text);
+}
+
+static void refuse_late(
+	struct connection *c, const char *what, unsigned limit_ms, const char *setting)
+{
+	char text[200];
+	(void)snprintf(
+		text, sizeof(text), "%s within %g s (%s)", what, (double)limit_ms / 1000, setting);
+	refuse(c, 408, text);
+}
+
 /* What a browser asks before it lets a page of another origin send a request. The headers that it
  * names are all allowed: the origin is one that the operator trusts. @return how many were set. */
 static size_t preflight_headers(
@@ -273,7 +295,7 @@ static void take_request(struct connection *c)
 	struct http_refusal refusal;
 	struct slice in = slice_of(c->block->bytes + c->begin, c->end - c->begin);
 	if (!head_parse(&r->head, &c->guard, in, &refusal)) {
-		refuse(c, refusal.status, refusal.reason);
+		refuse_with(c, &refusal);
 		return;
 	}
 	request_begin(c);
@@ -288,7 +310,8 @@ static void take_request(struct connection *c)
 	if (r->answered) {
 		finish_request(c);
 	} else if (r->head.length > c->server->config.limits.body_bytes) {
-		refuse(c, 413, "the body is over the limit (MAX_REQUEST_BODY_BYTES)");
+		refusal = http_body_too_large(c->server->config.limits.body_bytes);
+		refuse_with(c, &refusal);
 	} else if (r->head.encoded) {
 		refuse(c, 415, "request bodies with a Content-Encoding are not accepted");
 	} else {
@@ -339,7 +362,7 @@ static bool step_head(struct connection *c)
 		c->doomed = c->ended;
 		return false;
 	case GUARD_REFUSED:
-		refuse(c, c->guard.refusal.status, c->guard.refusal.reason);
+		refuse_with(c, &c->guard.refusal);
 		return true;
 	case GUARD_OK:
 		if (c->server->block_size - c->begin - c->guard.head_end < HTTP_BLOCK_EXTRA) {
@@ -384,7 +407,7 @@ static bool collect_chunks(struct connection *c)
 			return false;
 		}
 		if (v == CHUNKED_REFUSED) {
-			refuse(c, c->chunked.refusal.status, c->chunked.refusal.reason);
+			refuse_with(c, &c->chunked.refusal);
 			return false;
 		}
 		if (v == CHUNKED_MORE) {
@@ -556,16 +579,18 @@ void connection_tick(struct connection *c, unsigned batch)
 
 void connection_expired(struct connection *c, enum deadline_kind kind)
 {
+	const struct http_limits *limits = &c->server->config.limits;
 	if (kind == DEADLINE_SEND && uvx_stream_unsent(&c->stream) < c->unsent) {
 		c->unsent = uvx_stream_unsent(&c->stream);
 		deadline_set(&c->server->deadlines, &c->deadline, DEADLINE_SEND);
 		return;
 	}
 	if (kind == DEADLINE_HEADER) {
-		refuse(c, 408,
-			"the request head did not arrive in time (MOZAIKS_HEADER_TIMEOUT_SECONDS)");
+		refuse_late(c, "the request head did not arrive", limits->header_ms,
+			"MOZAIKS_HEADER_TIMEOUT_SECONDS");
 	} else if (kind == DEADLINE_BODY && c->state == CONNECTION_BODY) {
-		refuse(c, 408, "the body did not arrive in time (MOZAIKS_BODY_TIMEOUT_SECONDS)");
+		refuse_late(c, "nothing of the body arrived", limits->body_ms,
+			"MOZAIKS_BODY_TIMEOUT_SECONDS");
 	} else {
 		c->doomed = true;
 	}
@@ -622,7 +647,26 @@ static bool is_crawling(const struct connection *c)
 {
 	uint64_t elapsed = uv_now(c->server->config.loop) - c->body_began;
 	return elapsed > HTTP_BODY_GRACE_MS &&
-		c->body_n * 1000 < (elapsed - HTTP_BODY_GRACE_MS) * HTTP_BODY_BYTES_PER_S;
+		c->body_n * 1000 <
+		(elapsed - HTTP_BODY_GRACE_MS) * c->server->config.limits.body_rate;
+}
+
+_Static_assert(HTTP_BODY_GRACE_MS == 5000, "what the client is told");
+
+static void end_crawling(struct connection *c)
+{
+	struct http_refusal refusal = {
+		.status = 408,
+		.reason = "after its first 5 s the body arrived at less than",
+		.limit = c->server->config.limits.body_rate,
+		.limit_is = "bytes a second (MOZAIKS_MIN_BODY_RATE)",
+	};
+	if (c->state == CONNECTION_BODY) {
+		refuse_with(c, &refusal);
+	} else {
+		c->doomed = true;
+	}
+	connection_tick(c, 0);
 }
 
 static void on_received(struct uvx_stream *stream, size_t n)
@@ -637,7 +681,7 @@ static void on_received(struct uvx_stream *stream, size_t n)
 			c->end += n;
 		}
 		if (body && is_crawling(c)) {
-			connection_expired(c, DEADLINE_BODY);
+			end_crawling(c);
 			return;
 		}
 	}

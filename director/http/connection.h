@@ -39,7 +39,6 @@ enum {
 	HTTP_DISCARD_MAX = 64 * 1024,
 	HTTP_LINGER_MS = 300,
 	/* A body slower than this on the average, after a grace, is given up. */
-	HTTP_BODY_BYTES_PER_S = 500,
 	HTTP_BODY_GRACE_MS = 5000,
 	/* What a block holds beside the longest head: small bodies stay in it. */
 	HTTP_BLOCK_EXTRA = 4096,

@@ -149,11 +149,16 @@ static enum guard_verdict check_field(struct guard *g, struct slice line)
 	return GUARD_OK;
 }
 
-static enum guard_verdict too_large(struct guard *g)
+static enum guard_verdict too_large(struct guard *g, size_t limit)
 {
-	return g->in_fields
-		? refuse(g, 431, "the request head is over the limit (MOZAIKS_MAX_HEAD_BYTES)")
-		: refuse(g, 414, "the request line is over the limit (MOZAIKS_MAX_HEAD_BYTES)");
+	g->refusal = (struct http_refusal){
+		.status = g->in_fields ? 431 : 414,
+		.reason = g->in_fields ? "the request head has more than"
+				       : "the request line has more than",
+		.limit = limit,
+		.limit_is = "bytes (MOZAIKS_MAX_HEAD_BYTES)",
+	};
+	return GUARD_REFUSED;
 }
 
 /* A complete line without its CRLF, the empty one excepted. */
@@ -174,7 +179,7 @@ enum guard_verdict guard_scan(struct guard *g, struct slice in, size_t limit)
 			g->searched < in.n ? memchr(from, '\n', in.n - g->searched) : NULL;
 		size_t end = lf == NULL ? in.n : (size_t)(lf - in.p) + 1;
 		if (end > limit || (lf == NULL && end == limit)) {
-			return too_large(g);
+			return too_large(g, limit);
 		}
 		g->searched = end;
 		if (lf == NULL) {

@@ -17,6 +17,10 @@ enum { HTTP_FIELDS_MAX = 100 };
 struct http_refusal {
 	int status;
 	const char *reason; /* a sentence for the client, static */
+	/* When it is a limit that can be set: the sentence goes on with its value and this text, "bytes
+	 * (NAME)". */
+	uint64_t limit;
+	const char *limit_is;
 };
 
 enum guard_verdict {

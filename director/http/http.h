@@ -50,7 +50,7 @@ struct http_route {
 };
 
 /* 0 means the value in brackets. Further, fixed limits: 100 headers (431); 64 KiB of chunk sizes,
- * extensions and trailers (400); 500 bytes/s on the average in a body after 5 s (408); 8 requests
+ * extensions and trailers (400); 8 requests
  * of one connection per turn of the loop, and one at a time. */
 struct http_limits {
 	size_t head_bytes; /* request line and headers; over it 431, or 414 in the line [16384] */
@@ -58,6 +58,7 @@ struct http_limits {
 	unsigned connections;  /* in all; over it accept waits [10000] */
 	unsigned header_ms;    /* time for a head, from its first byte or the accept: 408 [10000] */
 	unsigned body_ms;      /* time without progress in a body: 408 [20000] */
+	unsigned body_rate;    /* bytes a second on the average in a body after 5 s: 408 [500] */
 	unsigned keepalive_ms; /* idle connection [75000] */
 	unsigned send_ms;      /* no progress in sending an answer [20000] */
 };

@@ -17,6 +17,7 @@ static const struct http_limits default_limits = {
 	.connections = 10000,
 	.header_ms = 10000,
 	.body_ms = 20000,
+	.body_rate = 500,
 	.keepalive_ms = 75000,
 	.send_ms = 20000,
 };
@@ -207,6 +208,7 @@ static int set_limits(struct http_limits *l)
 	set_default(&l->connections, default_limits.connections);
 	set_default(&l->header_ms, default_limits.header_ms);
 	set_default(&l->body_ms, default_limits.body_ms);
+	set_default(&l->body_rate, default_limits.body_rate);
 	set_default(&l->keepalive_ms, default_limits.keepalive_ms);
 	set_default(&l->send_ms, default_limits.send_ms);
 	return l->head_bytes < HTTP_HEAD_MIN || l->head_bytes > HTTP_HEAD_MAX ||

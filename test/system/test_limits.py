@@ -2,10 +2,11 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
-from runtime import Runtime, wait_for
+from runtime import Runtime, mint, wait_for
 
 ECHO = {"logic.py": "async def execute(data):\n    return data\n"}
 
@@ -227,3 +228,88 @@ async def execute(data):
         # What came after the 1500 was read only when the pause was over, 0.5 s at most.
         assert 0.4 < time.monotonic() - started < 10
         says(runtime, "it sends more than 1000 frames a second (MOZAIKS_WORKER_FRAME_RATE)")
+
+
+# HTTP
+
+def raw_problem(runtime, data, **more):
+    """Status and detail of the first answer to these bytes."""
+    head, _, rest = runtime.raw(data, **more).partition(b"\r\n\r\n")
+    status = int(head.split(b" ")[1])
+    length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n")
+                  if line.startswith(b"content-length:"))
+    return status, json.loads(rest[:length]).get("detail") if status >= 400 else None
+
+
+def head_of(size, line_only=False):
+    """A request whose head (or whose request line) has exactly `size` bytes."""
+    line, rest = b"GET /livez%s HTTP/1.1\r\n", b"Host: x\r\nConnection: close\r\n"
+    if line_only:
+        return line % (b"?" + b"x" * (size - len(line) + 1)) + rest + b"\r\n"
+    rest += b"X-Pad: %s\r\n\r\n"
+    return line % b"" + rest % (b"x" * (size - len(line) - len(rest) + 4))
+
+
+def test_heads():
+    with Runtime(env={"MOZAIKS_MAX_HEAD_BYTES": "2048"}) as runtime:
+        assert len(head_of(2048)) == 2048
+        assert raw_problem(runtime, head_of(2048)) == (200, None)
+        assert raw_problem(runtime, head_of(2049)) == (
+            431, "the request head has more than 2048 bytes (MOZAIKS_MAX_HEAD_BYTES)")
+        assert raw_problem(runtime, head_of(2049, line_only=True)) == (
+            414, "the request line has more than 2048 bytes (MOZAIKS_MAX_HEAD_BYTES)")
+
+
+def test_bodies():
+    says_so = "the body has more than 65536 bytes (MAX_REQUEST_BODY_BYTES)"
+    with Runtime({"echo": ECHO}, env={"MAX_REQUEST_BODY_BYTES": "65536"}) as runtime:
+        def body(n):
+            return b'{"a":"' + b"x" * (n - 8) + b'"}'
+        assert runtime.execute("echo", body(65536)).status == 200
+        answer = runtime.execute("echo", body(65537))
+        assert (answer.status, answer.json["detail"]) == (413, says_so)
+        # Of an unknown length: known when the chunk that is too much is announced.
+        for n, status in ((65536, 200), (65537, 413)):
+            connection = (b"POST /api/execute/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                          b"Authorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          b"%x\r\n%s\r\n0\r\n\r\n"
+                          % (mint("alice").encode(), n, body(n)))
+            got = raw_problem(runtime, connection)
+            assert got == (status, None if status == 200 else says_so)
+
+
+def test_answers():
+    """As text: quotes and all."""
+    plugin = {"logic.py": "async def execute(data):\n    return 'x' * (data['n'] - 2)\n"}
+    with Runtime({"long": plugin}, env={"MOZAIKS_MAX_RESPONSE_BYTES": "5000"}) as runtime:
+        assert runtime.execute("long", {"n": 5000}).status == 200
+        answer = runtime.execute("long", {"n": 5001})
+        assert answer.status == 502 and answer.json["code"] == "plugin_response_too_large"
+        assert answer.json["detail"] == ("Plugin 'long' answered with more than 5000 bytes "
+                                         "(MOZAIKS_MAX_RESPONSE_BYTES)")
+
+
+def test_slow_clients():
+    env = {"MOZAIKS_HEADER_TIMEOUT_SECONDS": "0.5", "MOZAIKS_BODY_TIMEOUT_SECONDS": "0.5",
+           "MOZAIKS_MIN_BODY_RATE": "5000"}
+    head = (b"POST /api/execute/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % mint("alice").encode())
+    with Runtime({"echo": ECHO}, env=env) as runtime:
+        assert raw_problem(runtime, b"GET /livez HTTP/1.1\r\nHost:") == (
+            408, "the request head did not arrive within 0.5 s (MOZAIKS_HEADER_TIMEOUT_SECONDS)")
+        assert raw_problem(runtime, head + b"{") == (
+            408, "nothing of the body arrived within 0.5 s (MOZAIKS_BODY_TIMEOUT_SECONDS)")
+        with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
+            s.sendall(head)
+            s.settimeout(0.2)
+            received = b""
+            end = time.monotonic() + 20
+            while not received and time.monotonic() < end:
+                s.sendall(b"x")
+                try:
+                    received = s.recv(65536)
+                except socket.timeout:
+                    pass
+        assert b" 408 " in received, received
+        assert (b"after its first 5 s the body arrived at less than 5000 bytes a second "
+                b"(MOZAIKS_MIN_BODY_RATE)") in received
