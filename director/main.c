@@ -9,6 +9,7 @@
 #include "director/config/jwt_secret.h"
 #include "director/config/privileges.h"
 #include "director/config/state_dir.h"
+#include "director/confine/start.h"
 #include "director/director.h"
 #include "director/events/events.h"
 #include "director/hosts/control.h"
@@ -288,12 +289,24 @@ static int open_hosts(void)
 	return hosts_open(&director) < 0 ? -1 : 0;
 }
 
-/* The order: what needs root, giving it up, what starts threads, what others connect to. */
+static int confine_files_step(void)
+{
+	return confine_begin(&settings, &state_dir);
+}
+
+static int confine_calls_step(void)
+{
+	return confine_finish(&settings);
+}
+
+/* The order: what needs root, giving it up, fences that threads inherit, what starts threads, what
+ * others connect to, the fence of calls that the start still needed. */
 static int (*const start_steps[])(void) = {
 	read_settings,
 	open_state,
 	open_http,
 	give_up_privileges,
+	confine_files_step,
 	watch_signals,
 	open_auth,
 	open_store,
@@ -301,6 +314,7 @@ static int (*const start_steps[])(void) = {
 	open_hosts,
 	open_admin,
 	write_port,
+	confine_calls_step,
 };
 
 static int start(void)

@@ -104,13 +104,13 @@ static bool row_holds(const struct filter_row *row, const uint64_t args[6])
 	return true;
 }
 
-static const struct filter_policy *policy;
+static const struct filter_policy *golden_policy;
 static int numbers[1024]; /* of the rows' calls */
 
 static inline void golden_begin(const struct filter_policy *p)
 {
 	assert_true(p->n <= sizeof(numbers) / sizeof(numbers[0]));
-	policy = p;
+	golden_policy = p;
 	for (size_t i = 0; i < p->n; i++) {
 		numbers[i] = seccomp_syscall_resolve_name(p->rows[i].name);
 	}
@@ -119,8 +119,8 @@ static inline void golden_begin(const struct filter_policy *p)
 static uint32_t expected(unsigned column, int nr, const uint64_t args[6])
 {
 	const struct filter_row *found = NULL;
-	for (size_t i = 0; i < policy->n; i++) {
-		const struct filter_row *row = &policy->rows[i];
+	for (size_t i = 0; i < golden_policy->n; i++) {
+		const struct filter_row *row = &golden_policy->rows[i];
 		if (numbers[i] != nr || (row->columns & column) == 0 || !row_holds(row, args)) {
 			continue;
 		}
@@ -129,7 +129,7 @@ static uint32_t expected(unsigned column, int nr, const uint64_t args[6])
 		}
 		found = row;
 	}
-	return found == NULL ? policy->default_action : found->action;
+	return found == NULL ? golden_policy->default_action : found->action;
 }
 
 /* ---- Comparing ---- */
@@ -161,9 +161,9 @@ static size_t interesting(int nr, unsigned argument, uint64_t out[], size_t max)
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++) {
 		out[n++] = always[i];
 	}
-	for (size_t i = 0; i < policy->n; i++) {
+	for (size_t i = 0; i < golden_policy->n; i++) {
 		for (size_t j = 0; numbers[i] == nr && j < FILTER_CONDITIONS; j++) {
-			const struct filter_condition *c = &policy->rows[i].when[j];
+			const struct filter_condition *c = &golden_policy->rows[i].when[j];
 			if (c->compare == COMPARE_NONE || c->argument != argument) {
 				continue;
 			}
@@ -204,7 +204,7 @@ static void compare_all_arguments(unsigned column, const struct filter_program *
 
 static void golden_build(unsigned column, struct filter_program *ret_program)
 {
-	assert_int_equal(filter_build(policy, column, ret_program), 0);
+	assert_int_equal(filter_build(golden_policy, column, ret_program), 0);
 	assert_true(ret_program->n > 100);
 }
 

@@ -25,6 +25,7 @@ _Static_assert((int)SETTINGS_BODY_BYTES_MAX + (int)AUTH_TRUSTED_MAX + (int)WORK_
 
 static const char *const environments[] = { "development", "production", NULL };
 static const char *const auth_modes[] = { "local", NULL };
+static const char *const confine_modes[] = { "enforce", "log", "off", NULL };
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
 
 #define AT(field) offsetof(struct settings, field)
@@ -204,6 +205,10 @@ static const struct setting table[] = {
 		.help = "Ends of workers that are remembered for each plugin, with their reasons." },
 	{ "MOZAIKS_EXIT_LOG_BYTES", SETTING_BYTES, AT(exit_log_bytes), "4K", 0, 64 * KIB,
 		.help = "The last of a worker's log that is remembered with its end." },
+	{ "MOZAIKS_CONFINE", SETTING_CHOICE, AT(confine), "enforce", .choices = confine_modes,
+		.help = "The director confines itself after its start: system calls that it has no use "
+			"for end it, other files than its own are out of reach. log: such calls are only "
+			"logged by the kernel; off: for debuggers and valgrind." },
 	{ "MOZAIKS_ACCESS_LOG", SETTING_SWITCH, AT(access_log), "0",
 		.help = "Logs every request." },
 	{ "MOZAIKS_LOG_LEVEL", SETTING_CHOICE, AT(log_level_index), "info", .choices = log_levels,

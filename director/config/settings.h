@@ -108,6 +108,7 @@ struct settings {
 	uint64_t exits_kept;                        /* of one plugin */
 	uint64_t exit_log_bytes;                    /* of one worker */
 	bool access_log;
+	int confine; /* enum confine_mode */
 	int log_level_index;
 	enum log_level log_level;
 };

@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "director/store/store.h"
 #include "director/store/task.h"
 
 /* What a driver may call back. */
@@ -43,6 +44,8 @@ struct driver_config {
 
 struct driver_ops {
 	const char *name; /* "sqlite" */
+	/** Walks the paths that a database of this address needs. @return as store_files(). */
+	int (*files)(const char *address, store_file_fn each, void *arg);
 	/**
 	 * Opens the database and starts the threads. Blocking; before the loop runs.
 	 * @param why for the operator, when it fails.

@@ -191,6 +191,17 @@ static int choose(const struct store_config *c,
 	return -EINVAL;
 }
 
+int store_files(const char *uri, store_file_fn each, void *arg)
+{
+	for (size_t i = 0; uri != NULL && i < sizeof(choices) / sizeof(choices[0]); i++) {
+		if (choices[i].ops != NULL &&
+			strncmp(uri, choices[i].prefix, strlen(choices[i].prefix)) == 0) {
+			return choices[i].ops->files(uri + choices[i].skip, each, arg);
+		}
+	}
+	return 0;
+}
+
 static void take_config(struct store *s, const struct store_config *c)
 {
 	s->limits = (struct store_limits){

@@ -118,6 +118,17 @@ struct store_config {
 /** Fills in the defaults of every limit. */
 void store_config_init(struct store_config *c);
 
+/* One path that a database is in or needs. @param directory it is one, and is written in; else a
+ * file that is read. @return 0 or a negative errno, which ends the walk. */
+typedef int (*store_file_fn)(void *arg, const char *path, bool directory);
+
+/**
+ * The paths that store_open() and what follows it use beside the state directory.
+ * @param uri DATABASE_URI; one that cannot be read has none.
+ * @return 0 or what `each` returned.
+ */
+int store_files(const char *uri, store_file_fn each, void *arg);
+
 /**
  * Opens the store, creates what is missing. Blocking; at start only.
  * @param why a text for the operator when it fails: names the setting.

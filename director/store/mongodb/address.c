@@ -288,6 +288,20 @@ int mongodb_address_init(
 	return r;
 }
 
+int mongodb_address_files(const char *text, store_file_fn each, void *arg)
+{
+	static const char *const options[] = { MONGOC_URI_TLSCAFILE,
+		MONGOC_URI_TLSCERTIFICATEKEYFILE };
+	mongoc_uri_t *uri = parse(text);
+	int r = 0;
+	for (size_t i = 0; uri != NULL && r == 0 && i < sizeof(options) / sizeof(options[0]); i++) {
+		const char *path = mongoc_uri_get_option_as_utf8(uri, options[i], NULL);
+		r = path == NULL ? 0 : each(arg, path, false);
+	}
+	mongoc_uri_destroy(uri);
+	return r;
+}
+
 void mongodb_address_deinit(struct mongodb_address *a)
 {
 	mongoc_uri_destroy(a->uri);

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include "director/store/store.h"
+
 #include <mongoc/mongoc.h>
 
 struct mongodb_address {
@@ -25,6 +27,9 @@ struct mongodb_address {
 int mongodb_address_init(
 	struct mongodb_address *a, const char *text, unsigned operation_ms, char why[static 256]);
 void mongodb_address_deinit(struct mongodb_address *a);
+
+/** The files of certificates. What cannot be read has none. @return as store_files(). */
+int mongodb_address_files(const char *text, store_file_fn each, void *arg);
 
 /** Sends libmongoc's own log to ours, from now on. */
 void mongodb_address_log(void);

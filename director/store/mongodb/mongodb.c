@@ -253,6 +253,7 @@ static void mongodb_free(void *driver)
 
 const struct driver_ops mongodb_driver = {
 	.name = "mongodb",
+	.files = mongodb_address_files,
 	.open = mongodb_open,
 	.submit = mongodb_submit,
 	.ready = mongodb_ready,

@@ -28,6 +28,8 @@ void *reader_main(void *arg)
 	struct reader *reader = (struct reader *)arg;
 	struct sqlite_store *s = reader->store;
 	struct store_task *t;
+	/* By the thread itself: by another it would be a file in /proc, which is out of reach. */
+	(void)pthread_setname_np(pthread_self(), "store-reader");
 	while ((t = task_queue_pop(&s->reads)) != NULL) {
 		run_task(reader, t);
 		driver_done(s->host, t);

@@ -3,12 +3,13 @@
 #include "director/store/sqlite/worker.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Signals are the loop thread's. */
-static int start_thread(pthread_t *thread, const char *name, void *(*main)(void *), void *arg)
+static int start_thread(pthread_t *thread, void *(*main)(void *), void *arg)
 {
 	sigset_t all;
 	sigset_t before;
@@ -16,9 +17,6 @@ static int start_thread(pthread_t *thread, const char *name, void *(*main)(void 
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	int r = pthread_create(thread, NULL, main, arg);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0) {
-		(void)pthread_setname_np(*thread, name);
-	}
 	return -r;
 }
 
@@ -43,11 +41,11 @@ static int start_threads(struct sqlite_store *s)
 	int r = 0;
 	for (unsigned i = 0; i < s->n_readers && r == 0; i++) {
 		struct reader *reader = &s->readers[i];
-		r = start_thread(&reader->thread, "store-reader", reader_main, reader);
+		r = start_thread(&reader->thread, reader_main, reader);
 		reader->running = r == 0;
 	}
 	if (r == 0) {
-		r = start_thread(&s->writer_thread, "store-writer", writer_main, s);
+		r = start_thread(&s->writer_thread, writer_main, s);
 		s->writer_running = r == 0;
 	}
 	return r;
@@ -159,8 +157,21 @@ static void sqlite_free(void *driver)
 	free(s);
 }
 
+/* SQLite writes beside the file. */
+static int sqlite_files(const char *address, store_file_fn each, void *arg)
+{
+	char *copy = strdup(address);
+	if (copy == NULL) {
+		return -ENOMEM;
+	}
+	int r = each(arg, dirname(copy), true);
+	free(copy);
+	return r;
+}
+
 const struct driver_ops sqlite_driver = {
 	.name = "sqlite",
+	.files = sqlite_files,
 	.open = sqlite_open,
 	.submit = sqlite_submit,
 	.ready = sqlite_ready,

@@ -228,6 +228,7 @@ void *writer_main(void *store)
 {
 	struct sqlite_store *s = (struct sqlite_store *)store;
 	struct store_task *t;
+	(void)pthread_setname_np(pthread_self(), "store-writer");
 	(void)sqlite3_wal_hook(s->writer.db, on_wal, s);
 	while ((t = task_queue_pop(&s->writes)) != NULL) {
 		run_batch(s, t);
