@@ -63,17 +63,6 @@ static struct slice cut(struct slice s)
 	return slice_of(s.p, s.n > LOG_VALUE_MAX ? LOG_VALUE_MAX : s.n);
 }
 
-static void timestamp(char out[static 32])
-{
-	int64_t now = clock_unix_ms();
-	time_t seconds = (time_t)(now / 1000);
-	struct tm tm;
-	char date[24];
-	(void)gmtime_r(&seconds, &tm);
-	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(out, 32, "%.19s.%03dZ", date, (int)(now % 1000));
-}
-
 static void write_json(struct buffer *b,
 	enum log_level level,
 	const char *id,
@@ -81,8 +70,8 @@ static void write_json(struct buffer *b,
 	size_t n_fields,
 	struct slice message)
 {
-	char now[32];
-	timestamp(now);
+	char now[CLOCK_TEXT_SIZE];
+	clock_text(clock_unix_ms(), now);
 	(void)buffer_printf(b, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"id\":\"%s\"",
 		now, level_name(level), state.program, id);
 	for (size_t i = 0; i < n_fields; i++) {

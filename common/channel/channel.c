@@ -128,7 +128,7 @@ static void peer_on_closed(void *arg)
 	}
 }
 
-static void cut_peer_off(struct channel *c)
+static void cut_peer_off(struct channel *c, enum channel_end why)
 {
 	bool was_open = c->peer == PEER_OPEN;
 	if (c->peer == PEER_NONE || c->peer == PEER_LEAVING) {
@@ -140,7 +140,7 @@ static void cut_peer_off(struct channel *c)
 	forget_output(c);
 	uvx_stream_close(&c->stream, peer_on_closed, c);
 	if (was_open && !c->closing) {
-		c->events->on_close(c->owner);
+		c->events->on_close(c->owner, why);
 	}
 }
 
@@ -167,7 +167,7 @@ static void deliver_messages(struct channel *c)
 		c->events->on_message(c->owner, message);
 	}
 	if (r == PAIR0_BAD) {
-		cut_peer_off(c);
+		cut_peer_off(c, CHANNEL_BAD_MESSAGE);
 	}
 }
 
@@ -178,7 +178,7 @@ static void peer_received(struct uvx_stream *s, size_t n)
 	if (c->peer == PEER_GREETING) {
 		enum pair0_result r = pair0_reader_greet(&c->in);
 		if (r == PAIR0_BAD) {
-			cut_peer_off(c);
+			cut_peer_off(c, CHANNEL_BAD_MESSAGE);
 		}
 		if (r != PAIR0_MESSAGE) {
 			return;
@@ -204,19 +204,19 @@ static void on_pause_over(void *arg)
 	c->paused = false;
 	deliver_messages(c);
 	if (c->peer == PEER_OPEN && !c->paused && uvx_stream_read(&c->stream) < 0) {
-		cut_peer_off(c);
+		cut_peer_off(c, CHANNEL_PEER_GONE);
 	}
 }
 
 static void peer_ended(struct uvx_stream *s, int error)
 {
-	cut_peer_off(s->owner);
+	cut_peer_off(s->owner, CHANNEL_PEER_GONE);
 }
 
 static void peer_sent(struct uvx_stream *s, int error)
 {
 	if (error < 0) {
-		cut_peer_off(s->owner);
+		cut_peer_off(s->owner, CHANNEL_PEER_GONE);
 	}
 }
 
@@ -241,7 +241,7 @@ static void accept_peer(struct channel *c)
 	pair0_reader_init(&c->in, MESSAGE_MAX);
 	c->peer = PEER_GREETING;
 	if (r < 0 || !greet(c)) {
-		cut_peer_off(c);
+		cut_peer_off(c, CHANNEL_PEER_GONE);
 	}
 }
 
@@ -272,7 +272,7 @@ static void flush(struct channel *c)
 	close_batch(c);
 	uv_buf_t bytes = uv_buf_init((char *)c->out.p, (unsigned)c->out.n);
 	if (uvx_stream_send(&c->stream, &bytes, 1) < 0) {
-		cut_peer_off(c);
+		cut_peer_off(c, CHANNEL_PEER_GONE);
 		return;
 	}
 	buffer_clear(&c->out);
@@ -378,7 +378,7 @@ void channel_close(struct channel *c)
 	uvx_timer_close(&c->pause, uvx_closing_one, uvx_closing_add(&c->closes));
 	if (c->peer != PEER_NONE) {
 		uvx_closing_add(&c->closes);
-		cut_peer_off(c);
+		cut_peer_off(c, CHANNEL_PEER_GONE);
 	}
 	uvx_closing_one(&c->closes);
 }

@@ -28,15 +28,20 @@ void channel_hub_close(struct channel_hub *hub, void (*done)(void *arg), void *a
 
 struct channel;
 
+/* Why a peer is no more. */
+enum channel_end {
+	CHANNEL_PEER_GONE,   /* it closed, or the connection broke */
+	CHANNEL_BAD_MESSAGE, /* it sent what is no message, or one over MESSAGE_MAX */
+};
+
 struct channel_events {
 	/* The peer connected and speaks pair0. */
 	void (*on_open)(void *owner);
 	/* One whole message. It is valid during the call; channel_close() may be called in it. */
 	void (*on_message)(void *owner, struct slice message);
-	/* The peer is gone, or sent what is no message, or one over MESSAGE_MAX. What waited for it
-	 * is dropped. The listener stays: a new peer may come, unless the owner closes the
-	 * channel. */
-	void (*on_close)(void *owner);
+	/* The peer is gone, or was cut off. What waited for it is dropped. The listener stays: a new
+	 * peer may come, unless the owner closes the channel. */
+	void (*on_close)(void *owner, enum channel_end why);
 };
 
 /**

@@ -34,7 +34,8 @@ struct fixture {
 	int opened, closed, messages, frames;
 	size_t bytes;
 	bool echo, bad;
-	uint64_t pause_ms; /* after each message */
+	uint64_t pause_ms;    /* after each message */
+	enum channel_end why; /* of the last close */
 };
 
 static void on_open(void *owner)
@@ -42,9 +43,10 @@ static void on_open(void *owner)
 	((struct fixture *)owner)->opened++;
 }
 
-static void on_close(void *owner)
+static void on_close(void *owner, enum channel_end why)
 {
 	((struct fixture *)owner)->closed++;
+	((struct fixture *)owner)->why = why;
 }
 
 static void on_message(void *owner, struct slice message)
@@ -227,6 +229,7 @@ static void an_oversized_message_ends_the_peer(void **state)
 	turn_until(x, &x->opened, 1);
 	raw_send(fd, (uint64_t)MESSAGE_MAX + 1, "x", 1);
 	turn_until(x, &x->closed, 1);
+	assert_int_equal(x->why, CHANNEL_BAD_MESSAGE);
 	assert_int_equal(x->messages, 0);
 	(void)close(fd);
 
@@ -235,6 +238,7 @@ static void an_oversized_message_ends_the_peer(void **state)
 	turn_until(x, &x->opened, 2);
 	(void)close(fd);
 	turn_until(x, &x->closed, 2);
+	assert_int_equal(x->why, CHANNEL_PEER_GONE);
 }
 
 static void a_peer_that_does_not_read_is_bounded(void **state)

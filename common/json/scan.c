@@ -472,6 +472,12 @@ int json_scan(struct slice text,
 	return 0;
 }
 
+bool json_scan_is_object(struct slice text)
+{
+	enum json_kind kind;
+	return json_scan(text, NULL, NULL, &kind, NULL) == 0 && kind == JSON_IS_OBJECT;
+}
+
 void json_position(struct slice text, size_t offset, size_t *ret_line, size_t *ret_column)
 {
 	size_t line = 1;

@@ -58,6 +58,9 @@ int json_scan(struct slice text,
 	enum json_kind *ret_kind,
 	struct json_failure *ret_failure);
 
+/** True when the whole text is one valid object. */
+bool json_scan_is_object(struct slice text);
+
 /** Line and column (in bytes), both from 1, of an offset in a text. */
 void json_position(struct slice text, size_t offset, size_t *ret_line, size_t *ret_column);
 

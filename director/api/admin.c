@@ -1,20 +1,22 @@
 /*
- * The admin socket's routes, for mozaiksctl. Who may connect is who may open the socket: its file is
- * mode 0600 in the state directory; besides, the peer must be root or the director's own user.
+ * What operators ask for: on the admin socket, for mozaiksctl, and the status of plugins on the public
+ * port, for consoles. Who may connect to the socket is who may open it: its file is mode 0600 in the
+ * state directory; besides, the peer must be root or the director's own user.
  */
 #include "common/base/buffer.h"
 #include "common/base/log.h"
 #include "common/json/tree.h"
 #include "director/api/api.h"
+#include "director/api/plugin_status.h"
 #include "director/director.h"
+#include "director/execute/execute.h"
 #include "director/hosts/control.h"
-#include "director/hosts/worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LIST_MAX = 8 * 1024 * 1024, TTL_DEFAULT_S = 24 * 3600, TTL_MAX_S = 366 * 24 * 3600 };
+enum { LIST_MAX = 64 * 1024 * 1024, TTL_DEFAULT_S = 24 * 3600, TTL_MAX_S = 366 * 24 * 3600 };
 
 static bool on_head(void *owner, struct http_request *r)
 {
@@ -28,6 +30,20 @@ static bool on_head(void *owner, struct http_request *r)
 	http_problem(r, 403, "forbidden", 0,
 		"The admin socket is for root and for the user who started the director");
 	return false;
+}
+
+/* On the public port: a bearer of the superadmin role or claim. */
+static bool on_operator_head(void *owner, struct http_request *r)
+{
+	struct user_context *user = execute_authenticate(owner, r);
+	bool allowed = user != NULL && user->is_superadmin;
+	if (user != NULL && !allowed) {
+		http_problem(r, 403, "forbidden", 0,
+			"This is for operators: the token needs the role that "
+			"MOZAIKS_SUPERADMIN_ROLE names, or the claim is_superadmin");
+	}
+	(void)user_context_unref(user);
+	return allowed;
 }
 
 static void respond(struct http_request *r, struct buffer *b, int e)
@@ -102,70 +118,26 @@ static void token(void *owner, struct http_request *r, struct slice body)
 	json_decref(request);
 }
 
-static int append_workers(const struct plugin *p, struct buffer *b)
-{
-	int e = buffer_append(b, SLICE("\"workers\":["));
-	const struct worker *w;
-	DL_FOREACH (p->workers, w) {
-		e = e < 0 || w == p->workers ? e : buffer_append_byte(b, ',');
-		e = e < 0 ? e
-			  : buffer_printf(b,
-				    "{\"id\":%llu,\"state\":\"%s\",\"version\":\"%s\","
-				    "\"running\":%u,\"served\":%llu,\"sandbox\":",
-				    (unsigned long long)w->id, worker_state_name(w->state),
-				    w->version, w->running, (unsigned long long)w->served);
-		/* A JSON object, checked when HELLO came. */
-		e = e < 0 ? e
-			  : buffer_append(
-				    b, w->report == NULL ? SLICE("null") : slice_str(w->report));
-		e = e < 0 ? e : buffer_append_byte(b, '}');
-	}
-	return e < 0 ? e : buffer_append_byte(b, ']');
-}
-
-static int append_text(struct buffer *b, const char *name, const char *value)
-{
-	int e = buffer_printf(b, "\"%s\":", name);
-	e = e < 0                                   ? e
-		: value == NULL || value[0] == '\0' ? buffer_append(b, SLICE("null"))
-						    : buffer_append_json(b, slice_str(value));
-	return e < 0 ? e : buffer_append_byte(b, ',');
-}
-
-static int append_plugin(const struct plugin *p, struct buffer *b)
-{
-	int e = buffer_append_byte(b, '{');
-	e = e < 0 ? e : append_text(b, "id", p->id);
-	e = e < 0 ? e : append_text(b, "name", p->manifest.display_name);
-	e = e < 0 ? e : append_text(b, "kind", p->kind);
-	e = e < 0 ? e : append_text(b, "version", p->version);
-	e = e < 0 ? e : append_text(b, "state", plugin_state(p));
-	e = e < 0 ? e : append_text(b, "error", plugin_error(p));
-	const struct exit_entry *last = exits_last_failure(&p->exits);
-	e = e < 0 ? e : append_text(b, "last_exit", last == NULL ? "" : last->text);
-	e = e < 0 ? e : append_text(b, "pluginhost", p->host);
-	e = e < 0 ? e
-		  : buffer_printf(b, "\"enabled\":%s,\"in_flight\":%u,\"restarts\":%llu,",
-			    p->enabled ? "true" : "false", p->inflight,
-			    (unsigned long long)p->restarts);
-	e = e < 0 ? e : append_workers(p, b);
-	return e < 0 ? e : buffer_append_byte(b, '}');
-}
-
 static void plugins(void *owner, struct http_request *r, struct slice body)
 {
-	const struct director *d = owner;
 	struct buffer b;
 	buffer_init(&b, LIST_MAX);
-	int e = buffer_append(&b, SLICE("{\"plugins\":["));
-	struct plugin *p;
-	struct plugin *next;
-	HASH_ITER (hh, d->registry.plugins, p, next) {
-		e = e < 0 || p == d->registry.plugins ? e : buffer_append_byte(&b, ',');
-		e = e < 0 ? e : append_plugin(p, &b);
+	respond(r, &b, plugin_status_append_all(owner, &b));
+}
+
+static void plugin(void *owner, struct http_request *r, struct slice body)
+{
+	const struct director *d = owner;
+	struct slice name = http_request_param(r, 0);
+	const struct plugin *p = registry_find(&d->registry, name);
+	struct buffer b;
+	if (p == NULL) {
+		http_problem(r, 404, "plugin_not_found", 0, "There is no plugin '%.*s'",
+			name.n > PLUGIN_ID_MAX ? PLUGIN_ID_MAX : (int)name.n, (const char *)name.p);
+		return;
 	}
-	e = e < 0 ? e : buffer_append(&b, SLICE("]}"));
-	respond(r, &b, e);
+	buffer_init(&b, LIST_MAX);
+	respond(r, &b, plugin_status_append(p, PLUGIN_STATUS_FULL, &b));
 }
 
 static void refresh(void *owner, struct http_request *r, struct slice body)
@@ -183,4 +155,7 @@ static void refresh(void *owner, struct http_request *r, struct slice body)
 
 const struct http_handler admin_token = { .on_head = on_head, .on_body = token };
 const struct http_handler admin_plugins = { .on_head = on_head, .on_body = plugins };
+const struct http_handler admin_plugin = { .on_head = on_head, .on_body = plugin };
+const struct http_handler operator_plugins = { .on_head = on_operator_head, .on_body = plugins };
+const struct http_handler operator_plugin = { .on_head = on_operator_head, .on_body = plugin };
 const struct http_handler admin_refresh = { .on_head = on_head, .on_body = refresh };

@@ -12,9 +12,14 @@ extern const struct http_handler health_info;
 
 extern const struct http_handler plugins_list;
 
+/* On the public port, for tokens of the superadmin role. */
+extern const struct http_handler operator_plugins;
+extern const struct http_handler operator_plugin;
+
 /* Only on the admin socket. */
 extern const struct http_handler admin_token;
 extern const struct http_handler admin_plugins;
+extern const struct http_handler admin_plugin;
 extern const struct http_handler admin_refresh;
 
 struct director;

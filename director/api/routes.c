@@ -19,6 +19,8 @@ static const struct row public_rows[] = {
 	{ HTTP_M_POST, "/api/execute/{plugin}", &execute_handler },
 	{ HTTP_M_GET, "/api/plugins", &plugins_list },
 	{ HTTP_M_GET, "/api/available-plugins", &plugins_list },
+	{ HTTP_M_GET, "/__mozaiks/admin/plugins", &operator_plugins },
+	{ HTTP_M_GET, "/__mozaiks/admin/plugins/{plugin}", &operator_plugin },
 };
 
 static const struct row admin_rows[] = {
@@ -27,6 +29,7 @@ static const struct row admin_rows[] = {
 	{ HTTP_M_POST, "/api/execute/{plugin}", &execute_handler },
 	{ HTTP_M_POST, "/admin/token", &admin_token },
 	{ HTTP_M_GET, "/admin/plugins", &admin_plugins },
+	{ HTTP_M_GET, "/admin/plugins/{plugin}", &admin_plugin },
 	{ HTTP_M_POST, "/admin/plugins/refresh", &admin_refresh },
 };
 

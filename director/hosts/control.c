@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/json/scan.h"
 #include "director/director.h"
 #include "director/hosts/history.h"
 #include "director/hosts/supervise.h"
@@ -26,6 +27,7 @@ struct host {
 	bool greeted;  /* HOST came on this connection */
 	bool reported; /* a whole list of plugins came on it */
 	struct buffer list;
+	char *report; /* HOST's, a JSON object; NULL before the first */
 };
 
 static struct host *find_host(const struct director *d, const char *name)
@@ -65,7 +67,7 @@ static void on_open(void *owner)
 	buffer_clear(&h->list);
 }
 
-static void on_close(void *owner)
+static void on_close(void *owner, enum channel_end why)
 {
 	struct host *h = owner;
 	log_fields(LOG_WARNING, "pluginhost.gone",
@@ -83,6 +85,8 @@ static void handle_host(struct host *h, const struct frame *f)
 		return;
 	}
 	h->greeted = true;
+	free(h->report);
+	h->report = json_scan_is_object(m.report) ? slice_dup(m.report) : NULL;
 	struct log_field fields[] = {
 		{ "pluginhost", slice_str(h->name) },
 		{ "report", m.report },
@@ -212,8 +216,28 @@ void hosts_close(struct director *d)
 		DL_DELETE(d->hosts, h);
 		channel_close(h->channel);
 		buffer_deinit(&h->list);
+		free(h->report);
 		free(h);
 	}
+}
+
+int hosts_append_json(const struct director *d, struct buffer *out)
+{
+	int r = buffer_append_byte(out, '[');
+	const struct host *h;
+	DL_FOREACH (d->hosts, h) {
+		r = r < 0 || h == d->hosts ? r : buffer_append_byte(out, ',');
+		r = r < 0 ? r : buffer_append(out, SLICE("{\"name\":"));
+		r = r < 0 ? r : buffer_append_json(out, slice_str(h->name));
+		r = r < 0 ? r
+			  : buffer_printf(out,
+				    ",\"connected\":%s,\"report\":", h->greeted ? "true" : "false");
+		r = r < 0 ? r
+			  : buffer_append(
+				    out, h->report == NULL ? SLICE("null") : slice_str(h->report));
+		r = r < 0 ? r : buffer_append_byte(out, '}');
+	}
+	return r < 0 ? r : buffer_append_byte(out, ']');
 }
 
 unsigned hosts_discover(struct director *d)

@@ -22,5 +22,9 @@ unsigned hosts_discover(struct director *d);
 int hosts_start_worker(struct director *d, const char *host, uint64_t worker_id, struct slice spec);
 void hosts_kill_worker(struct director *d, const char *host, uint64_t worker_id);
 
+/** Appends [{"name","connected","report"}], the report as the pluginhost sent it last.
+ * @return 0, -ENOBUFS, -ENOMEM. */
+int hosts_append_json(const struct director *d, struct buffer *out);
+
 /** True when this pluginhost is connected and has reported its plugins; NULL asks for any. */
 bool hosts_ready(const struct director *d, const char *host);

@@ -10,8 +10,10 @@
 static const struct {
 	const char *name;
 	enum exit_class class;
+	const char *text;
 } kinds[EXITS_N] = {
-#define EXITS_ROW(symbol, name_, class_) [EXITED_##symbol] = { name_, EXIT_IS_##class_ },
+#define EXITS_ROW(symbol, name_, class_, text_) \
+	[EXITED_##symbol] = { name_, EXIT_IS_##class_, text_ },
 	EXITS(EXITS_ROW)
 #undef EXITS_ROW
 };
@@ -24,6 +26,11 @@ const char *exit_name(enum worker_exit why)
 enum exit_class exit_class(enum worker_exit why)
 {
 	return kinds[why].class;
+}
+
+const char *exit_text(enum worker_exit why)
+{
+	return kinds[why].text;
 }
 
 static void entry_deinit(struct exit_entry *e)

@@ -13,33 +13,34 @@
 #include "common/base/slice.h"
 
 /*
- * EXITS(X): X(symbol, name in API and command line, what it counts as)
+ * EXITS(X): X(symbol, name in API and command line, what it counts as, a text where there is none)
  *   CRASH   the worker's own end       KILL    the director had it killed
  *   FAILED  it never became ready      NORMAL  as the director wanted it; no fault of the plugin
+ * UNKNOWN is one of which EXITED has not come.
  */
 /* clang-format off */
 #define EXITS(X) \
-	X(UNKNOWN,       "unknown",            CRASH)  /* its channel closed; EXITED has not come */ \
-	X(STATUS,        "exit",               CRASH)  \
-	X(SIGNAL,        "signal",             CRASH)  \
-	X(SYSCALL,       "denied_syscall",     CRASH)  \
-	X(MEMORY,        "out_of_memory",      CRASH)  \
-	X(DEADLINE,      "deadline",           KILL)   /* a cancelled call did not end */ \
-	X(HUNG,          "hung",               KILL)   /* its loop did not turn */ \
-	X(PROTOCOL,      "protocol_violation", KILL)   \
-	X(START_TIMEOUT, "start_timeout",      FAILED) /* HELLO or READY did not come in time */ \
-	X(LOAD,          "init_failed",        FAILED) /* import or initialize() failed */ \
-	X(SANDBOX,       "sandbox_failed",     FAILED) /* its sandbox could not be built */ \
-	X(START,         "start_failed",       FAILED) /* pluginhost could not start it */ \
-	X(REPLACED,      "replaced",           NORMAL) /* by a newer version, or by an operator */ \
-	X(RECYCLED,      "recycled",           NORMAL) \
-	X(IDLE,          "idle",               NORMAL) \
-	X(STOPPED,       "stopped",            NORMAL) /* disabled, removed, the director stops */ \
-	X(HOST_GONE,     "pluginhost_gone",    NORMAL)
+	X(UNKNOWN,       "unknown",            CRASH,  "its channel closed") \
+	X(STATUS,        "exit",               CRASH,  "it exited") \
+	X(SIGNAL,        "signal",             CRASH,  "it died of a signal") \
+	X(SYSCALL,       "denied_syscall",     CRASH,  "it made a system call that is not allowed") \
+	X(MEMORY,        "out_of_memory",      CRASH,  "it used more memory than it may") \
+	X(DEADLINE,      "deadline",           KILL,   "a call did not end when it was cancelled") \
+	X(HUNG,          "hung",               KILL,   "its loop does not turn") \
+	X(PROTOCOL,      "protocol_violation", KILL,   "it broke the protocol") \
+	X(START_TIMEOUT, "start_timeout",      FAILED, "it was not ready in time") \
+	X(LOAD,          "init_failed",        FAILED, "the plugin could not be loaded") \
+	X(SANDBOX,       "sandbox_failed",     FAILED, "its sandbox could not be built") \
+	X(START,         "start_failed",       FAILED, "it could not be started") \
+	X(REPLACED,      "replaced",           NORMAL, "another worker took over") \
+	X(RECYCLED,      "recycled",           NORMAL, "the plugin asks for new workers from time to time") \
+	X(IDLE,          "idle",               NORMAL, "nobody had called it for a while") \
+	X(STOPPED,       "stopped",            NORMAL, "the plugin was stopped") \
+	X(HOST_GONE,     "pluginhost_gone",    NORMAL, "its pluginhost is gone")
 /* clang-format on */
 
 enum worker_exit {
-#define EXITS_SYMBOL(symbol, name, class) EXITED_##symbol,
+#define EXITS_SYMBOL(symbol, name, class, text) EXITED_##symbol,
 	EXITS(EXITS_SYMBOL)
 #undef EXITS_SYMBOL
 		EXITS_N,
@@ -60,6 +61,8 @@ enum {
 /** "signal", "deadline" and so on. */
 const char *exit_name(enum worker_exit why);
 enum exit_class exit_class(enum worker_exit why);
+/** A sentence, for want of a better one. */
+const char *exit_text(enum worker_exit why);
 
 struct exit_entry {
 	uint64_t worker;

@@ -160,7 +160,7 @@ static void on_timer(void *arg)
 
 static void on_open(void *owner);
 static void on_message(void *owner, struct slice message);
-static void on_close(void *owner);
+static void on_close(void *owner, enum channel_end why);
 
 static const struct channel_events channel_events = { on_open, on_message, on_close };
 
@@ -287,10 +287,10 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 	bool failed = exit_class(why) != EXIT_IS_NORMAL;
 	uint64_t ready_ms = w->ready_ms == 0 ? 0 : uv_now(d->loop) - w->ready_ms + 1;
 	if (failed || text != NULL) {
-		log_worker(w, LOG_WARNING, "worker.ended", text == NULL ? exit_name(why) : text);
+		log_worker(w, LOG_WARNING, "worker.ended", text == NULL ? exit_text(why) : text);
 	}
 	/* Before its calls end: they are part of the story. */
-	worker_note_exit(w, why, text == NULL ? exit_name(why) : text, ready_ms);
+	worker_note_exit(w, why, text == NULL ? exit_text(why) : text, ready_ms);
 	worker_move(w, WORKER_ENDING);
 	uvx_timer_stop(&w->timer);
 	/* Closing the channel is the cut; the kill is clean-up. */
@@ -365,10 +365,12 @@ static void on_open(void *owner)
 	(void)unlink(path);
 }
 
-static void on_close(void *owner)
+static void on_close(void *owner, enum channel_end why)
 {
 	struct worker *w = owner;
-	if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
+	if (why == CHANNEL_BAD_MESSAGE) {
+		worker_violation(w, "what it sent is no message");
+	} else if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
 		worker_end(w, w->drained_for, NULL);
 	} else {
 		worker_end(w, EXITED_UNKNOWN, "the worker closed its channel");
@@ -434,16 +436,10 @@ static void on_message(void *owner, struct slice message)
 	charge_frames(w, unasked);
 }
 
-static bool is_json_object(struct slice text)
-{
-	enum json_kind kind;
-	return json_scan(text, NULL, NULL, &kind, NULL) == 0 && kind == JSON_IS_OBJECT;
-}
-
 static void handle_hello(struct worker *w, const struct frame *f)
 {
 	struct msg_hello m;
-	if (!msg_hello_decode(f->payload, &m) || !is_json_object(m.report)) {
+	if (!msg_hello_decode(f->payload, &m) || !json_scan_is_object(m.report)) {
 		worker_violation(w, "a malformed HELLO");
 		return;
 	}
@@ -488,7 +484,7 @@ static bool subscribe(struct worker *w, struct slice info)
 static void handle_ready(struct worker *w, const struct frame *f)
 {
 	struct msg_ready m;
-	if (!msg_ready_decode(f->payload, &m) || !is_json_object(m.info)) {
+	if (!msg_ready_decode(f->payload, &m) || !json_scan_is_object(m.info)) {
 		worker_violation(w, "a malformed READY");
 		return;
 	}

@@ -1,0 +1,154 @@
+"""What an operator sees of a plugin and can do to it: over HTTP with the role, and with mozaiksctl."""
+import json
+import re
+import time
+
+import pytest
+
+from conftest import PLUGINS
+from runtime import Runtime, mint, wait_for
+
+SECONDS = 20
+PATH = "/__mozaiks/admin/plugins"
+# How the worker ends -> (status of the call, reason, what the text says, what it counts as).
+ENDS = {
+    "exit": (502, ["exit"], "status 3", "crashes"),
+    "signal": (502, ["signal"], "SIGSEGV", "crashes"),
+    "denied_syscall": (502, ["denied_syscall"], "SIGSYS", "crashes"),
+    "out_of_memory": (502, ["out_of_memory"], "MOZAIKS_SANDBOX_MEMORY", "crashes"),
+    "hung": (504, ["hung", "deadline"], "", "kills"),
+    "deadline": (504, ["deadline"], "cancelled", "kills"),
+    "protocol_violation": (502, ["protocol_violation"], "protocol", "kills"),
+    "closed": (502, ["protocol_violation"], "channel", "kills"),
+}
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    plugins = {f"ends_{way}": PLUGINS / "ends" for way in ENDS}
+    plugins.update({"quiet": PLUGINS / "ends", "answers": PLUGINS / "answers",
+                    "unloadable": {"logic.py": "raise ValueError('of the import')\n"}})
+    with Runtime(plugins, env={"MOZAIKS_PLUGIN_TIMEOUT_SECONDS": "2"}) as r:
+        yield r
+
+
+def operator():
+    return mint("olga", roles=["superadmin"])
+
+
+def status(runtime, name):
+    answer = runtime.get(f"{PATH}/{name}", token=operator())
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def serves(runtime, name, data=None):
+    return wait_for(lambda: runtime.execute(name, data).status == 200, SECONDS,
+                    f"a worker of {name}")
+
+
+# Who may look
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/answers", f"{PATH}/nobody"])
+def test_for_operators_only(runtime, path):
+    assert runtime.get(path).status == 401
+    assert runtime.get(path, token="nonsense").status == 401
+    for token in (mint("alice"), mint("alice", roles=["admin"]), mint("superadmin")):
+        answer = runtime.get(path, token=token)
+        assert answer.status == 403 and answer.json["code"] == "forbidden"
+        assert "ends" not in answer.body.decode()
+    known = 404 if path.endswith("nobody") else 200
+    for token in (operator(), mint("olga", is_superadmin=True)):
+        assert runtime.get(path, token=token).status == known
+
+
+def test_the_role_is_a_setting():
+    with Runtime({"answers": PLUGINS / "answers"}, env={"MOZAIKS_SUPERADMIN_ROLE": "chief"}) as r:
+        assert r.get(PATH, token=mint("olga", roles=["superadmin"])).status == 403
+        assert r.get(PATH, token=mint("olga", roles=["chief"])).status == 200
+
+
+# What there is to see
+
+def test_workers_and_their_sandboxes(runtime):
+    serves(runtime, "quiet")
+    plugin = status(runtime, "quiet")
+    (worker,) = plugin["workers"]
+    assert worker["state"] == "ready" and worker["version"] == plugin["version"] == plugin["serving"]
+    sandbox = worker["sandbox"]
+    assert sandbox["tier"] in (1, 2, 3) and sandbox["profile"] == "python"
+    assert {"namespaces", "landlock", "seccomp", "cgroup"} <= set(sandbox)
+    listed = runtime.get(PATH, token=operator()).json
+    assert {p["id"] for p in listed["plugins"]} >= {"quiet", "answers", "unloadable"}
+    (host,) = listed["pluginhosts"]
+    assert host["connected"] and host["report"]["sandbox"]["tier"] == sandbox["tier"]
+
+
+def test_counters(runtime):
+    serves(runtime, "answers", {"action": "true"})
+    before = status(runtime, "answers")["counters"]
+    for action, code in (("true", 200), ("raise", 500), ("true", 200)):
+        assert runtime.execute("answers", {"action": action}).status == code
+    after = status(runtime, "answers")["counters"]
+    assert after["calls"] - before["calls"] == 3 and after["errors"] - before["errors"] == 1
+    assert after["starts"] == 1 and after["crashes"] == after["kills"] == after["deadlines"] == 0
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_why_a_worker_ended(runtime, way):
+    code, reasons, text, counted = ENDS[way]
+    name = f"ends_{way}"
+    serves(runtime, name)
+    pid = runtime.execute(name).json["pid"]
+    asked = {"Content-Type": "application/json", "X-Request-Id": f"the-request-{way}"}
+    answer = runtime.request("POST", f"/api/execute/{name}", json.dumps({"action": way}), asked,
+                             mint("mallory"))
+    assert answer.status == code, answer
+    # The reason comes with pluginhost's report, a moment after the channel has closed.
+    wait_for(lambda: (status(runtime, name)["exits"] or [{}])[0].get("cpu_ms") is not None, SECONDS,
+             "the report")
+    plugin = status(runtime, name)
+    (end,) = plugin["exits"]
+    assert plugin["last_exit"] == end
+    assert end["reason"] in reasons and text in end["text"], end
+    assert end["version"] == plugin["version"] and end["worker"] > 0
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", end["at"])
+    assert end["in_flight"] == 1
+    (call,) = end["calls"]
+    assert (call["user"], call["kind"]) == ("mallory", "execute") and call["ms"] >= 200
+    assert call["request_id"] == f"the-request-{way}"
+    said = " ".join(end["log"])
+    assert f"last words before {way}" in said and f"last line before {way}" in said
+    counters = plugin["counters"]
+    assert counters["memory_peak"] is None or counters["memory_peak"] > 1 << 20
+    assert {n: counters[n] for n in ("crashes", "kills", "failed_starts")} == {
+        "crashes": 0, "kills": 0, "failed_starts": 0, counted: 1}
+    assert counters["deadlines"] == (code == 504)
+    assert sum(plugin["exit_reasons"].values()) == 1
+    if way == "exit":
+        assert end["status"] == 3 and end["signal"] is None
+    if way == "signal":
+        assert end["signal"] == 11
+    if way == "denied_syscall":
+        # By name where the kernel's log can be read.
+        assert end["signal"] == 31 and end["syscall"] in ("unshare", None)
+    serves(runtime, name)
+    assert runtime.execute(name).json["pid"] != 0 and pid != 0
+
+
+def test_a_plugin_that_cannot_be_loaded(runtime):
+    plugin = wait_for(lambda: next((p for p in [status(runtime, "unloadable")]
+                                    if p["last_exit"]), None), SECONDS, "its failure")
+    assert "of the import" in plugin["error"]
+    assert plugin["last_exit"]["reason"] == "init_failed"
+    assert plugin["counters"]["failed_starts"] >= 1 and plugin["counters"]["crashes"] == 0
+
+
+def test_the_history_is_bounded():
+    with Runtime({"ends": PLUGINS / "ends"}, env={"MOZAIKS_EXITS_KEPT": "2"}) as r:
+        for n in (1, 2, 3):
+            serves(r, "ends")
+            r.execute("ends", {"action": "exit", "status": n})
+        wait_for(lambda: [e["status"] for e in status(r, "ends")["exits"]] == [3, 2], SECONDS,
+                 "the last two")
+        assert status(r, "ends")["counters"]["crashes"] == 3
