@@ -225,7 +225,7 @@ static int open_modules(void)
 	r = r < 0 ? r : events_new(&director.events, &director);
 	director.capability_users = quota_users_new();
 	r = r < 0 ? r : director.capability_users == NULL ? -ENOMEM : 0;
-	r = r < 0 ? r : channel_hub_new(&director.hub, &loop);
+	r = r < 0 ? r : channel_hub_new(&director.hub, &loop, settings.channel_bytes);
 	return r < 0 ? refuse("director.no_memory", strerror(-r)) : open_registry();
 }
 

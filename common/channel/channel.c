@@ -44,6 +44,7 @@ struct channel_hub {
 	uv_prepare_t prepare;
 	uv_check_t check;
 	int handles;
+	size_t queue_bytes;
 	struct channel *dirty;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -63,7 +64,7 @@ static void hub_on_check(uv_check_t *handle)
 	flush_dirty(handle->data);
 }
 
-int channel_hub_new(struct channel_hub **ret, uv_loop_t *loop)
+int channel_hub_new(struct channel_hub **ret, uv_loop_t *loop, size_t queue_bytes)
 {
 	struct channel_hub *hub = calloc(1, sizeof(*hub));
 	if (hub == NULL) {
@@ -76,6 +77,7 @@ int channel_hub_new(struct channel_hub **ret, uv_loop_t *loop)
 	(void)uv_prepare_start(&hub->prepare, hub_on_prepare);
 	(void)uv_check_start(&hub->check, hub_on_check);
 	hub->handles = HUB_HANDLES;
+	hub->queue_bytes = queue_bytes;
 	*ret = hub;
 	return 0;
 }
@@ -295,7 +297,8 @@ static void flush_dirty(struct channel_hub *hub)
 struct buffer *channel_begin(struct channel *c, size_t size)
 {
 	static const uint8_t header[PAIR0_HEADER_SIZE];
-	if (c->peer != PEER_OPEN || channel_queued(c) + sizeof(header) + size > CHANNEL_QUEUE_MAX) {
+	if (c->peer != PEER_OPEN ||
+		channel_queued(c) + sizeof(header) + size > c->hub->queue_bytes) {
 		return NULL;
 	}
 	if (c->batch != NO_BATCH &&
@@ -351,7 +354,7 @@ int channel_listen(struct channel **ret,
 		return -ENOMEM;
 	}
 	*c = (struct channel){ .hub = hub, .events = events, .owner = owner, .batch = NO_BATCH };
-	buffer_init(&c->out, CHANNEL_QUEUE_MAX);
+	buffer_init(&c->out, hub->queue_bytes);
 	int fd = uvx_listen_unix(path, SOCKET_MODE);
 	int r = fd < 0 ? fd
 		       : uvx_listener_init(&c->listener, hub->check.loop, fd, path, on_waiting, c);

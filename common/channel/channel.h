@@ -20,8 +20,11 @@
 /* What all channels of a loop share: the flush before and after each poll. */
 struct channel_hub;
 
-/** @return 0 or -ENOMEM. */
-int channel_hub_new(struct channel_hub **ret, uv_loop_t *loop);
+enum { CHANNEL_QUEUE_MIN = 2 * 1024 * 1024, CHANNEL_QUEUE_DEFAULT = 8 * 1024 * 1024 };
+
+/** @param queue_bytes that may wait to be sent in each channel, at least CHANNEL_QUEUE_MIN: the largest
+ *   message fits then. @return 0 or -ENOMEM. */
+int channel_hub_new(struct channel_hub **ret, uv_loop_t *loop, size_t queue_bytes);
 
 /** Call when no channel is left. `done` runs when the memory is gone. */
 void channel_hub_close(struct channel_hub *hub, void (*done)(void *arg), void *arg);
@@ -59,13 +62,11 @@ int channel_listen(struct channel **ret,
  * The buffer that the next frame of about `size` bytes (header included) is appended to; a new
  * message begins when it would not fit beside the frames before it. Call channel_end() after the
  * append, whether or not it succeeded.
- * @return NULL without a peer, when CHANNEL_QUEUE_MAX bytes wait already (the peer does not read),
+ * @return NULL without a peer, when as much as may waits already (the peer does not read),
  * or without memory.
  */
 struct buffer *channel_begin(struct channel *c, size_t size);
 void channel_end(struct channel *c);
-
-enum { CHANNEL_QUEUE_MAX = 8 * 1024 * 1024 };
 
 /** Reads nothing for `ms` milliseconds from now: the peer waits in its own sending. What was received
  * already waits here. For a peer that sends too much; its end is not seen meanwhile. */

@@ -128,7 +128,12 @@ static void reply(struct worker *w, uint64_t work_id, uint16_t code, const struc
 	struct frame head = { .capability = code, .call_id = work_id };
 	int r = b == NULL ? -1 : msg_reply_append(b, &head, m);
 	if (r < 0) {
-		worker_end(w, EXITED_HUNG, "it does not read the answers to its capability calls");
+		char text[160];
+		(void)snprintf(text, sizeof(text),
+			"it does not read the answers to its capability calls: more than %llu bytes "
+			"wait (MOZAIKS_MAX_CHANNEL_BYTES)",
+			(unsigned long long)w->director->settings->channel_bytes);
+		worker_end(w, EXITED_HUNG, text);
 		return;
 	}
 	channel_end(w->channel);

@@ -254,6 +254,13 @@ static bool read_fields(struct capability_call *c, struct slice document, struct
 	return true;
 }
 
+static size_t limit_value(const struct bson_limits *limits, enum bson_limit limit)
+{
+	return limit == BSON_LIMIT_DEPTH   ? limits->depth
+		: limit == BSON_LIMIT_KEYS ? limits->keys
+					   : limits->bytes;
+}
+
 /* Checks the bytes, then reads them; false after answering. */
 static bool read_arguments(struct capability_call *c, struct arguments *a)
 {
@@ -270,10 +277,17 @@ static bool read_arguments(struct capability_call *c, struct arguments *a)
 		failure.what = "bytes after the document";
 		r = -EBADMSG;
 	}
+	if (r == -ENOMEM) {
+		capability_fail(c, "unavailable", "no memory");
+	} else if (r < 0 && failure.limit != BSON_LIMIT_NONE) {
+		capability_fail(c, "limit_exceeded", "the arguments have %s of %zu (byte %zu)",
+			failure.what, limit_value(&limits, failure.limit), failure.offset);
+	} else if (r < 0) {
+		capability_fail(c, "invalid_argument",
+			"the arguments are no valid BSON document: %s (byte %zu)", failure.what,
+			failure.offset);
+	}
 	if (r < 0) {
-		capability_fail(c, r == -ENOMEM ? "unavailable" : "invalid_argument",
-			"the arguments are no valid BSON document: %s (byte %zu)",
-			r == -ENOMEM ? "no memory" : failure.what, failure.offset);
 		return false;
 	}
 	return read_fields(c, document, a);

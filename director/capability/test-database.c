@@ -333,9 +333,38 @@ static void arguments_are_strict(void **state)
 	assert_string_equal(c.error, "invalid_argument");
 	assert_non_null(strstr(c.message, "bytes after the document"));
 	run_bytes(&c, CAP_DATABASE_FIND, SLICE("\xff\xff\xff\x7f\0"));
-	assert_string_equal(c.error, "invalid_argument");
+	assert_string_equal(c.error, "limit_exceeded");
 }
 /* clang-format on */
+
+static void run_nested(struct capability_call *c, unsigned levels)
+{
+	struct buffer text;
+	buffer_init(&text, 4096);
+	(void)buffer_append(&text, SLICE("{collection: 'c', filter: {a: "));
+	/* The arguments and the filter are two. */
+	for (unsigned i = 2; i < levels; i++) {
+		(void)buffer_append(&text, SLICE("{a: "));
+	}
+	(void)buffer_append(&text, SLICE("1}}"));
+	for (unsigned i = 2; i < levels; i++) {
+		(void)buffer_append_byte(&text, '}');
+	}
+	(void)buffer_append_byte(&text, 0);
+	run(c, CAP_DATABASE_COUNT, (const char *)text.p);
+	drop(c);
+	buffer_deinit(&text);
+}
+
+static void nesting_is_bounded(void **state)
+{
+	struct capability_call c = call_of("alice");
+	run_nested(&c, 64);
+	assert_string_equal(c.error, "");
+	run_nested(&c, 65);
+	assert_string_equal(c.error, "limit_exceeded");
+	assert_non_null(strstr(c.message, "nesting deeper than the limit of 64 "));
+}
 
 /* `n` documents of about `size` bytes. */
 static void fill(struct capability_call *c, unsigned n, unsigned size)
@@ -483,6 +512,7 @@ int main(void)
 		TEST(every_command_is_answered),
 		TEST(the_call_gives_the_scope),
 		TEST(arguments_are_strict),
+		TEST(nesting_is_bounded),
 		TEST(batches_follow_a_cursor),
 		TEST(batches_are_bounded_in_bytes),
 		TEST(answers_fit_a_frame),

@@ -1,6 +1,7 @@
 #include "director/config/settings.h"
 
 #include "common/base/error.h"
+#include "common/channel/channel.h"
 #include "common/proto/frame.h"
 #include "director/auth/auth.h"
 #include "director/config/secrets.h"
@@ -191,6 +192,10 @@ static const struct setting table[] = {
 		.help = "Time for a worker to load its plugin." },
 	{ "MOZAIKS_WORKER_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(worker_drain_ms), "35", 10, HOUR_MS,
 		.help = "Time for a worker that was replaced to finish its calls." },
+	{ "MOZAIKS_MAX_CHANNEL_BYTES", SETTING_BYTES, AT(channel_bytes), "8M", CHANNEL_QUEUE_MIN,
+		1024 * MIB,
+		.help = "Work and answers that wait until one worker reads them, in bytes; above it requests "
+			"get 503, and a worker that does not read its answers is ended." },
 	{ "MOZAIKS_WORKER_FRAME_RATE", SETTING_NUMBER, AT(frame_rate), "100000", 100, 100 * MILLION,
 		.help = "Frames a second that a worker may send unasked (capability calls, log records); "
 			"those of one second may come at once. What is over it waits." },

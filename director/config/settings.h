@@ -101,8 +101,9 @@ struct settings {
 	uint64_t hello_ms; /* from START to HELLO: fork, sandbox, handshake */
 	uint64_t load_ms;  /* from CONFIGURE to READY: imports, initialize */
 	uint64_t worker_drain_ms;
-	uint64_t frame_rate; /* of one worker, a second */
-	uint64_t drain_ms;   /* of the director's own end */
+	uint64_t channel_bytes; /* that wait for one worker */
+	uint64_t frame_rate;    /* of one worker, a second */
+	uint64_t drain_ms;      /* of the director's own end */
 
 	uint64_t plugin_log_rate, plugin_log_burst; /* bytes a second, bytes */
 	uint64_t exits_kept;                        /* of one plugin */

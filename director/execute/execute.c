@@ -157,7 +157,9 @@ static void admit_and_dispatch(struct execution *x, struct http_request *r)
 		c->admitted = NULL;
 		call_free(c);
 		http_problem(r, 503, "plugin_overloaded", 1,
-			"Plugin '%s' does not take requests fast enough", x->plugin->id);
+			"Plugin '%s' does not take requests fast enough: more than %llu bytes wait for "
+			"it (MOZAIKS_MAX_CHANNEL_BYTES)",
+			x->plugin->id, (unsigned long long)d->settings->channel_bytes);
 	}
 }
 

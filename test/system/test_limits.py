@@ -230,6 +230,31 @@ async def execute(data):
         says(runtime, "it sends more than 1000 frames a second (MOZAIKS_WORKER_FRAME_RATE)")
 
 
+def test_a_worker_that_does_not_read():
+    """What waits for it is bounded; more is refused at once."""
+    with Runtime({"echo": ECHO}, env={"MOZAIKS_MAX_CHANNEL_BYTES": "2M"}) as runtime:
+        pid = runtime.execute("echo", {}).status == 200 and max(runtime.workers())
+        os.kill(pid, signal.SIGSTOP)
+        answers = []
+        body = {"a": "x" * 900_000}
+        callers = [threading.Thread(target=lambda: answers.append(runtime.execute("echo", body)))
+                   for _ in range(6)]
+        try:
+            for caller in callers:
+                caller.start()
+            wait_for(lambda: answers, 10, "the first refusal")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        for caller in callers:
+            caller.join()
+        refused = [a for a in answers if a.status != 200]
+        assert 1 <= len(refused) <= 4, answers
+        for answer in refused:
+            assert answer.status == 503 and answer.json["detail"] == (
+                "Plugin 'echo' does not take requests fast enough: more than 2097152 bytes wait for "
+                "it (MOZAIKS_MAX_CHANNEL_BYTES)")
+
+
 # HTTP
 
 def raw_problem(runtime, data, **more):
