@@ -11,11 +11,12 @@
  * database.distinct  {collection, field, filter?} -> {values: [...]}
  * database.insert    {collection, documents: [...], ordered?} -> {inserted, ids: [...],
  *                    errors: [{index, code, message}]}; a document without _id gets an ObjectId
- * database.update    {collection, filter, update, multi?, upsert?} -> {matched, modified, upserted?}
+ * database.update    {collection, filter, update, multi?, upsert?, array_filters?}
+ *                    -> {matched, modified, upserted?}
  *                    an update without operators replaces the document (not with multi)
  * database.delete    {collection, filter, multi?} -> {deleted}
- * database.modify    {collection, filter, update | remove: true, upsert?, new?, sort?, projection?}
- *                    -> {value: document | null}   (findAndModify)
+ * database.modify    {collection, filter, update | remove: true, upsert?, new?, sort?, projection?,
+ *                    array_filters?} -> {value: document | null}   (findAndModify)
  * settings.get       {"user_id"?, "plugin"?} -> the value saved, or {}
  * settings.save      {"user_id"?, "plugin"?, "settings": any} -> {"success":true}
  * events.publish     {"event", "data"} -> {}      events.subscribe {"events": [...]} -> {}

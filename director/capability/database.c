@@ -46,6 +46,7 @@ enum field {
 	F_ORDERED,
 	F_REMOVE,
 	F_NEW,
+	F_ARRAY_FILTERS,
 	F_CURSOR,
 	FIELDS,
 };
@@ -54,7 +55,7 @@ enum field {
 
 static const char *const field_names[FIELDS] = { "collection", "filter", "projection", "sort",
 	"update", "documents", "field", "skip", "limit", "multi", "upsert", "ordered", "remove",
-	"new", "cursor" };
+	"new", "array_filters", "cursor" };
 
 static const struct {
 	uint16_t code;
@@ -76,13 +77,14 @@ static const struct {
 		ONLY(F_COLLECTION) | ONLY(F_DOCUMENTS) },
 	{ CAP_DATABASE_UPDATE, STORE_UPDATE,
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_MULTI) |
-			ONLY(F_UPSERT),
+			ONLY(F_UPSERT) | ONLY(F_ARRAY_FILTERS),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) },
 	{ CAP_DATABASE_DELETE, STORE_DELETE, ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_MULTI),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
 	{ CAP_DATABASE_MODIFY, STORE_MODIFY,
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_REMOVE) |
-			ONLY(F_UPSERT) | ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION),
+			ONLY(F_UPSERT) | ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION) |
+			ONLY(F_ARRAY_FILTERS),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
 	{ CAP_DATABASE_NEXT, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
 	{ CAP_DATABASE_CLOSE, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
@@ -138,6 +140,17 @@ static bool take_document(const bson_iter_t *it, struct slice *ret)
 	return ret->p != NULL;
 }
 
+static bool take_array(const bson_iter_t *it, struct slice *ret)
+{
+	uint32_t n = 0;
+	const uint8_t *p = NULL;
+	if (BSON_ITER_HOLDS_ARRAY(it)) {
+		bson_iter_array(it, &n, &p);
+	}
+	*ret = slice_of(p, n);
+	return p != NULL;
+}
+
 static bool take_documents(const bson_iter_t *it, struct buffer *out)
 {
 	bson_iter_t item;
@@ -185,6 +198,8 @@ static bool take_field(struct arguments *a, enum field f, const bson_iter_t *it)
 		return take_bool(it, &c->remove);
 	case F_NEW:
 		return take_bool(it, &c->return_new);
+	case F_ARRAY_FILTERS:
+		return take_array(it, &c->array_filters);
 	case F_CURSOR:
 		return take_number(it, &a->cursor);
 	case FIELDS:
@@ -208,6 +223,7 @@ static const char *const field_kinds[FIELDS] = {
 	[F_ORDERED] = "true or false",
 	[F_REMOVE] = "true or false",
 	[F_NEW] = "true or false",
+	[F_ARRAY_FILTERS] = "an array",
 	[F_CURSOR] = "a cursor's number",
 };
 

@@ -1,7 +1,7 @@
 #include "director/store/engine.h"
 
 #include "common/base/clock.h"
-#include "director/store/collect.h"
+#include "director/store/query/collect.h"
 #include "director/store/query/key.h"
 
 #include <errno.h>
@@ -84,14 +84,24 @@ static int next_match(struct run *run, int64_t *rid, struct slice *document, int
 	}
 }
 
-static void emit(struct run *run, struct slice document)
+/* Puts a document into the answer. 0; positive and the failure; negative. */
+static int emit(struct run *run, struct slice document)
 {
-	if (run->t->projector == NULL) {
-		writer_raw(&run->t->out, document);
+	struct store_task *t = run->t;
+	if (t->projector == NULL) {
+		writer_raw(&t->out, document);
 	} else {
-		projection_apply(run->t->projector, document, &run->t->out);
+		int r = projection_apply(
+			t->projector, t->matcher, document, &run->budget, &t->out, &run->failure);
+		if (r == 0 && budget_spent(&run->budget)) {
+			r = spent(run);
+		}
+		if (r != 0) {
+			return r;
+		}
 	}
-	run->t->result.n++;
+	t->result.n++;
+	return written(run, &t->out);
 }
 
 /* --- find --- */
@@ -108,8 +118,7 @@ static int find_in_order(struct run *run)
 			skip--;
 			continue;
 		}
-		emit(run, document);
-		error = written(run, &t->out);
+		error = emit(run, document);
 		if (error != 0 || t->result.n == t->limit) {
 			break;
 		}
@@ -145,8 +154,7 @@ static int find_sorted(struct run *run)
 	if (error == 0) {
 		collect_sort(&c);
 		for (uint64_t i = t->skip; i < collect_n(&c) && error == 0; i++) {
-			emit(run, collect_document(&c, i));
-			error = written(run, &t->out);
+			error = emit(run, collect_document(&c, i));
 		}
 	}
 	collect_deinit(&c);
@@ -355,7 +363,7 @@ static int update_one(struct run *run, int64_t rid, struct slice document, struc
 	struct store_task *t = run->t;
 	struct slice after = SLICE_NULL;
 	int r = update_apply(
-		t->updater, document, run->now_ms, &run->budget, &after, &run->failure);
+		t->updater, t->matcher, document, run->now_ms, &run->budget, &after, &run->failure);
 	if (r == 0 && budget_spent(&run->budget)) {
 		r = spent(run);
 	}
@@ -511,9 +519,9 @@ static int modify_found(struct run *run, int64_t rid, struct slice before)
 		return r;
 	}
 	uint64_t n = t->result.n;
-	emit(run, t->return_new ? after : before);
+	r = emit(run, t->return_new ? after : before);
 	t->result.n = n;
-	return written(run, &t->out);
+	return r;
 }
 
 static int modify_missing(struct run *run)
@@ -525,9 +533,8 @@ static int modify_missing(struct run *run)
 	}
 	int r = upsert(run, &document);
 	if (r == 0 && t->return_new) {
-		emit(run, document);
+		r = emit(run, document);
 		t->result.n = 0;
-		r = written(run, &t->out);
 	}
 	return r;
 }

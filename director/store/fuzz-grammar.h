@@ -27,8 +27,9 @@ static const char *const fuzz_names[] = { "a", "b", "user_id", "_id", "s", "a.b"
 	"a.user_id", "user_id.0", "a.0", "b.1.a", "$eq", "$ne", "$gt", "$lte", "$in", "$nin",
 	"$exists", "$type", "$size", "$all", "$elemMatch", "$mod", "$not", "$regex", "$options",
 	"$and", "$or", "$nor", "$set", "$unset", "$inc", "$push", "$pull", "$addToSet",
-	"$currentDate", "$setOnInsert", "$rename", "$where", "$expr", "", "a..b",
-	"user_id\xc3\xa4" };
+	"$currentDate", "$setOnInsert", "$rename", "$where", "$expr", "", "a..b", "user_id\xc3\xa4",
+	"$mul", "$min", "$max", "$bit", "$pop", "$pullAll", "$each", "$slice", "$sort", "$position",
+	"a.$[]", "b.$", "b.$[x].a", "or", "$bitsAllSet", "user_id.$[]" };
 
 static const char *const fuzz_texts[] = { "alice", "bob", "", "a", "user_id", "date", "string",
 	"^.*$", "secret", "i", "x.y" };
@@ -136,11 +137,12 @@ static inline void fuzz_document(struct fuzz_bytes *in, struct document_writer *
 /* --- commands: what is likely to be accepted, with something else now and then --- */
 
 static const char *const fuzz_fields[] = { "a", "user_id", "b", "_id", "s", "a.b", "user_id.x",
-	"a.user_id", "b.0", "b.1.a", "user_ids" };
+	"a.user_id", "b.0", "b.1.a", "user_ids", "b.$[]", "b.$", "b.$[x]" };
 static const char *const fuzz_conditions[] = { "$eq", "$ne", "$gt", "$lte", "$in", "$nin",
-	"$exists", "$not", "$regex", "$all", "$elemMatch", "$type" };
+	"$exists", "$not", "$regex", "$all", "$elemMatch", "$type", "$bitsAnySet" };
 static const char *const fuzz_operators[] = { "$set", "$unset", "$setOnInsert", "$inc", "$push",
-	"$pull", "$addToSet", "$currentDate", "$rename" };
+	"$pull", "$addToSet", "$currentDate", "$rename", "$mul", "$min", "$max", "$pop", "$pullAll",
+	"$bit" };
 
 #define FUZZ_PICK(in, list) slice_str((list)[fuzz_byte(in) % (sizeof(list) / sizeof((list)[0]))])
 
@@ -234,6 +236,25 @@ static inline void fuzz_filter(struct fuzz_bytes *in, struct document_writer *w,
 	}
 }
 
+/* What an update operator takes: mostly a plain value, now and then modifiers or an array. */
+static inline void fuzz_operand(struct fuzz_bytes *in, struct document_writer *w, struct slice name)
+{
+	static const char *const more[] = { "$slice", "$sort", "$position", "x" };
+	uint8_t kind = fuzz_byte(in);
+	if (kind < 0xc0) {
+		fuzz_scalar(in, w, name);
+		return;
+	}
+	if (kind < 0xd0) {
+		fuzz_array(in, w, name, FUZZ_DEPTH_MAX - 2);
+		return;
+	}
+	size_t start = writer_open_in(w, BT_OBJECT, name);
+	fuzz_array(in, w, SLICE("$each"), FUZZ_DEPTH_MAX - 2);
+	writer_int32(w, FUZZ_PICK(in, more), (int8_t)fuzz_byte(in));
+	writer_close(w, start);
+}
+
 /* Fields with plain values: a document, a replacement, the inside of an update operator. */
 static inline void fuzz_fields_of(struct fuzz_bytes *in, struct document_writer *w)
 {
@@ -242,7 +263,7 @@ static inline void fuzz_fields_of(struct fuzz_bytes *in, struct document_writer 
 	for (unsigned i = 0; i < n; i++) {
 		struct slice name = FUZZ_PICK(in, fuzz_fields);
 		if (fuzz_first_use(&used, fuzz_fields, name)) {
-			fuzz_scalar(in, w, name);
+			fuzz_operand(in, w, name);
 		}
 	}
 }
@@ -266,6 +287,25 @@ static inline void fuzz_update(struct fuzz_bytes *in, struct document_writer *w)
 	}
 }
 
+/* 1, 0, -1, or what a projection says about an array. */
+static inline void fuzz_shown(struct fuzz_bytes *in, struct document_writer *w, struct slice name)
+{
+	uint8_t kind = fuzz_byte(in);
+	if (kind < 0xe0) {
+		writer_int32(w, name, kind % 3 - 1);
+		return;
+	}
+	size_t start = writer_open_in(w, BT_OBJECT, name);
+	if (kind < 0xf0) {
+		writer_int32(w, SLICE("$slice"), (int8_t)fuzz_byte(in));
+	} else {
+		size_t inner = writer_open_in(w, BT_OBJECT, SLICE("$elemMatch"));
+		fuzz_filter(in, w, FUZZ_DEPTH_MAX);
+		writer_close(w, inner);
+	}
+	writer_close(w, start);
+}
+
 /* The members of a sort or a projection. */
 static inline void fuzz_spec(struct fuzz_bytes *in, struct document_writer *w)
 {
@@ -274,12 +314,31 @@ static inline void fuzz_spec(struct fuzz_bytes *in, struct document_writer *w)
 	for (unsigned i = 0; i < n; i++) {
 		struct slice name = FUZZ_PICK(in, fuzz_fields);
 		if (fuzz_first_use(&used, fuzz_fields, name)) {
-			writer_int32(w, name, fuzz_byte(in) % 3 - 1);
+			fuzz_shown(in, w, name);
 		}
 	}
 }
 
-enum fuzz_shape { FUZZ_ANY, FUZZ_FILTER, FUZZ_UPDATE, FUZZ_FIELDS, FUZZ_SPEC };
+/* One filter about `x`, as an array; or none. */
+static inline void fuzz_array_filters(struct fuzz_bytes *in, struct document_writer *w)
+{
+	static const char *const about[] = { "x", "x.a", "y", "user_id" };
+	if ((fuzz_byte(in) & 1) == 0) {
+		return;
+	}
+	size_t start = writer_open_in(w, BT_OBJECT, SLICE("0"));
+	fuzz_condition(in, w, FUZZ_PICK(in, about), FUZZ_DEPTH_MAX - 1);
+	writer_close(w, start);
+}
+
+enum fuzz_shape {
+	FUZZ_ANY,
+	FUZZ_FILTER,
+	FUZZ_UPDATE,
+	FUZZ_FIELDS,
+	FUZZ_SPEC,
+	FUZZ_ARRAY_FILTERS,
+};
 
 /** A whole document; writer_deinit() frees it. */
 static inline struct slice fuzz_root(
@@ -302,6 +361,9 @@ static inline struct slice fuzz_root(
 		break;
 	case FUZZ_SPEC:
 		fuzz_spec(in, w);
+		break;
+	case FUZZ_ARRAY_FILTERS:
+		fuzz_array_filters(in, w);
 		break;
 	}
 	writer_close(w, start);

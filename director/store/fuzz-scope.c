@@ -179,7 +179,7 @@ static void check_reach(unsigned caller,
 
 static void run_command(struct memory_store *m, struct fuzz_bytes *in)
 {
-	struct document_writer w[4];
+	struct document_writer w[5];
 	struct memory_store *before = malloc(sizeof(*before));
 	struct store_task t;
 	invariant(before != NULL);
@@ -206,6 +206,7 @@ static void run_command(struct memory_store *m, struct fuzz_bytes *in)
 	} else if (c.op != STORE_MODIFY || !c.remove) {
 		c.update = extra[0];
 	}
+	c.array_filters = fuzz_root(in, &w[4], FUZZ_ARRAY_FILTERS);
 	c.sort = (flags & 32) != 0 ? extra[1] : SLICE_NULL;
 	c.projection = (flags & 64) != 0 ? extra[2] : SLICE_NULL;
 	c.field = (flags & 128) != 0 ? SLICE("user_id") : c.field;
@@ -219,7 +220,7 @@ static void run_command(struct memory_store *m, struct fuzz_bytes *in)
 	store_task_deinit(&t);
 	memory_deinit(before);
 	free(before);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		writer_deinit(&w[i]);
 	}
 }

@@ -51,8 +51,9 @@ struct store_command {
 	struct slice projection;
 	struct slice sort;
 	struct slice update;
-	struct slice documents; /* INSERT: documents in a row */
-	struct slice field;     /* DISTINCT */
+	struct slice array_filters; /* UPDATE, MODIFY: a BSON array */
+	struct slice documents;     /* INSERT: documents in a row */
+	struct slice field;         /* DISTINCT */
 	uint64_t skip;
 	uint64_t limit; /* 0: all */
 	bool multi, upsert, ordered, remove, return_new;

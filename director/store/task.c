@@ -112,6 +112,7 @@ enum part {
 	PART_PROJECTION,
 	PART_SORT,
 	PART_UPDATE,
+	PART_ARRAY_FILTERS,
 	PART_DOCUMENTS,
 	PART_FIELD,
 	PARTS
@@ -154,6 +155,10 @@ static int check_sizes(struct making *m)
 	if (c->update.n > l->document_bytes) {
 		return refuse_size(m, "an update", c->update.n, l->document_bytes,
 			"MOZAIKS_MAX_DOCUMENT_BYTES");
+	}
+	if (c->array_filters.n > l->filter_bytes) {
+		return refuse_size(m, "arrayFilters", c->array_filters.n, l->filter_bytes,
+			"MOZAIKS_MAX_FILTER_BYTES");
 	}
 	if (c->field.n > FIELD_BYTES_MAX) {
 		return store_fail(
@@ -266,6 +271,7 @@ static int make_parts(struct making *m)
 		r = scope_update(m->scope, c->update, c->upsert, &m->w, &m->failure);
 		end(m, PART_UPDATE);
 	}
+	copy(m, PART_ARRAY_FILTERS, c->array_filters);
 	copy(m, PART_PROJECTION, c->projection);
 	copy(m, PART_SORT, c->sort);
 	copy(m, PART_FIELD, c->field);
@@ -290,6 +296,7 @@ static void take_parts(struct making *m)
 	t->projection = part_of(m, PART_PROJECTION);
 	t->sort = part_of(m, PART_SORT);
 	t->update = part_of(m, PART_UPDATE);
+	t->array_filters = part_of(m, PART_ARRAY_FILTERS);
 	t->documents = part_of(m, PART_DOCUMENTS);
 	t->field = part_of(m, PART_FIELD);
 }
@@ -298,8 +305,8 @@ static void take_parts(struct making *m)
 static size_t room_for(const struct store_command *c)
 {
 	size_t documents = c->documents.n / DOCUMENT_EMPTY_BYTES + 4;
-	return c->filter.n + c->projection.n + c->sort.n + c->update.n + c->documents.n +
-		c->field.n + documents * SCOPE_BYTES_MAX;
+	return c->filter.n + c->projection.n + c->sort.n + c->update.n + c->array_filters.n +
+		c->documents.n + c->field.n + documents * SCOPE_BYTES_MAX;
 }
 
 int store_task_init(struct store_task *t,
@@ -364,7 +371,7 @@ static int compile_update(
 	if (t->update.n == 0) {
 		return 0;
 	}
-	int r = update_compile(&t->updater, t->update, &limits, f);
+	int r = update_compile(&t->updater, t->update, t->array_filters, &limits, f);
 	if (r == 0 && t->multi && update_is_replacement(t->updater)) {
 		return store_fail(
 			f, STORE_E_INVALID, "a replacement cannot be applied to many documents");
@@ -396,7 +403,7 @@ int store_task_compile(struct store_task *t)
 	r = matcher_compile(&t->matcher, t->filter, &match, &f);
 	r = r != 0 ? r : compile_update(t, &match, &f);
 	r = r != 0 ? r : sort_compile(&t->sorter, t->sort, &f);
-	r = r != 0 ? r : projection_compile(&t->projector, t->projection, &f);
+	r = r != 0 ? r : projection_compile(&t->projector, t->projection, &match, &f);
 	r = r != 0 ? r : compile_field(t, &f);
 	return r != 0 ? task_refuse(t, r, &f) : 0;
 }

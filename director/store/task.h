@@ -43,7 +43,8 @@ struct store_task {
 	bool unfiltered;     /* the caller's own filter was empty: only the scope is left */
 	struct slice projection;
 	struct slice sort;
-	struct slice update;    /* operators or a replacement, scoped */
+	struct slice update; /* operators or a replacement, scoped */
+	struct slice array_filters;
 	struct slice documents; /* INSERT: each with its _id first, scoped */
 	struct slice field;
 	uint64_t skip;

@@ -19,6 +19,7 @@ struct step {
 	enum who who;
 	enum store_op op;
 	const char *filter, *update, *insert, *sort, *projection, *field;
+	const char *array_filters; /* "{filters: […]}" */
 	uint64_t skip, limit;
 	bool multi, upsert, ordered, remove, return_new;
 

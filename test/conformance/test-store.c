@@ -28,7 +28,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { KNOWN_MAX = 100, TESTS_MAX = 200, READY_MS = 20000 };
+enum { KNOWN_MAX = 100, TESTS_MAX = 400, READY_MS = 20000 };
 
 /* A test that is no table of steps. @return false and the reason in `wrong`. */
 typedef bool (*test_fn)(const char *collection);
@@ -273,6 +273,7 @@ static bool check(const struct step *s, const struct reply *r)
 static void run(enum who who, const struct step *s, const char *collection, struct reply *r)
 {
 	struct store_scope scope = scope_of(who);
+	struct slice filters = parse_row(s->array_filters);
 	struct store_command c = {
 		.op = s->op,
 		.collection = slice_str(collection),
@@ -280,6 +281,7 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 		.projection = parse_row(s->projection),
 		.sort = parse_row(s->sort),
 		.update = parse_row(s->update),
+		.array_filters = document_find(filters, SLICE("filters")).data,
 		.documents = parse_row(s->insert),
 		.field = slice_str(s->field),
 		.skip = s->skip,
@@ -295,6 +297,7 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 	release(c.projection);
 	release(c.sort);
 	release(c.update);
+	release(filters);
 	release(c.documents);
 }
 

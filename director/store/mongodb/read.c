@@ -11,10 +11,18 @@ static int late(struct store_task *t)
 		t->limits->operation_ms);
 }
 
+/* The operators of projections are understood differently by servers; the engine has them all. */
+static bool server_projects(const struct store_task *t)
+{
+	return t->projector != NULL && projection_is_plain(t->projector);
+}
+
 static void find_options(const struct store_task *t, bson_t *ret)
 {
 	bson_init(ret);
-	mongodb_append_document(ret, "projection", t->projection);
+	if (server_projects(t)) {
+		mongodb_append_document(ret, "projection", t->projection);
+	}
 	mongodb_append_document(ret, "sort", t->sort);
 	mongodb_append_number(ret, "skip", t->skip);
 	mongodb_append_number(ret, "limit", t->limit);
@@ -39,7 +47,7 @@ void mongodb_find(struct mongodb_command *c)
 		mongoc_collection_find_with_opts(c->collection, &filter, &options, NULL);
 	while (r == 0 && mongoc_cursor_next(cursor, &document)) {
 		r = mongodb_emit(
-			t, slice_of(bson_get_data(document), document->len), t->projector != NULL);
+			t, slice_of(bson_get_data(document), document->len), server_projects(t));
 		t->result.n += r == 0;
 		/* Not every server knows maxTimeMS. */
 		if (r == 0 && clock_ms() > deadline) {

@@ -30,6 +30,19 @@ static bool always_works(const struct element *e)
 	return true;
 }
 
+/* One value for many elements. */
+static bool has_position(const struct element *e)
+{
+	struct document_iter it = document_iter(e->value.data);
+	struct element field;
+	while (document_next(&it, &field)) {
+		if (memchr(field.name.p, '$', field.name.n) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool mongodb_wants_rehearsal(const struct store_task *t)
 {
 	struct document_iter it = document_iter(t->update);
@@ -41,7 +54,7 @@ bool mongodb_wants_rehearsal(const struct store_task *t)
 		return true;
 	}
 	while (document_next(&it, &e)) {
-		if (grows(e.name) || (t->multi && !always_works(&e))) {
+		if (grows(e.name) || has_position(&e) || (t->multi && !always_works(&e))) {
 			return true;
 		}
 	}
@@ -71,7 +84,7 @@ apply(struct store_task *t, const bson_t *document, struct budget *budget, struc
 	struct slice after;
 	/* So that the clock is read now and then. */
 	budget_charge(budget, before.n * 16);
-	int r = update_apply(t->updater, before, clock_unix_ms(), budget, &after, f);
+	int r = update_apply(t->updater, t->matcher, before, clock_unix_ms(), budget, &after, f);
 	return r != 0 ? r : spent(t, budget, f);
 }
 

@@ -1,5 +1,6 @@
 #include "director/store/mongodb/run.h"
 
+#include "common/base/clock.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "director/store/mongodb/command.h"
@@ -43,7 +44,12 @@ int mongodb_emit(struct store_task *t, struct slice document, bool projected)
 	if (projected || t->projector == NULL) {
 		writer_raw(&t->out, document);
 	} else {
-		projection_apply(t->projector, document, &t->out);
+		struct budget budget = { .deadline_ms = clock_ms() + t->limits->operation_ms };
+		struct store_failure f = { 0 };
+		if (projection_apply(t->projector, t->matcher, document, &budget, &t->out, &f) !=
+			0) {
+			return store_task_fail(t, f.error, "%s", f.message);
+		}
 	}
 	if (t->out.error == -ENOBUFS) {
 		return store_task_fail(t, STORE_E_LIMIT,

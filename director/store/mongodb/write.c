@@ -329,6 +329,15 @@ static void change_or_insert(struct mongodb_command *c, send_fn send, take_fn ta
 	}
 }
 
+static void append_array_filters(bson_t *options, const struct store_task *t)
+{
+	bson_t filters;
+	if (t->array_filters.n > 0) {
+		mongodb_view(&filters, t->array_filters);
+		bson_append_array(options, "arrayFilters", -1, &filters);
+	}
+}
+
 static bool send_update(struct mongodb_command *c, bson_t *ret_reply, bson_error_t *ret_error)
 {
 	const struct store_task *t = c->t;
@@ -339,6 +348,7 @@ static bool send_update(struct mongodb_command *c, bson_t *ret_reply, bson_error
 	mongodb_view(&filter, t->filter);
 	mongodb_view(&update, t->update);
 	BSON_APPEND_BOOL(&options, "validate", false);
+	append_array_filters(&options, t);
 	if (update_is_replacement(t->updater)) {
 		ok = mongoc_collection_replace_one(
 			c->collection, &filter, &update, &options, ret_reply, ret_error);
@@ -402,13 +412,17 @@ static bool send_modify(struct mongodb_command *c, bson_t *ret_reply, bson_error
 	int flags = (t->remove ? MONGOC_FIND_AND_MODIFY_REMOVE : 0) |
 		(t->return_new ? MONGOC_FIND_AND_MODIFY_RETURN_NEW : 0);
 	bson_t filter;
+	bson_t extra = BSON_INITIALIZER;
 	mongodb_view(&filter, t->filter);
+	append_array_filters(&extra, t);
+	(void)mongoc_find_and_modify_opts_append(options, &extra);
 	set_document(options, mongoc_find_and_modify_opts_set_update, t->update);
 	set_document(options, mongoc_find_and_modify_opts_set_sort, t->sort);
 	(void)mongoc_find_and_modify_opts_set_flags(options, (mongoc_find_and_modify_flags_t)flags);
 	bool ok = mongoc_collection_find_and_modify_with_opts(
 		c->collection, &filter, options, ret_reply, ret_error);
 	mongoc_find_and_modify_opts_destroy(options);
+	bson_destroy(&extra);
 	return ok;
 }
 

@@ -39,6 +39,7 @@ enum {
 	DOCUMENT_DEPTH_MAX = 64, /* as bson_check() and the JSON scanner */
 	DOCUMENT_EMPTY_BYTES = 5,
 	OID_BYTES = 12,
+	BINARY_HEAD_BYTES = 5, /* of a binary's value: its length and its subtype */
 };
 
 /* A value: its type and its bytes as they stand in the element (a string with its length). */

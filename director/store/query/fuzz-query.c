@@ -57,7 +57,7 @@ static void check_update(struct update *u, const struct matcher *m, struct slice
 	struct store_failure f;
 	struct slice result;
 	bool storable = stored_check(document, &f) == 0;
-	if (update_apply(u, document, 1, &budget, &result, &f) == 0) {
+	if (update_apply(u, m, document, 1, &budget, &result, &f) == 0) {
 		invariant(is_bson(result) && result.n <= limits.document_bytes);
 		/* What could be stored before can be stored after. */
 		invariant(!storable || stored_check(result, &f) == 0);
@@ -74,11 +74,16 @@ static void check_projection(struct slice spec, struct slice document)
 	struct projection *p = NULL;
 	struct store_failure f;
 	struct document_writer w;
-	if (projection_compile(&p, spec, &f) != 0 || p == NULL) {
+	if (projection_compile(&p, spec, &limits.match, &f) != 0 || p == NULL) {
 		return;
 	}
 	writer_init(&w, (size_t)1 << 20);
-	projection_apply(p, document, &w);
+	struct budget budget = { 0 };
+	if (projection_apply(p, NULL, document, &budget, &w, &f) != 0) {
+		writer_deinit(&w);
+		projection_free(p);
+		return;
+	}
 	invariant(w.error == 0 && w.b.n <= document.n && is_bson(buffer_slice(&w.b)));
 	writer_deinit(&w);
 	projection_free(p);
@@ -102,13 +107,13 @@ static void check_sort(struct slice spec, struct slice document)
 static void run_grammar(struct fuzz_bytes *in)
 {
 	static const enum fuzz_shape shapes[] = { FUZZ_FILTER, FUZZ_UPDATE, FUZZ_SPEC, FUZZ_SPEC,
-		FUZZ_ANY, FUZZ_FIELDS };
-	struct document_writer w[6];
-	struct slice d[6];
+		FUZZ_ANY, FUZZ_FIELDS, FUZZ_ARRAY_FILTERS };
+	struct document_writer w[7];
+	struct slice d[7];
 	struct store_failure f;
 	struct matcher *m = NULL;
 	struct update *u = NULL;
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 7; i++) {
 		d[i] = fuzz_root(in, &w[i], shapes[i]);
 		invariant(w[i].error == 0 && is_bson(d[i]));
 	}
@@ -118,7 +123,7 @@ static void run_grammar(struct fuzz_bytes *in)
 		(void)matcher_match(m, d[5], &budget);
 		invariant(first == matcher_match(m, d[4], &budget) || budget_spent(&budget));
 	}
-	if (update_compile(&u, d[1], &limits, &f) == 0) {
+	if (update_compile(&u, d[1], d[6], &limits, &f) == 0) {
 		check_update(u, m, d[4]);
 		check_update(u, m, d[5]);
 	}
@@ -127,7 +132,7 @@ static void run_grammar(struct fuzz_bytes *in)
 	check_order(d[4], d[5]);
 	matcher_free(m);
 	update_free(u);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 7; i++) {
 		writer_deinit(&w[i]);
 	}
 }
@@ -148,8 +153,8 @@ static void run_bytes(struct slice bytes)
 		(void)matcher_match(m, bytes, &budget);
 		matcher_free(m);
 	}
-	if (update_compile(&u, filter, &limits, &f) == 0) {
-		(void)update_apply(u, bytes, 1, &budget, &result, &f);
+	if (update_compile(&u, filter, SLICE_NULL, &limits, &f) == 0) {
+		(void)update_apply(u, NULL, bytes, 1, &budget, &result, &f);
 		update_free(u);
 	}
 	check_order(filter, filter);

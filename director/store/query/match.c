@@ -10,19 +10,25 @@ struct leaf {
 	const struct matcher *m;
 	const struct match_node *node;
 	struct budget *budget;
+	int64_t element; /* of $elemMatch: the index of the one that matched */
 };
 
-static bool eval(
-	const struct matcher *m, uint32_t index, struct value subject, struct budget *budget);
+/* `element` is NULL, or as matcher_match_at() has it; it is left alone unless it matches. */
+static bool eval(const struct matcher *m,
+	uint32_t index,
+	struct value subject,
+	struct budget *budget,
+	int64_t *element);
 
 static bool eval_children(const struct matcher *m,
 	uint32_t index,
 	struct value subject,
 	struct budget *budget,
-	bool wanted)
+	bool wanted,
+	int64_t *element)
 {
 	for (uint32_t i = index + 1; i < m->nodes[index].end; i = m->nodes[i].end) {
-		if (eval(m, i, subject, budget) != wanted) {
+		if (eval(m, i, subject, budget, element) != wanted) {
 			return false;
 		}
 	}
@@ -133,7 +139,75 @@ static bool test_size(const struct match_node *node, struct value v)
 	return n == node->u.size;
 }
 
-static bool test_elements(const struct leaf *leaf, struct value v)
+/* Numbers have 64 bits, the last of which goes on for ever; a binary ends in zeros. */
+static bool bit_is_set(struct value v, uint64_t position)
+{
+	int64_t number = 0;
+	if (value_whole(v, &number)) {
+		return ((uint64_t)number >> (position < 63 ? position : 63) & 1) != 0;
+	}
+	struct slice bytes = slice_skip(v.data, BINARY_HEAD_BYTES);
+	return position / 8 < bytes.n && (bytes.p[position / 8] >> position % 8 & 1) != 0;
+}
+
+/* Whether the bits that the mask names are as they are wanted, one bit after the other. */
+struct bits_test {
+	const struct match_node *node;
+	struct value v;
+	bool done;
+	bool result;
+};
+
+static void bits_visit(struct bits_test *t, uint64_t position)
+{
+	bool right = bit_is_set(t->v, position) == t->node->u.bits.set;
+	if (right != t->node->u.bits.all) {
+		t->done = true;
+		t->result = right;
+	}
+}
+
+static void bits_of_array(struct bits_test *t, struct slice positions)
+{
+	struct document_iter it = document_iter(positions);
+	struct element e;
+	int64_t position = 0;
+	while (!t->done && document_next(&it, &e)) {
+		(void)value_whole(e.value, &position);
+		bits_visit(t, (uint64_t)position);
+	}
+}
+
+static bool has_bits(struct value v)
+{
+	int64_t number = 0;
+	return value_whole(v, &number) || (v.type == BT_BINARY && v.data.n >= BINARY_HEAD_BYTES);
+}
+
+static bool test_bits(const struct leaf *leaf, struct value v)
+{
+	const struct match_node *node = leaf->node;
+	struct value mask = node->u.bits.mask;
+	struct bits_test t = { node, v, false, node->u.bits.all };
+	if (!has_bits(v)) {
+		return false;
+	}
+	if (mask.type == BT_ARRAY) {
+		budget_charge(leaf->budget, mask.data.n * 8);
+		bits_of_array(&t, mask.data);
+		return t.result;
+	}
+	uint64_t n = mask.type == BT_BINARY ? (mask.data.n - BINARY_HEAD_BYTES) * 8 : 64;
+	budget_charge(leaf->budget, n * 8);
+	for (uint64_t i = 0; i < n && !t.done; i++) {
+		if (bit_is_set(mask, i)) {
+			bits_visit(&t, i);
+		}
+	}
+	return t.result;
+}
+
+static bool test_elements(struct leaf *leaf, struct value v)
 {
 	struct document_iter it = document_iter(v.data);
 	struct element e;
@@ -141,13 +215,14 @@ static bool test_elements(const struct leaf *leaf, struct value v)
 	if (v.type != BT_ARRAY) {
 		return false;
 	}
-	while (document_next(&it, &e)) {
+	for (int64_t i = 0; document_next(&it, &e); i++) {
 		budget_charge(leaf->budget, 0);
 		if (leaf->node->op == MATCH_ELEMENT_FIELDS && !value_is_document(e.value)) {
 			continue;
 		}
-		if (eval_children(leaf->m, index, e.value, leaf->budget, true) ||
+		if (eval_children(leaf->m, index, e.value, leaf->budget, true, NULL) ||
 			budget_spent(leaf->budget)) {
+			leaf->element = i;
 			return true;
 		}
 	}
@@ -156,7 +231,7 @@ static bool test_elements(const struct leaf *leaf, struct value v)
 
 static bool test(void *arg, struct value v)
 {
-	const struct leaf *leaf = (const struct leaf *)arg;
+	struct leaf *leaf = (struct leaf *)arg;
 	const struct match_node *node = leaf->node;
 	switch (node->op) {
 	case MATCH_EQ:
@@ -177,6 +252,8 @@ static bool test(void *arg, struct value v)
 		return test_type(node, v);
 	case MATCH_SIZE:
 		return test_size(node, v);
+	case MATCH_BITS:
+		return test_bits(leaf, v);
 	case MATCH_ELEMENT_FIELDS:
 	case MATCH_ELEMENT_VALUE:
 		return test_elements(leaf, v);
@@ -190,8 +267,28 @@ static bool test(void *arg, struct value v)
 	return false;
 }
 
-static bool eval(
-	const struct matcher *m, uint32_t index, struct value subject, struct budget *budget)
+static bool eval_leaf(const struct matcher *m,
+	const struct match_node *node,
+	struct value subject,
+	struct budget *budget,
+	int64_t *element)
+{
+	struct leaf leaf = { m, node, budget, -1 };
+	struct path path = { m->parts.p + node->part, node->n_parts };
+	int64_t outermost = -1;
+	bool match = path_match(path, subject, node->path_end, budget, test, &leaf, &outermost);
+	outermost = outermost < 0 ? leaf.element : outermost;
+	if (match && element != NULL && outermost >= 0) {
+		*element = outermost;
+	}
+	return match;
+}
+
+static bool eval(const struct matcher *m,
+	uint32_t index,
+	struct value subject,
+	struct budget *budget,
+	int64_t *element)
 {
 	const struct match_node *node = &m->nodes[index];
 	if (budget_spent(budget)) {
@@ -200,27 +297,32 @@ static bool eval(
 	budget_charge(budget, 0);
 	switch ((int)node->op) {
 	case MATCH_AND:
-		return eval_children(m, index, subject, budget, true);
+		return eval_children(m, index, subject, budget, true, element);
 	case MATCH_NOT:
-		return !eval_children(m, index, subject, budget, true);
+		return !eval_children(m, index, subject, budget, true, NULL);
 	case MATCH_OR:
-		return !eval_children(m, index, subject, budget, false);
+		return !eval_children(m, index, subject, budget, false, element);
 	case MATCH_NOR:
-		return eval_children(m, index, subject, budget, false);
+		return eval_children(m, index, subject, budget, false, NULL);
 	case MATCH_NEVER:
 		return false;
-	default: {
-		struct leaf leaf = { m, node, budget };
-		struct path path = { m->parts.p + node->part, node->n_parts };
-		return path_match(path, subject, node->path_end, budget, test, &leaf);
-	}
+	default:
+		return eval_leaf(m, node, subject, budget, element);
 	}
 }
 
 bool matcher_match(const struct matcher *m, struct slice document, struct budget *budget)
 {
 	struct value subject = { BT_OBJECT, document };
-	return eval(m, 0, subject, budget) && !budget_spent(budget);
+	return eval(m, 0, subject, budget, NULL) && !budget_spent(budget);
+}
+
+bool matcher_match_at(
+	const struct matcher *m, struct slice document, struct budget *budget, int64_t *ret_element)
+{
+	struct value subject = { BT_OBJECT, document };
+	*ret_element = -1;
+	return eval(m, 0, subject, budget, ret_element) && !budget_spent(budget);
 }
 
 bool matcher_match_element(const struct matcher *m, struct value element, struct budget *budget)
@@ -228,7 +330,7 @@ bool matcher_match_element(const struct matcher *m, struct value element, struct
 	if (m->element_fields && element.type != BT_OBJECT) {
 		return false;
 	}
-	return eval(m, 0, element, budget) && !budget_spent(budget);
+	return eval(m, 0, element, budget, NULL) && !budget_spent(budget);
 }
 
 /* The node after `i` among those that must all match, -1 at the end: goes into $and, past the rest. */
@@ -257,6 +359,27 @@ bool matcher_equals_any(
 		}
 	}
 	return false;
+}
+
+bool matcher_common_name(const struct matcher *m, struct slice *ret)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < m->n_nodes;) {
+		const struct match_node *node = &m->nodes[i];
+		bool element = node->op == MATCH_ELEMENT_FIELDS || node->op == MATCH_ELEMENT_VALUE;
+		/* What stands inside $elemMatch has names of its own. */
+		i = element ? node->end : i + 1;
+		if (node->n_parts == 0) {
+			continue;
+		}
+		struct slice name = m->parts.p[node->part].name;
+		if (any && !slice_eq(*ret, name)) {
+			return false;
+		}
+		*ret = name;
+		any = true;
+	}
+	return any;
 }
 
 /* An $or of one alternative must match, too. */

@@ -2,8 +2,8 @@
  * Filters: compiled once into an array of nodes, then matched against many documents.
  *
  * Supported: equality (also of documents, arrays and null), $eq $ne $gt $gte $lt $lte $in $nin
- * $exists $type $size $all $elemMatch $mod $not $regex ($options) $and $or $nor, dotted paths
- * through arrays. Everything else is refused by its name: a filter is understood whole or not at
+ * $exists $type $size $all $elemMatch $mod $not $regex ($options) $bitsAllSet $bitsAllClear
+ * $bitsAnySet $bitsAnyClear $and $or $nor $comment, dotted paths through arrays. Everything else is refused by its name: a filter is understood whole or not at
  * all, so that an operator which is not known can never widen a result.
  *
  * The nodes stand in pre-order and each knows where its subtree ends. Compiling and matching nest as
@@ -43,6 +43,12 @@ struct matcher *matcher_free(struct matcher *m);
 
 /** Whether it matches; when the budget is spent, false, and nothing may be concluded. */
 bool matcher_match(const struct matcher *m, struct slice document, struct budget *budget);
+/** The same. @param ret_element the index of the array element that made it match: what the operator
+ * `$` of an update stands for; -1 when no array had a part in it. */
+bool matcher_match_at(const struct matcher *m,
+	struct slice document,
+	struct budget *budget,
+	int64_t *ret_element);
 bool matcher_match_element(const struct matcher *m, struct value element, struct budget *budget);
 
 /**
@@ -52,6 +58,10 @@ bool matcher_match_element(const struct matcher *m, struct value element, struct
  */
 bool matcher_equals_any(
 	const struct matcher *m, struct slice field, const struct value **ret, size_t *ret_n);
+
+/** The first part that the names of all conditions begin with ("x" of {'x.a': 1, 'x.b': 2}); false
+ * when they differ or there is no condition. */
+bool matcher_common_name(const struct matcher *m, struct slice *ret);
 
 /* One field that a matching document is known to have, for an upsert. */
 typedef int (*matcher_equality_fn)(void *arg, struct slice path, struct value v);

@@ -422,6 +422,70 @@ static int op_mod(struct compiler *c, const struct target *t, struct value arg, 
 	return r;
 }
 
+/* A mask: a whole number, a binary, or the positions of bits. */
+static int bits_mask(struct compiler *c, struct value mask)
+{
+	struct document_iter it = document_iter(mask.data);
+	struct element e;
+	int64_t n = 0;
+	if (mask.type == BT_BINARY && mask.data.n >= BINARY_HEAD_BYTES) {
+		return 0;
+	}
+	if (mask.type != BT_ARRAY) {
+		return value_whole(mask, &n) && n >= 0
+			? 0
+			: store_fail(c->failure, STORE_E_INVALID,
+				  "bits need a whole number that is not negative, a binary, or an "
+				  "array of positions");
+	}
+	int r = array_counted(c, "a list of bits", mask);
+	while (r == 0 && document_next(&it, &e)) {
+		if (!value_whole(e.value, &n) || n < 0) {
+			r = store_fail(c->failure, STORE_E_INVALID,
+				"the position of a bit is a whole number that is not negative");
+		}
+	}
+	return r;
+}
+
+static int bits_compile(
+	struct compiler *c, const struct target *t, struct value mask, bool set, bool all)
+{
+	uint32_t index = 0;
+	int r = bits_mask(c, mask);
+	r = r != 0 ? r : node_add(c, MATCH_BITS, t, &index);
+	if (r == 0) {
+		c->m->nodes[index].u.bits.mask = mask;
+		c->m->nodes[index].u.bits.set = set;
+		c->m->nodes[index].u.bits.all = all;
+	}
+	return r;
+}
+
+static int op_bits_all_set(
+	struct compiler *c, const struct target *t, struct value arg, struct slice all)
+{
+	return bits_compile(c, t, arg, true, true);
+}
+
+static int op_bits_all_clear(
+	struct compiler *c, const struct target *t, struct value arg, struct slice all)
+{
+	return bits_compile(c, t, arg, false, true);
+}
+
+static int op_bits_any_set(
+	struct compiler *c, const struct target *t, struct value arg, struct slice all)
+{
+	return bits_compile(c, t, arg, true, false);
+}
+
+static int op_bits_any_clear(
+	struct compiler *c, const struct target *t, struct value arg, struct slice all)
+{
+	return bits_compile(c, t, arg, false, false);
+}
+
 static int op_regex(struct compiler *c, const struct target *t, struct value arg, struct slice all)
 {
 	struct value extra = document_find(all, SLICE("$options"));
@@ -556,6 +620,10 @@ static const struct match_operator operators[] = {
 	{ "$all", op_all },
 	{ "$elemMatch", op_elem_match },
 	{ "$mod", op_mod },
+	{ "$bitsAllSet", op_bits_all_set },
+	{ "$bitsAllClear", op_bits_all_clear },
+	{ "$bitsAnySet", op_bits_any_set },
+	{ "$bitsAnyClear", op_bits_any_clear },
 	{ "$not", op_not },
 	{ "$regex", op_regex },
 	{ "$options", op_options },
@@ -651,6 +719,9 @@ static int element_compile(struct compiler *c, const struct element *e)
 	}
 	if (slice_eq(e->name, SLICE("$nor"))) {
 		return clauses_compile(c, MATCH_NOR, e);
+	}
+	if (slice_eq(e->name, SLICE("$comment"))) {
+		return 0; /* it says nothing about a document */
 	}
 	if (name_is_operator(e->name)) {
 		return unsupported(c, e->name);

@@ -25,6 +25,7 @@ enum match_op {
 	MATCH_EXISTS,
 	MATCH_TYPE,
 	MATCH_SIZE,
+	MATCH_BITS,
 	MATCH_NEVER,
 };
 
@@ -53,6 +54,11 @@ struct match_node {
 			bool max_key;
 		} types;
 		int64_t size;
+		struct {
+			struct value mask; /* a whole number, a binary, or an array of positions */
+			bool set;          /* bits are wanted to be 1 */
+			bool all;          /* all of them; else one */
+		} bits;
 	} u;
 };
 

@@ -81,6 +81,7 @@ struct walk {
 	struct budget *budget;
 	path_visit_fn visit;
 	void *arg;
+	int64_t *element; /* path_match(): of the outermost array; -1 outside of any */
 };
 
 /* The walkers call each other at most twice for each part of the path (PATH_PARTS_MAX). */
@@ -104,11 +105,14 @@ static bool match_in_array(const struct walk *w, struct slice array, unsigned pa
 	struct document_iter it = document_iter(array);
 	struct element e;
 	bool last = part + 1 == w->path.n;
+	bool outermost = *w->element < 0;
 	for (int64_t i = 0; document_next(&it, &e); i++) {
 		budget_charge(w->budget, 0);
+		*w->element = outermost ? i : *w->element;
 		if (e.value.type == BT_OBJECT && match_in_object(w, e.value.data, part)) {
 			return true;
 		}
+		*w->element = outermost ? -1 : *w->element;
 		if (i != w->path.parts[part].index) {
 			continue;
 		}
@@ -133,11 +137,14 @@ static bool match_end(const struct walk *w, struct value v)
 	if (v.type == BT_ARRAY && w->end == PATH_END_EXPAND) {
 		struct document_iter it = document_iter(v.data);
 		struct element e;
-		while (document_next(&it, &e)) {
+		bool outermost = *w->element < 0;
+		for (int64_t i = 0; document_next(&it, &e); i++) {
+			*w->element = outermost ? i : *w->element;
 			if (emit(w, e.value)) {
 				return true;
 			}
 		}
+		*w->element = outermost ? -1 : *w->element;
 	}
 	return emit(w, v);
 }
@@ -161,9 +168,13 @@ bool path_match(struct path path,
 	enum path_end end,
 	struct budget *budget,
 	path_visit_fn visit,
-	void *arg)
+	void *arg,
+	int64_t *ret_element)
 {
-	struct walk w = { path, end, budget, visit, arg };
+	int64_t unwanted = -1;
+	struct walk w = { path, end, budget, visit, arg,
+		ret_element == NULL ? &unwanted : ret_element };
+	*w.element = -1;
 	if (path.n > 0 && value_is_document(root)) {
 		/* A document of its own, also when it is an array's element: names, not elements. */
 		return match_in_object(&w, root.data, 0);
@@ -232,6 +243,6 @@ static bool values_of(const struct walk *w, struct value v, unsigned part)
 bool path_values(
 	struct path path, struct value root, struct budget *budget, path_visit_fn visit, void *arg)
 {
-	struct walk w = { path, PATH_END_EXPAND, budget, visit, arg };
+	struct walk w = { path, PATH_END_EXPAND, budget, visit, arg, NULL };
 	return values_of(&w, root, 0);
 }

@@ -68,13 +68,18 @@ typedef bool (*path_visit_fn)(void *arg, struct value v);
 /** How an array at the end of a path is presented. */
 enum path_end { PATH_END_EXPAND, PATH_END_WHOLE };
 
-/** @return true when a visit did. A spent budget ends the walk with true, too. */
+/**
+ * @param ret_element NULL, or where to put which element of the outermost array on the way the visit
+ *   that ended the walk was in; -1 when it was in none, or only in those that the path names itself.
+ * @return true when a visit did. A spent budget ends the walk with true, too.
+ */
 bool path_match(struct path path,
 	struct value root,
 	enum path_end end,
 	struct budget *budget,
 	path_visit_fn visit,
-	void *arg);
+	void *arg,
+	int64_t *ret_element);
 
 bool path_values(
 	struct path path, struct value root, struct budget *budget, path_visit_fn visit, void *arg);

@@ -10,6 +10,12 @@ void pathset_deinit(struct pathset *set)
 	*set = (struct pathset){ 0 };
 }
 
+void pathset_clear(struct pathset *set)
+{
+	set->n = 0;
+	set->parts.n = 0;
+}
+
 int pathset_add(struct pathset *set, struct slice text, uint32_t payload, struct store_failure *f)
 {
 	if (set->n == set->cap) {

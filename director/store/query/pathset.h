@@ -32,6 +32,8 @@ struct pathset_range {
 };
 
 void pathset_deinit(struct pathset *set);
+/** Forgets the paths, keeps the memory. */
+void pathset_clear(struct pathset *set);
 
 /** @return 0; STORE_E_INVALID and `f`; -ENOMEM. */
 int pathset_add(struct pathset *set, struct slice text, uint32_t payload, struct store_failure *f);

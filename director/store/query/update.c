@@ -7,198 +7,26 @@
 
 #include <errno.h>
 
-/* One application. */
-struct apply {
-	struct update *u;
-	struct document_writer *w;
-	struct store_failure *failure;
-	struct budget *budget;
-	int64_t now_ms;
-	bool inserting;
-};
-
 static const uint8_t empty_document[DOCUMENT_EMPTY_BYTES] = { DOCUMENT_EMPTY_BYTES };
 
-/* --- applying one operation --- */
+static const struct update_op *op_of(const struct apply *a, uint32_t entry)
+{
+	return &a->u->ops[a->set->entries[entry].payload];
+}
 
 static const struct update_op *leaf_op(const struct apply *a, struct pathset_range r)
 {
-	return &a->u->ops[a->u->set.entries[r.low].payload];
-}
-
-/* Whether the operation makes a field where there is none. */
-static bool op_creates(const struct apply *a, const struct update_op *op)
-{
-	switch (op->kind) {
-	case UPDATE_UNSET:
-	case UPDATE_PULL:
-		return false;
-	case UPDATE_SET_ON_INSERT:
-		return a->inserting;
-	case UPDATE_SET:
-	case UPDATE_INC:
-	case UPDATE_PUSH:
-	case UPDATE_ADD_TO_SET:
-	case UPDATE_CURRENT_DATE:
-		break;
-	}
-	return true;
+	return op_of(a, r.low);
 }
 
 static bool range_creates(const struct apply *a, struct pathset_range r)
 {
 	for (uint32_t i = r.low; i < r.high; i++) {
-		if (op_creates(a, &a->u->ops[a->u->set.entries[i].payload])) {
+		if (update_leaf_creates(a, op_of(a, i))) {
 			return true;
 		}
 	}
 	return false;
-}
-
-static int apply_inc(const struct apply *a, struct slice name, struct value v, struct value by)
-{
-	if (v.type == BT_MISSING) {
-		writer_value(a->w, name, by);
-		return 0;
-	}
-	if (v.type == BT_DECIMAL) {
-		return store_fail(a->failure, STORE_E_UNSUPPORTED,
-			"$inc of the field %.*s, a decimal128, is not supported", STORE_NAME(name));
-	}
-	if (!value_is_number(v)) {
-		return store_fail(a->failure, STORE_E_INVALID,
-			"$inc of the field %.*s, which is %s", STORE_NAME(name),
-			value_type_name(v.type));
-	}
-	if (v.type == BT_DOUBLE || by.type == BT_DOUBLE) {
-		double x = v.type == BT_DOUBLE ? value_double(v) : 0;
-		double y = by.type == BT_DOUBLE ? value_double(by) : 0;
-		int64_t i = 0;
-		if (v.type != BT_DOUBLE && value_whole(v, &i)) {
-			x = (double)i;
-		}
-		if (by.type != BT_DOUBLE && value_whole(by, &i)) {
-			y = (double)i;
-		}
-		writer_double(a->w, name, x + y);
-		return 0;
-	}
-	int64_t x = 0;
-	int64_t y = 0;
-	int64_t sum = 0;
-	(void)value_whole(v, &x);
-	(void)value_whole(by, &y);
-	if (__builtin_add_overflow(x, y, &sum)) {
-		return store_fail(a->failure, STORE_E_INVALID,
-			"$inc of the field %.*s leaves the range of an int64", STORE_NAME(name));
-	}
-	if (v.type == BT_INT32 && by.type == BT_INT32 && sum >= INT32_MIN && sum <= INT32_MAX) {
-		writer_int32(a->w, name, (int32_t)sum);
-	} else {
-		writer_int64(a->w, name, sum);
-	}
-	return 0;
-}
-
-static int array_wanted(
-	const struct apply *a, const struct update_op *op, struct slice name, struct value v)
-{
-	if (v.type != BT_ARRAY && v.type != BT_MISSING) {
-		return store_fail(a->failure, STORE_E_INVALID, "%s on the field %.*s, which is %s",
-			update_kind_name(op->kind), STORE_NAME(name), value_type_name(v.type));
-	}
-	return 0;
-}
-
-/* $push and $addToSet. */
-static int apply_append(
-	const struct apply *a, const struct update_op *op, struct slice name, struct value v)
-{
-	struct document_iter it = document_iter(v.data);
-	struct element e;
-	char text[24];
-	uint64_t n = 0;
-	bool found = false;
-	int r = array_wanted(a, op, name, v);
-	if (r != 0) {
-		return r;
-	}
-	size_t start = writer_open_in(a->w, BT_ARRAY, name);
-	for (; v.type == BT_ARRAY && document_next(&it, &e); n++) {
-		writer_raw(a->w, e.raw);
-		found = found ||
-			(op->kind == UPDATE_ADD_TO_SET && value_compare(e.value, op->value) == 0);
-	}
-	if (!found) {
-		writer_value(a->w, index_name(n, text), op->value);
-	}
-	writer_close(a->w, start);
-	return 0;
-}
-
-static int apply_pull(
-	const struct apply *a, const struct update_op *op, struct slice name, struct value v)
-{
-	struct document_iter it = document_iter(v.data);
-	struct element e;
-	char text[24];
-	uint64_t n = 0;
-	int r = array_wanted(a, op, name, v);
-	if (r != 0) {
-		return r;
-	}
-	size_t start = writer_open_in(a->w, BT_ARRAY, name);
-	while (document_next(&it, &e)) {
-		bool out = op->pull != NULL ? matcher_match_element(op->pull, e.value, a->budget)
-					    : value_compare(e.value, op->value) == 0;
-		if (!out) {
-			writer_value(a->w, index_name(n++, text), e.value);
-		}
-	}
-	writer_close(a->w, start);
-	return 0;
-}
-
-/* Writes what becomes of a field (BT_MISSING: there was none) under an operation. */
-static int apply_leaf(const struct apply *a,
-	const struct update_op *op,
-	struct slice name,
-	struct value v,
-	bool in_array)
-{
-	switch (op->kind) {
-	case UPDATE_SET_ON_INSERT:
-		if (!a->inserting) {
-			writer_value(a->w, name, v);
-			return 0;
-		}
-		writer_value(a->w, name, op->value);
-		return 0;
-	case UPDATE_SET:
-		writer_value(a->w, name, op->value);
-		return 0;
-	case UPDATE_UNSET:
-		/* Taking an element out would move the others. */
-		if (in_array) {
-			writer_null(a->w, name);
-		}
-		return 0;
-	case UPDATE_INC:
-		return apply_inc(a, name, v, op->value);
-	case UPDATE_PUSH:
-	case UPDATE_ADD_TO_SET:
-		return apply_append(a, op, name, v);
-	case UPDATE_PULL:
-		return apply_pull(a, op, name, v);
-	case UPDATE_CURRENT_DATE:
-		if (op->timestamp) {
-			writer_timestamp(a->w, name, (uint64_t)(a->now_ms / 1000) << 32 | 1);
-		} else {
-			writer_date(a->w, name, a->now_ms);
-		}
-		return 0;
-	}
-	return 0;
 }
 
 /* --- the walk; it nests as deep as the paths (PATH_PARTS_MAX) --- */
@@ -210,12 +38,12 @@ static int apply_array(
 
 static void mark_seen(const struct apply *a, struct pathset_range group, unsigned level)
 {
-	a->u->set.entries[group.low].seen |= (uint64_t)1 << level;
+	a->set->entries[group.low].seen |= (uint64_t)1 << level;
 }
 
 static bool was_seen(const struct apply *a, struct pathset_range group, unsigned level)
 {
-	return (a->u->set.entries[group.low].seen >> level & 1) != 0;
+	return (a->set->entries[group.low].seen >> level & 1) != 0;
 }
 
 static int create_field(
@@ -226,10 +54,10 @@ static int create_missing(const struct apply *a, struct pathset_range r, unsigne
 {
 	int result = 0;
 	for (uint32_t low = r.low; low < r.high && result == 0;) {
-		struct pathset_range group = pathset_group(&a->u->set, r, level, low);
+		struct pathset_range group = pathset_group(a->set, r, level, low);
 		if (!was_seen(a, group, level)) {
 			result = create_field(
-				a, pathset_part(&a->u->set, low, level)->name, group, level);
+				a, pathset_part(a->set, low, level)->name, group, level);
 		}
 		low = group.high;
 	}
@@ -242,8 +70,8 @@ static int create_field(
 	if (!range_creates(a, group)) {
 		return 0;
 	}
-	if (pathset_is_leaf(&a->u->set, group, level)) {
-		return apply_leaf(a, leaf_op(a, group), name, VALUE_MISSING, false);
+	if (pathset_is_leaf(a->set, group, level)) {
+		return update_leaf(a, leaf_op(a, group), name, VALUE_MISSING, false);
 	}
 	size_t start = writer_open_in(a->w, BT_OBJECT, name);
 	int r = create_missing(a, group, level + 1);
@@ -260,14 +88,14 @@ static int apply_field(const struct apply *a,
 	bool in_array)
 {
 	mark_seen(a, group, level);
-	if (pathset_is_leaf(&a->u->set, group, level)) {
-		return apply_leaf(a, leaf_op(a, group), name, v, in_array);
+	if (pathset_is_leaf(a->set, group, level)) {
+		return update_leaf(a, leaf_op(a, group), name, v, in_array);
 	}
 	if (!value_is_document(v)) {
 		if (range_creates(a, group)) {
 			return store_fail(a->failure, STORE_E_INVALID,
 				"cannot make the field %.*s: %.*s is %s",
-				STORE_NAME(a->u->set.entries[group.low].text), STORE_NAME(name),
+				STORE_NAME(a->set->entries[group.low].text), STORE_NAME(name),
 				value_type_name(v.type));
 		}
 		writer_value(a->w, name, v);
@@ -288,7 +116,7 @@ static int apply_object(
 	int result = 0;
 	while (result == 0 && document_next(&it, &e)) {
 		struct pathset_range group;
-		if (pathset_find(&a->u->set, r, level, e.name, &group)) {
+		if (pathset_find(a->set, r, level, e.name, &group)) {
 			result = apply_field(a, e.name, e.value, group, level, false);
 		} else {
 			writer_raw(a->w, e.raw);
@@ -304,8 +132,8 @@ static int create_elements(
 	char text[24];
 	int result = 0;
 	for (uint32_t low = r.low; low < r.high && result == 0;) {
-		struct pathset_range group = pathset_group(&a->u->set, r, level, low);
-		const struct path_part *part = pathset_part(&a->u->set, low, level);
+		struct pathset_range group = pathset_group(a->set, r, level, low);
+		const struct path_part *part = pathset_part(a->set, low, level);
 		low = group.high;
 		if (was_seen(a, group, level) || !range_creates(a, group)) {
 			continue;
@@ -313,7 +141,7 @@ static int create_elements(
 		if (part->index < 0) {
 			return store_fail(a->failure, STORE_E_INVALID,
 				"cannot make the field %.*s: %.*s is no index of the array",
-				STORE_NAME(a->u->set.entries[group.low].text),
+				STORE_NAME(a->set->entries[group.low].text),
 				STORE_NAME(part->name));
 		}
 		/* A writer that is full ends this: an index may be large. */
@@ -336,7 +164,7 @@ static int apply_array(
 	for (; result == 0 && document_next(&it, &e); n++) {
 		struct pathset_range group;
 		struct slice name = index_name(n, text);
-		if (pathset_find(&a->u->set, r, level, name, &group)) {
+		if (pathset_find(a->set, r, level, name, &group)) {
 			result = apply_field(a, name, e.value, group, level, true);
 		} else {
 			writer_value(a->w, name, e.value);
@@ -363,15 +191,88 @@ static void writer_reset(struct document_writer *w)
 	w->error = 0;
 }
 
-static int apply_operators(const struct apply *a, struct slice document)
+/* What a path leads to, through documents only. @return 0; positive and the failure. */
+static int find_renamed(const struct apply *a,
+	const struct pathset_entry *e,
+	struct slice document,
+	struct value *ret)
 {
-	for (uint32_t i = 0; i < a->u->set.n; i++) {
-		a->u->set.entries[i].seen = 0;
+	struct value v = { BT_OBJECT, document };
+	for (uint32_t i = 0; i < e->n_parts; i++) {
+		if (v.type == BT_ARRAY) {
+			return store_fail(a->failure, STORE_E_INVALID,
+				"$rename of the field %.*s: an element of an array has no name",
+				STORE_NAME(e->text));
+		}
+		budget_charge(a->budget, v.data.n);
+		v = v.type == BT_OBJECT ? document_find(v.data, a->set->parts.p[e->part + i].name)
+					: VALUE_MISSING;
+	}
+	*ret = v;
+	return 0;
+}
+
+static int moved_depth(const struct apply *a, const struct pathset_entry *to, struct value v)
+{
+	if (value_is_document(v) &&
+		(to->n_parts >= DOCUMENT_DEPTH_MAX ||
+			!document_depth_within(v.data, DOCUMENT_DEPTH_MAX - to->n_parts))) {
+		return store_fail(a->failure, STORE_E_LIMIT,
+			"the field %.*s would be nested deeper than %d levels",
+			STORE_NAME(to->text), DOCUMENT_DEPTH_MAX);
+	}
+	return 0;
+}
+
+/* Gives each end of a $rename what the document has at its beginning. */
+static int resolve_renames(const struct apply *a, struct slice document)
+{
+	struct update *u = a->u;
+	int r = 0;
+	for (uint32_t i = 0; i < a->set->n && r == 0; i++) {
+		const struct pathset_entry *from = &a->set->entries[i];
+		if (op_of(a, i)->kind != UPDATE_RENAME) {
+			continue;
+		}
+		/* The other end was added right after it. */
+		struct update_op *to = &u->ops[from->payload + 1];
+		r = find_renamed(a, from, document, &to->value);
+	}
+	for (uint32_t i = 0; i < a->set->n && r == 0; i++) {
+		const struct update_op *op = op_of(a, i);
+		struct value replaced;
+		if (op->kind == UPDATE_MOVED && op->value.type != BT_MISSING) {
+			r = find_renamed(a, &a->set->entries[i], document, &replaced);
+			r = r != 0 ? r : moved_depth(a, &a->set->entries[i], op->value);
+		}
+	}
+	return r;
+}
+
+static int resolve_paths(struct apply *a, const struct matcher *filter, struct slice document)
+{
+	int r = 0;
+	a->set = &a->u->set;
+	if (a->u->positional) {
+		r = update_position_resolve(a, filter, document);
+		a->set = &a->u->concrete;
+	}
+	return r == 0 && a->u->renames ? resolve_renames(a, document) : r;
+}
+
+static int apply_operators(struct apply *a, const struct matcher *filter, struct slice document)
+{
+	int resolved = resolve_paths(a, filter, document);
+	if (resolved != 0) {
+		return resolved;
+	}
+	for (uint32_t i = 0; i < a->set->n; i++) {
+		a->set->entries[i].seen = 0;
 	}
 	budget_charge(a->budget, document.n);
 	writer_reset(a->w);
 	size_t start = writer_open(a->w);
-	int r = apply_object(a, document, pathset_all(&a->u->set), 0);
+	int r = apply_object(a, document, pathset_all(a->set), 0);
 	writer_close(a->w, start);
 	return r != 0 ? r : writer_result(a);
 }
@@ -401,13 +302,14 @@ static int id_changed(struct store_failure *f)
 }
 
 int update_apply(struct update *u,
+	const struct matcher *filter,
 	struct slice document,
 	int64_t now_ms,
 	struct budget *budget,
 	struct slice *ret,
 	struct store_failure *f)
 {
-	struct apply a = { u, &u->out, f, budget, now_ms, false };
+	struct apply a = { u, &u->set, &u->out, f, budget, now_ms, false };
 	struct value id = document_find(document, SLICE("_id"));
 	int r = 0;
 	if (u->replacement) {
@@ -417,7 +319,7 @@ int update_apply(struct update *u,
 		}
 		r = write_with_id(&a, id, u->document);
 	} else {
-		r = apply_operators(&a, document);
+		r = apply_operators(&a, filter, document);
 		if (r == 0 &&
 			!value_same(id, document_find(buffer_slice(&u->out.b), SLICE("_id")))) {
 			return id_changed(f);
@@ -448,10 +350,13 @@ static int seed_document(const struct apply *a, const struct matcher *filter)
 	if (seed.u == NULL) {
 		return -ENOMEM;
 	}
-	struct apply inner = { seed.u, &a->u->scratch, a->failure, a->budget, a->now_ms, true };
+	struct apply inner = { seed.u, &seed.u->set, &a->u->scratch, a->failure, a->budget,
+		a->now_ms, true };
 	int r = matcher_each_equality(filter, seed_add, &seed);
 	r = r != 0 ? r : pathset_finish(&seed.u->set, a->failure);
-	r = r != 0 ? r : apply_operators(&inner, slice_of(empty_document, sizeof(empty_document)));
+	r = r != 0
+		? r
+		: apply_operators(&inner, NULL, slice_of(empty_document, sizeof(empty_document)));
 	update_free(seed.u);
 	return r;
 }
@@ -479,7 +384,7 @@ int update_insert(struct update *u,
 	struct slice *ret,
 	struct store_failure *f)
 {
-	struct apply a = { u, &u->out, f, budget, now_ms, true };
+	struct apply a = { u, &u->set, &u->out, f, budget, now_ms, true };
 	struct slice fields = u->document;
 	int r = seed_document(&a, filter);
 	if (r != 0) {
@@ -496,7 +401,7 @@ int update_insert(struct update *u,
 		seeded.data.p = seeded_copy;
 	}
 	if (!u->replacement) {
-		r = apply_operators(&a, buffer_slice(&u->scratch.b));
+		r = apply_operators(&a, NULL, buffer_slice(&u->scratch.b));
 		/* The result becomes the source of the last step, which puts _id first. */
 		struct document_writer swap = u->out;
 		u->out = u->scratch;

@@ -388,8 +388,8 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
         ("await db.items.replace_one({}, {'$set': {}})", "ValueError", "$ operators"),
         (
             "await db.items.update_one({}, {'$set': {'a': 1}}, array_filters=[1])",
-            "Unsupported",
-            "array_filters",
+            "TypeError",
+            "each of array_filters must be a mapping",
         ),
         ("db.items.find({}, collation={'locale': 'de'})", "Unsupported", "collation"),
         ("db.items.find('text')", "TypeError", "filter must be a mapping"),

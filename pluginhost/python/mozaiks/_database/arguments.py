@@ -8,6 +8,15 @@ Filter = Optional[Mapping[str, Any]]
 Projection = Union[Mapping[str, Any], Iterable[str], None]
 Sort = Union[str, Mapping[str, Any], Iterable[Union[str, Tuple[str, Any]]], None]
 
+ArrayFilters = Optional[Iterable[Mapping[str, Any]]]
+
+
+def array_filters(value: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """What ``$[name]`` stands for in an update: a list of mappings."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"array_filters must be a list, not {type(value).__name__}")
+    return [mapping("each of array_filters", item) for item in value]
+
 
 def mapping(name: str, value: Any) -> Mapping[str, Any]:
     """A filter or an update: a mapping, and nothing else that happens to be false."""

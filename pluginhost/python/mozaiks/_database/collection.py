@@ -7,7 +7,7 @@ from bson import ObjectId
 import _mozaiks
 from mozaiks import _client
 from mozaiks._database import arguments
-from mozaiks._database.arguments import Filter, Projection, Sort
+from mozaiks._database.arguments import ArrayFilters, Filter, Projection, Sort
 from mozaiks._database.cursor import Cursor, Document
 from mozaiks._database.results import (
     DeleteResult,
@@ -212,18 +212,32 @@ class Collection:
     # ---- changing ----
 
     async def update_one(
-        self, filter: Mapping[str, Any], update: Update, upsert: bool = False, **options: Any
+        self,
+        filter: Mapping[str, Any],
+        update: Update,
+        upsert: bool = False,
+        array_filters: ArrayFilters = None,
+        **options: Any,
     ) -> UpdateResult:
         """Changes the first document that matches, by update operators such as ``$set``."""
         arguments.refuse("update_one", options, ("bypass_document_validation",))
-        return await self._update("update_one", filter, update, upsert, False)
+        return await self._write_update(
+            filter, _operators("update_one", update), bool(upsert), False, array_filters
+        )
 
     async def update_many(
-        self, filter: Mapping[str, Any], update: Update, upsert: bool = False, **options: Any
+        self,
+        filter: Mapping[str, Any],
+        update: Update,
+        upsert: bool = False,
+        array_filters: ArrayFilters = None,
+        **options: Any,
     ) -> UpdateResult:
         """Changes all documents that match, by update operators such as ``$set``."""
         arguments.refuse("update_many", options, ("bypass_document_validation",))
-        return await self._update("update_many", filter, update, upsert, True)
+        return await self._write_update(
+            filter, _operators("update_many", update), bool(upsert), True, array_filters
+        )
 
     async def replace_one(
         self,
@@ -236,25 +250,24 @@ class Collection:
         arguments.refuse("replace_one", options, ("bypass_document_validation",))
         return await self._write_update(filter, _replacement(replacement), bool(upsert), False)
 
-    async def _update(
-        self, method: str, filter: Mapping[str, Any], update: Update, upsert: bool, multi: bool
-    ) -> UpdateResult:
-        return await self._write_update(filter, _operators(method, update), bool(upsert), multi)
-
     async def _write_update(
-        self, filter: Mapping[str, Any], update: Update, upsert: bool, multi: bool
+        self,
+        filter: Mapping[str, Any],
+        update: Update,
+        upsert: bool,
+        multi: bool,
+        array_filters: ArrayFilters = None,
     ) -> UpdateResult:
-        result = await _client.request(
-            _mozaiks.DATABASE_UPDATE,
-            _client.BSON,
-            {
-                "collection": self._name,
-                "filter": arguments.mapping("filter", filter),
-                "update": update,
-                "multi": multi,
-                "upsert": upsert,
-            },
-        )
+        command: Dict[str, Any] = {
+            "collection": self._name,
+            "filter": arguments.mapping("filter", filter),
+            "update": update,
+            "multi": multi,
+            "upsert": upsert,
+        }
+        if array_filters is not None:
+            command["array_filters"] = arguments.array_filters(array_filters)
+        result = await _client.request(_mozaiks.DATABASE_UPDATE, _client.BSON, command)
         upserted = result.get("upserted")
         return UpdateResult(
             matched_count=int(result["matched"]),
@@ -296,10 +309,14 @@ class Collection:
         sort: Sort = None,
         upsert: bool = False,
         return_document: bool = False,
+        array_filters: ArrayFilters = None,
         **options: Any,
     ) -> Optional[Document]:
         """Changes the first document that matches and returns it: as it was, or as it is then."""
         arguments.refuse("find_one_and_update", options)
+        change: Dict[str, Any] = {}
+        if array_filters is not None:
+            change["array_filters"] = arguments.array_filters(array_filters)
         return await self._modify(
             filter,
             projection,
@@ -307,6 +324,7 @@ class Collection:
             update=_operators("find_one_and_update", update),
             upsert=bool(upsert),
             new=bool(return_document),
+            **change,
         )
 
     async def find_one_and_replace(

@@ -1,4 +1,4 @@
-#include "director/store/collect.h"
+#include "director/store/query/collect.h"
 
 #include "common/base/map.h"
 #include "director/store/query/key.h"
