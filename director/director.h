@@ -35,6 +35,7 @@ struct director {
 	struct worker *workers; /* all, by id */
 	uint64_t last_worker_id;
 	unsigned starting; /* workers that are not ready yet */
+	struct restart_rate restart_rate;
 
 	struct quota_users *capability_users;
 	struct admission admission;

@@ -5,6 +5,7 @@
 #include "common/proto/frame.h"
 #include "director/auth/auth.h"
 #include "director/config/secrets.h"
+#include "director/hosts/breaker.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -184,8 +185,43 @@ static const struct setting table[] = {
 
 	{ "MOZAIKS_EAGER_PLUGINS", SETTING_NUMBER, AT(eager_plugins), "64", 0, MILLION,
 		.help = "With more plugins than this each starts at its first call." },
-	{ "MOZAIKS_MAX_WORKERS_STARTING", SETTING_NUMBER, AT(workers_starting), "4", 1, 1024,
-		.help = "Workers that are started at a time." },
+	{ "MOZAIKS_MAX_WORKERS_STARTING", SETTING_NUMBER, AT(restart.at_once), "4", 1, 1024,
+		.help = "Workers that are started at a time; of one plugin at most half as many." },
+	{ "MOZAIKS_RESTART_RATE", SETTING_NUMBER, AT(restart.rate), "20", 1, 1000,
+		.help = "Restarts a second after crashes, of all plugins; one plugin gets at most half." },
+	{ "MOZAIKS_RESTART_WAIT_SECONDS", SETTING_SECONDS, AT(restart.first_ms), "0.1", 1, HOUR_MS,
+		.help = "Wait before the restart after a worker's first crash; it grows with each crash in a "
+			"row." },
+	{ "MOZAIKS_RESTART_WAIT_MAX_SECONDS", SETTING_SECONDS, AT(restart.max_ms), "60", 1, HOUR_MS,
+		.help = "The longest wait before a restart." },
+	{ "MOZAIKS_RESTART_HEALTHY_SECONDS", SETTING_SECONDS, AT(restart.healthy_ms), "60", 0, HOUR_MS,
+		.help = "A worker that was ready this long, with a call that ended well, ends a row of "
+			"crashes." },
+	{ "MOZAIKS_BREAKER_BURST", SETTING_NUMBER, AT(breaker.burst), "5", 0, BREAKER_CRASHES_MAX,
+		.help = "Crashes of a plugin within MOZAIKS_BREAKER_BURST_SECONDS that make it unavailable "
+			"for a while; 0: never. Those of one user count once." },
+	{ "MOZAIKS_BREAKER_BURST_SECONDS", SETTING_SECONDS, AT(breaker.burst_ms), "60", 10, HOUR_MS,
+		.help = "See MOZAIKS_BREAKER_BURST." },
+	{ "MOZAIKS_BREAKER_CRASHES", SETTING_NUMBER, AT(breaker.crashes), "10", 0, BREAKER_CRASHES_MAX,
+		.help = "The same over the longer MOZAIKS_BREAKER_SECONDS." },
+	{ "MOZAIKS_BREAKER_SECONDS", SETTING_SECONDS, AT(breaker.crashes_ms), "600", 10, 24 * HOUR_MS,
+		.help = "See MOZAIKS_BREAKER_CRASHES." },
+	{ "MOZAIKS_BREAKER_FAILED_STARTS", SETTING_NUMBER, AT(breaker.init_failures), "3", 0, 1000,
+		.help = "Workers in a row that did not get ready, with the same effect; 0: never." },
+	{ "MOZAIKS_BREAKER_OPEN_SECONDS", SETTING_SECONDS, AT(breaker.open_ms), "30", 10, HOUR_MS,
+		.help = "How long a plugin is unavailable then; the second time within a day twice as long, "
+			"and so on." },
+	{ "MOZAIKS_BREAKER_OPEN_MAX_SECONDS", SETTING_SECONDS, AT(breaker.open_max_ms), "900", 10,
+		24 * HOUR_MS, .help = "The longest of these times." },
+	{ "MOZAIKS_BREAKER_SUCCESSES", SETTING_NUMBER, AT(breaker.successes), "3", 1, 1000,
+		.help = "Calls, one at a time, that have to end well before the plugin is fully back." },
+	{ "MOZAIKS_BREAKER_OPENS", SETTING_NUMBER, AT(breaker.opens), "10", 0, TALLY_MAX,
+		.help = "A plugin that becomes unavailable so often within a day is disabled; 0: never." },
+	{ "MOZAIKS_BREAKER_VIOLATIONS", SETTING_NUMBER, AT(breaker.violations), "3", 0, TALLY_MAX,
+		.help = "A plugin whose workers made so many forbidden system calls, or broke the protocol so "
+			"often, within an hour is disabled; 0: never." },
+	{ "MOZAIKS_BREAKER_USER_SECONDS", SETTING_SECONDS, AT(breaker.source_ms), "600", 0, 24 * HOUR_MS,
+		.help = "Crashes that one user, or the same request, causes within this time count as one." },
 	{ "MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS", SETTING_SECONDS, AT(hello_ms), "10", 10, HOUR_MS,
 		.help = "Time from a worker's start until it reports from inside its sandbox." },
 	{ "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS", SETTING_SECONDS, AT(load_ms), "30", 10, HOUR_MS,

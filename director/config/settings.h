@@ -13,6 +13,7 @@
 
 #include "common/base/log.h"
 #include "common/base/settings.h"
+#include "director/hosts/policy.h"
 #include "director/http/site.h"
 
 enum {
@@ -97,7 +98,8 @@ struct settings {
 
 	/* A worker's life. */
 	uint64_t eager_plugins;
-	uint64_t workers_starting;
+	struct restart_policy restart;
+	struct breaker_policy breaker;
 	uint64_t hello_ms; /* from START to HELLO: fork, sandbox, handshake */
 	uint64_t load_ms;  /* from CONFIGURE to READY: imports, initialize */
 	uint64_t worker_drain_ms;

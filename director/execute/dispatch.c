@@ -263,11 +263,16 @@ void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_res
 				: "second RESULT for a call");
 		return;
 	}
+	bool in_time = c->state == CALL_RUNNING;
 	w->served++;
-	if (c->state == CALL_RUNNING) {
+	if (in_time) {
+		w->succeeded++;
 		end(c, CALL_END_RESULT, m);
 	}
 	forget(c);
+	if (in_time) {
+		supervise_succeeded(p);
+	}
 	dispatch_next(p);
 }
 

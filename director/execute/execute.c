@@ -6,7 +6,6 @@
 #include "director/events/events.h"
 #include "director/execute/answer.h"
 #include "director/execute/dispatch.h"
-#include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 
 #include <errno.h>
@@ -66,8 +65,7 @@ static struct plugin *find_plugin(struct director *d, struct http_request *r)
 			r, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
 		return NULL;
 	}
-	/* Without its pluginhost no worker will come soon. */
-	if (p->workers == NULL && (supervise_retry_after_ms(p) > 0 || !hosts_ready(d, p->host))) {
+	if (!supervise_takes_calls(p)) {
 		http_problem(r, 503, "plugin_unavailable", retry_after_s(p),
 			"Plugin '%s' is not running; it will be started again", p->id);
 		return NULL;

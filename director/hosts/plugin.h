@@ -11,7 +11,9 @@
 #include "common/base/slice.h"
 #include "common/proto/capabilities.h"
 #include "common/uvx/timer.h"
+#include "director/hosts/breaker.h"
 #include "director/hosts/exits.h"
+#include "director/hosts/restart.h"
 
 struct call;
 struct director;
@@ -71,12 +73,12 @@ struct plugin {
 	struct plugin_counters counters;
 	struct rate capability_rate; /* capability calls, of all its workers */
 
-	/* Restart after a crash. */
-	unsigned failures; /* in a row */
-	uint64_t retry_at_ms;
-	uint64_t restarts;
-	struct uvx_timer timer; /* until the next start */
-	bool timer_open, retrying;
+	struct breaker breaker; /* after crashes: whether it may run … */
+	struct restart restart; /* … and when its next worker may start */
+	unsigned generation;    /* of workers: they are replaced when it goes up */
+	uint64_t restarts;      /* after crashes */
+	struct uvx_timer timer; /* until the next start, or the end of the breaker's time */
+	bool timer_open;
 };
 
 static inline struct slice plugin_slice(const struct plugin *p)

@@ -56,7 +56,7 @@ const char *plugin_error(const struct plugin *p)
 	}
 	/* One that dies while it is loaded cannot say why: how it ended is all that is known. */
 	const struct exit_entry *last = exits_last_failure(&p->exits);
-	return p->failures > 0 && !is_ready(p) && last != NULL ? last->text : "";
+	return p->restart.crashes > 0 && !is_ready(p) && last != NULL ? last->text : "";
 }
 
 void plugin_ref(struct plugin *p)
@@ -184,10 +184,10 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	p->manifest = m;
 	(void)snprintf(p->version, sizeof(p->version), "%s", version);
 	p->load_error[0] = '\0';
-	p->failures = 0;
-	p->retry_at_ms = 0;
+	p->generation++;
+	(void)breaker_renewed(&p->breaker);
+	restart_forget(&p->restart);
 	uvx_timer_stop(&p->timer);
-	p->retrying = false;
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(p) },
 		{ "version",
@@ -333,9 +333,21 @@ static void take_enabled(struct registry *r, struct slice text)
 		p->enabled = json_is_true(enabled);
 		if (!p->enabled) {
 			supervise_stop(p, EXITED_STOPPED, NULL);
+		} else {
+			(void)breaker_reset(&p->breaker);
+			restart_forget(&p->restart);
 		}
 	}
 	json_decref(tree);
+}
+
+static void write_file(struct registry *r, struct buffer *text)
+{
+	buffer_clear(text);
+	if (registry_append_json(r, REGISTRY_FILE, text) == 0 &&
+		buffer_append_byte(text, '\n') == 0) {
+		registry_file_write(r->file, text);
+	}
 }
 
 void registry_sync_file(struct registry *r, struct director *d)
@@ -349,10 +361,17 @@ void registry_sync_file(struct registry *r, struct director *d)
 	} else {
 		take_enabled(r, buffer_slice(&text));
 	}
-	buffer_clear(&text);
-	if (registry_append_json(r, REGISTRY_FILE, &text) == 0 &&
-		buffer_append_byte(&text, '\n') == 0) {
-		registry_file_write(r->file, &text);
-	}
+	write_file(r, &text);
+	buffer_deinit(&text);
+}
+
+void registry_set_enabled(struct registry *r, struct director *d, struct plugin *p, bool enabled)
+{
+	struct buffer text;
+	/* What an operator has written there for others meanwhile stays. */
+	registry_sync_file(r, d);
+	p->enabled = enabled;
+	buffer_init(&text, JSON_MAX);
+	write_file(r, &text);
 	buffer_deinit(&text);
 }

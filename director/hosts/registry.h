@@ -30,6 +30,9 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 /** Reads "enabled" from the file, applies it, and writes the file again when it is out of date. */
 void registry_sync_file(struct registry *r, struct director *d);
 
+/** Notes that a plugin is enabled or disabled, here and in the file. */
+void registry_set_enabled(struct registry *r, struct director *d, struct plugin *p, bool enabled);
+
 enum registry_view {
 	REGISTRY_FILE, /* the reference's fields of all plugins, for plugin_registry.json */
 	REGISTRY_API,  /* the enabled ones, with kind, state and error */

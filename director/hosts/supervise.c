@@ -1,53 +1,137 @@
 #include "director/hosts/supervise.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "director/director.h"
 #include "director/execute/dispatch.h"
 #include "director/hosts/control.h"
 #include "director/hosts/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum {
-	FIRST_BACK_OFF_MS = 100,
-	BACK_OFF_MAX_MS = 60000,
-	BACK_OFF_DOUBLINGS = 10,
-	HEALTHY_MS = 60000,
-};
+static uint64_t now_ms(const struct plugin *p)
+{
+	return uv_now(p->director->loop);
+}
+
+static const struct breaker_policy *breaker_policy(const struct plugin *p)
+{
+	return &p->director->settings->breaker;
+}
+
+static const struct restart_policy *restart_policy(const struct plugin *p)
+{
+	return &p->director->settings->restart;
+}
 
 void supervise_on_timer(void *plugin)
 {
-	struct plugin *p = plugin;
-	p->retrying = false;
-	supervise(p);
-}
-
-/* Back-off after the n-th failure in a row, with a jitter of a fifth either way. */
-static uint64_t back_off_ms(unsigned failures)
-{
-	static const unsigned first[] = { 0, FIRST_BACK_OFF_MS, 250, 500 };
-	uint64_t ms = failures < 4              ? first[failures]
-		: failures > BACK_OFF_DOUBLINGS ? BACK_OFF_MAX_MS
-						: 1000ULL << (failures - 4);
-	ms = ms > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : ms;
-	return ms * 4 / 5 + (uint64_t)rand() % (ms * 2 / 5 + 1);
+	supervise(plugin);
 }
 
 uint64_t supervise_retry_after_ms(const struct plugin *p)
 {
-	uint64_t now = uv_now(p->director->loop);
-	return p->retry_at_ms > now ? p->retry_at_ms - now : 0;
+	uint64_t open = breaker_wait_ms(&p->breaker, now_ms(p));
+	uint64_t wait = restart_wait_ms(&p->restart, now_ms(p));
+	return open > wait ? open : wait;
 }
+
+bool supervise_takes_calls(const struct plugin *p)
+{
+	if (p->breaker.state == BREAKER_OPEN && breaker_wait_ms(&p->breaker, now_ms(p)) > 0) {
+		return false;
+	}
+	return p->workers != NULL ||
+		(supervise_retry_after_ms(p) == 0 && hosts_ready(p->director, p->host));
+}
+
+/* ---- the breaker ---------------------------------------------------------------------------- */
+
+static void log_breaker(const struct plugin *p, enum log_level level, const char *text)
+{
+	char seconds[24];
+	(void)snprintf(seconds, sizeof(seconds), "%llu",
+		(unsigned long long)(breaker_wait_ms(&p->breaker, now_ms(p)) + 999) / 1000);
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(p) },
+		{ "state", slice_str(breaker_state_name(p->breaker.state)) },
+		{ "seconds", slice_str(seconds) },
+	};
+	log_fields(level, "plugin.breaker", fields, 3, "%s", text);
+}
+
+/* No more calls: those that run may end, those that wait cannot be served. */
+static void stop_serving(struct plugin *p)
+{
+	struct worker *w;
+	struct worker *next;
+	unsigned ms = (unsigned)p->director->settings->worker_drain_ms;
+	DL_FOREACH_SAFE (p->workers, w, next) {
+		if (w->state < WORKER_READY) {
+			worker_end(w, EXITED_STOPPED, NULL);
+		} else {
+			worker_drain(w, ms, EXITED_STOPPED);
+		}
+	}
+	dispatch_fail_waiting(p);
+}
+
+static void apply(struct plugin *p, enum breaker_action action)
+{
+	switch (action) {
+	case BREAKER_NOTHING:
+		break;
+	case BREAKER_STOP:
+		log_breaker(p, LOG_ERROR, "it crashed too often and is unavailable for a while");
+		stop_serving(p);
+		break;
+	case BREAKER_TRY:
+		log_breaker(p, LOG_WARNING, "it is tried again, one call at a time");
+		break;
+	case BREAKER_RESUME:
+		log_breaker(p, LOG_INFO, "it is available again");
+		break;
+	case BREAKER_SWITCH_OFF:
+		log_breaker(p, LOG_ERROR,
+			"it is disabled: it crashed again and again, or did what is forbidden; "
+			"enable it when that is mended");
+		plugin_set_enabled(p, false);
+		break;
+	}
+}
+
+/* ---- what should run ------------------------------------------------------------------------ */
 
 static unsigned count_current(const struct plugin *p)
 {
 	unsigned n = 0;
 	const struct worker *w;
 	DL_FOREACH (p->workers, w) {
-		bool counts = w->state <= WORKER_READY;
-		n += counts && slice_eq(slice_str(w->version), slice_str(p->version)) ? 1 : 0;
+		n += w->state <= WORKER_READY && w->generation == p->generation ? 1 : 0;
 	}
 	return n;
+}
+
+static unsigned count_starting(const struct plugin *p)
+{
+	unsigned n = 0;
+	const struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		n += w->state < WORKER_READY ? 1 : 0;
+	}
+	return n;
+}
+
+static bool serves(const struct plugin *p)
+{
+	const struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		if (w->state == WORKER_READY) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool should_run(const struct plugin *p)
@@ -59,40 +143,62 @@ static bool should_run(const struct plugin *p)
 	return p->wanted || HASH_COUNT(d->registry.plugins) <= d->settings->eager_plugins;
 }
 
-static void retry_in(struct plugin *p, uint64_t ms)
+/* How many should there be? Half-open: one, to try. */
+static unsigned count_wanted(const struct plugin *p)
 {
-	if (!p->retrying) {
-		p->retrying = true;
-		uvx_timer_once(&p->timer, ms);
+	return p->breaker.state == BREAKER_CLOSED ? p->manifest.workers : 1;
+}
+
+static void crashed(struct plugin *p, uint64_t ready_ms, bool succeeded)
+{
+	restart_crashed(
+		&p->restart, restart_policy(p), ready_ms, succeeded, (uint32_t)rand(), now_ms(p));
+}
+
+/* Starts one worker. @return 0 when it is on its way; the milliseconds to wait; UINT64_MAX when the next
+ * worker that becomes ready or ends makes room: supervise_others(). */
+static uint64_t start_one(struct plugin *p)
+{
+	struct director *d = p->director;
+	const struct restart_policy *policy = restart_policy(p);
+	uint64_t wait = supervise_retry_after_ms(p);
+	if (wait > 0) {
+		return wait;
 	}
+	if (d->starting >= policy->at_once || count_starting(p) >= restart_share(policy) ||
+		!hosts_ready(d, p->host)) {
+		return UINT64_MAX;
+	}
+	if (p->restart.crashes > 0) {
+		wait = restart_take(&d->restart_rate, &p->restart, policy, now_ms(p));
+		if (wait > 0) {
+			return wait;
+		}
+	}
+	int r = worker_start(p);
+	if (r < 0) {
+		log_fields(LOG_WARNING, "worker.start_failed",
+			(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
+			"cannot start a worker: %s", strerror(-r));
+		crashed(p, 0, false);
+		return restart_wait_ms(&p->restart, now_ms(p));
+	}
+	return 0;
 }
 
 void supervise(struct plugin *p)
 {
-	struct director *d = p->director;
 	if (!should_run(p)) {
 		return;
 	}
-	uint64_t wait = supervise_retry_after_ms(p);
-	while (count_current(p) < p->manifest.workers) {
-		if (wait > 0) {
-			retry_in(p, wait);
-			return;
-		}
-		if (d->starting >= d->settings->workers_starting || !hosts_ready(d, p->host)) {
-			/* The next that becomes ready or ends makes room: supervise_others(). */
-			return;
-		}
-		int r = worker_start(p);
-		if (r < 0) {
-			log_fields(LOG_WARNING, "worker.start_failed",
-				(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
-				"cannot start a worker: %s", strerror(-r));
-			p->failures++;
-			wait = back_off_ms(p->failures);
-			p->retry_at_ms = uv_now(d->loop) + wait;
-			retry_in(p, wait);
-			return;
+	apply(p, breaker_tick(&p->breaker, now_ms(p)));
+	while (count_current(p) < count_wanted(p)) {
+		uint64_t wait = start_one(p);
+		if (wait != 0) {
+			if (wait != UINT64_MAX) {
+				uvx_timer_once(&p->timer, wait);
+			}
+			break;
 		}
 	}
 	dispatch_next(p);
@@ -105,25 +211,28 @@ static void supervise_others(struct director *d)
 		struct plugin *p;
 		struct plugin *next;
 		HASH_ITER (hh, d->registry.plugins, p, next) {
-			if (d->starting >= d->settings->workers_starting) {
+			if (d->starting >= d->settings->restart.at_once) {
 				return;
 			}
 			if ((p->waiting != NULL) == (pass == 0) &&
-				count_current(p) < p->manifest.workers) {
+				count_current(p) < count_wanted(p)) {
 				supervise(p);
 			}
 		}
 	}
 }
 
+/* ---- what happened -------------------------------------------------------------------------- */
+
 void supervise_ready(struct worker *w)
 {
 	struct plugin *p = w->plugin;
 	struct worker *other;
 	struct worker *next;
+	breaker_started(&p->breaker);
 	dispatch_next(p);
 	DL_FOREACH_SAFE (p->workers, other, next) {
-		if (!slice_eq(slice_str(other->version), slice_str(w->version))) {
+		if (other->generation != w->generation) {
 			worker_drain(other, (unsigned)w->director->settings->worker_drain_ms,
 				EXITED_REPLACED);
 		}
@@ -131,17 +240,37 @@ void supervise_ready(struct worker *w)
 	supervise_others(w->director);
 }
 
-void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms)
+void supervise_succeeded(struct plugin *p)
+{
+	apply(p, breaker_succeeded(&p->breaker, breaker_policy(p)));
+}
+
+/* What an end means to the breaker. One that pluginhost could not start is nobody's crash. */
+static enum breaker_action judge(struct plugin *p, enum worker_exit why, uint64_t ready_ms)
+{
+	bool late = why == EXITED_DEADLINE || why == EXITED_HUNG;
+	struct breaker_crash crash = {
+		.weight = late ? BREAKER_HALF : BREAKER_WHOLE,
+		.init = ready_ms == 0,
+		.violation = why == EXITED_PROTOCOL || why == EXITED_SYSCALL,
+	};
+	/* A new version that does not start is no reason to stop the old one, which serves. */
+	if (why == EXITED_START || why == EXITED_SANDBOX || (crash.init && serves(p))) {
+		return BREAKER_NOTHING;
+	}
+	return breaker_crashed(&p->breaker, breaker_policy(p), &crash, now_ms(p));
+}
+
+void supervise_ended(struct plugin *p, enum worker_exit why, uint64_t ready_ms, bool succeeded)
 {
 	struct director *d = p->director;
 	if (d->stopping) {
 		return;
 	}
-	if (failed) {
-		/* One that served long enough starts the count anew. */
-		p->failures = ready_ms >= HEALTHY_MS ? 1 : p->failures + 1;
+	if (exit_class(why) != EXIT_IS_NORMAL) {
 		p->restarts++;
-		p->retry_at_ms = uv_now(d->loop) + back_off_ms(p->failures);
+		crashed(p, ready_ms, succeeded);
+		apply(p, judge(p, why, ready_ms));
 		/* A version that never got ready: whoever waits for it would wait in vain, unless
 		 * an older version still serves. */
 		if (ready_ms == 0 && p->workers == NULL) {
@@ -154,16 +283,48 @@ void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms)
 
 void supervise_forgive(struct plugin *p)
 {
-	p->failures = 0;
-	p->retry_at_ms = 0;
+	restart_forget(&p->restart);
 }
 
 void supervise_stop(struct plugin *p, enum worker_exit why, const char *text)
 {
 	uvx_timer_stop(&p->timer);
-	p->retrying = false;
 	while (p->workers != NULL) {
 		worker_end(p->workers, why, text);
 	}
 	dispatch_fail_waiting(p);
+}
+
+/* ---- the operator --------------------------------------------------------------------------- */
+
+void supervise_reset(struct plugin *p)
+{
+	bool switched_off = p->breaker.state == BREAKER_DISABLED;
+	apply(p, breaker_reset(&p->breaker));
+	restart_forget(&p->restart);
+	if (switched_off && !p->enabled) {
+		plugin_set_enabled(p, true);
+		return;
+	}
+	supervise(p);
+}
+
+void supervise_restart(struct plugin *p)
+{
+	p->generation++;
+	p->wanted = true;
+	supervise(p);
+}
+
+void plugin_set_enabled(struct plugin *p, bool enabled)
+{
+	struct director *d = p->director;
+	registry_set_enabled(&d->registry, d, p, enabled);
+	if (!enabled) {
+		supervise_stop(p, EXITED_STOPPED, NULL);
+		return;
+	}
+	(void)breaker_reset(&p->breaker);
+	restart_forget(&p->restart);
+	supervise(p);
 }

@@ -3,7 +3,8 @@
  * and starts, drains or ends workers. Loop thread.
  *
  * A new version starts beside the old one and takes over when it is ready; when it fails the old one
- * stays. A crash is followed by a restart after a back-off of 0.1, 0.25, 0.5, 1, 2, 4 … 60 s.
+ * stays. A crash is followed by a restart after a wait (restart.h); too many of them open the plugin's
+ * breaker (breaker.h).
  */
 #pragma once
 
@@ -16,15 +17,33 @@ void supervise(struct plugin *p);
 void supervise_ready(struct worker *w);
 
 /** A worker ended.
- * @param failed it crashed or never became ready.
- * @param ready_ms how long it was ready, 0 when it never was. */
-void supervise_ended(struct plugin *p, bool failed, uint64_t ready_ms);
+ * @param ready_ms how long it was ready, 0 when it never was.
+ * @param succeeded one of its calls ended well. */
+void supervise_ended(struct plugin *p, enum worker_exit why, uint64_t ready_ms, bool succeeded);
+
+/** A call of the plugin ended well. */
+void supervise_succeeded(struct plugin *p);
 
 /** Ends everything that runs of it. `text` as in worker_end(). */
 void supervise_stop(struct plugin *p, enum worker_exit why, const char *text);
 
 /** What ended its workers was not its fault: the next start need not wait. */
 void supervise_forgive(struct plugin *p);
+
+/** For the operator: the breaker closes, crashes are forgotten, the plugin starts. Also ends an
+ * automatic disabling; a plugin that an operator disabled stays so. */
+void supervise_reset(struct plugin *p);
+
+/** For the operator: new workers beside the old ones, which end when the new are ready and their own
+ * calls are done. A plugin without workers is started. What the breaker holds back stays so. */
+void supervise_restart(struct plugin *p);
+
+/** Enables or disables a plugin and notes that in plugin_registry.json. Disabled, its calls end with 503
+ * and its workers at once. Enabling is a reset, too. */
+void plugin_set_enabled(struct plugin *p, bool enabled);
+
+/** False when a call would wait in vain: 503, and supervise_retry_after_ms() says until when. */
+bool supervise_takes_calls(const struct plugin *p);
 
 /** A plugin's timer fired; its argument is the plugin. */
 void supervise_on_timer(void *plugin);

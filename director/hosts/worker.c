@@ -214,6 +214,7 @@ int worker_start(struct plugin *p)
 	w->director = d;
 	w->plugin = p;
 	w->id = ++d->last_worker_id;
+	w->generation = p->generation;
 	w->started_ns = uv_hrtime();
 	log_tail_init(&w->log_tail, d->settings->exit_log_bytes);
 	memcpy(w->version, p->version, sizeof(w->version));
@@ -238,6 +239,10 @@ int worker_start(struct plugin *p)
 
 bool worker_is_free(const struct worker *w)
 {
+	/* Half-open: one call at a time. */
+	if (w->plugin->breaker.state != BREAKER_CLOSED && w->running > 0) {
+		return false;
+	}
 	return w->state == WORKER_READY && !w->pinged &&
 		w->running < w->plugin->manifest.concurrency && w->running < WORKER_CALL_SLOTS;
 }
@@ -300,10 +305,11 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 	DL_DELETE(p->workers, w);
 	events_unsubscribe_worker(d->events, w);
 	capability_calls_drop(w);
+	bool succeeded = w->succeeded > 0;
 	plugin_ref(p);
 	dispatch_on_worker_gone(w);
 	worker_free(w);
-	supervise_ended(p, failed, ready_ms);
+	supervise_ended(p, why, ready_ms, succeeded);
 	plugin_unref(p);
 }
 

@@ -42,6 +42,7 @@ struct worker {
 	struct director *director;
 	struct plugin *plugin;
 	uint64_t id;
+	unsigned generation; /* the plugin's when it was started */
 	enum worker_state state;
 	char version[PLUGIN_VERSION_MAX + 1];
 	char folder[128]; /* of its socket */
@@ -61,7 +62,7 @@ struct worker {
 	size_t capability_bytes;
 	struct capability_call *capabilities; /* asked, not answered */
 	struct worker_slot slots[WORKER_CAPABILITY_SLOTS];
-	uint64_t served;
+	uint64_t served, succeeded;
 	struct rate frame_rate; /* frames that nobody asked for */
 	uint64_t slowed_ms;     /* when that was last logged */
 };
