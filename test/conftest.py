@@ -28,6 +28,13 @@ def cannot_run(reason):
     pytest.skip(reason)
 
 
+def needs_root(reason):
+    """Skips the test for an ordinary user, in CI too: that whole run is an ordinary user's."""
+    if os.geteuid() != 0:
+        not_run.append(reason)
+        pytest.skip(reason)
+
+
 def pytest_configure(config):
     runtime_module.adopt_orphans()
     # A run that takes too long is terminated: what it started has to be stopped all the same.

@@ -1,13 +1,12 @@
 """A hostile plugin: each attack is contained, by the mechanism that should contain it, and a neighbour
 answers all the time without an error."""
-import os
 import pathlib
 import platform
 import time
 
 import pytest
 
-from conftest import PLUGINS
+from conftest import PLUGINS, needs_root
 from runtime import SECRET, Neighbour, Runtime, mint, wait_for
 
 HOSTILE = pathlib.Path(__file__).parent / "plugins" / "hostile"
@@ -122,9 +121,7 @@ def test_descriptors(attack):
 
 def test_no_secret_in_the_memory_of_a_worker(runtime, attack):
     """The whole memory, read from outside."""
-    if os.geteuid() != 0:
-        from conftest import cannot_run
-        cannot_run("only root reads the memory of workers")
+    needs_root("only root reads the memory of workers")
     attack("hello")
     token = mint("alice")
     assert runtime.execute("answers", {"action": "none"}, token=token).status == 200

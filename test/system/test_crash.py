@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import PLUGINS, cannot_run
+from conftest import PLUGINS, needs_root
 from runtime import Neighbour, Runtime, wait_for
 
 WAYS = ["exit", "abort", "segv", "recursion"]
@@ -78,8 +78,7 @@ def test_a_plugin_that_dies_at_import_backs_off(runtime):
 
 def test_killed_from_outside(runtime):
     """SIGKILL, as the kernel or an operator may send it."""
-    if os.geteuid() != 0:
-        cannot_run("only root sees into the mount namespaces of the workers")
+    needs_root("only root sees into the mount namespaces of the workers")
     wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, 10, "the worker")
     pid = next(pid for pid in runtime.workers() if os.path.isdir(f"/proc/{pid}/root/plugins/busy"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

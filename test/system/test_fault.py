@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from conftest import PLUGINS, cannot_run
+from conftest import PLUGINS, needs_root
 from runtime import Runtime, command_of, mint, wait_for
 
 KILL_POINTS = int(os.environ.get("KILL_POINTS", "16"))
@@ -117,8 +117,7 @@ class Victims:
 
 @pytest.fixture(scope="module")
 def runtime(store):
-    if os.geteuid() != 0:
-        cannot_run("only root finds and kills workers of other users")
+    needs_root("only root finds and kills workers of other users")
     with Runtime({"store": PLUGINS / "store", "answers": PLUGINS / "answers"}, store,
                  app=f"app-{uuid.uuid4().hex[:12]}") as r:
         yield r

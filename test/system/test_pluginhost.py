@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import cannot_run
+from conftest import needs_root
 from pair0 import Director, Frame, work
 from runtime import (PLUGINHOST, TOP, Program, _OURS, command_of, descendants, reap_orphans,
                      run_program, stat_of, wait_for)
@@ -773,8 +773,7 @@ def test_several_paths_and_single_files():
 
 def test_a_private_home():
     """Root's plugins may lie where the user after root could not go by path."""
-    if os.geteuid() != 0:
-        cannot_run("only root gives root up")
+    needs_root("only root gives root up")
     host = Host({"hello": HELLO})
     private = host.base / "home"
     private.mkdir(mode=0o700)

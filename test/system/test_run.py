@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import EXAMPLES
+from conftest import EXAMPLES, cannot_run, needs_root
 from runtime import TOP, command_of, descendants, reap_orphans, wait_for
 
 SCRIPT = TOP / "scripts" / "run"
@@ -207,9 +207,7 @@ def test_another_python_first_on_path(start):
 
 def test_setup_without_sudo_names_what_is_missing(start):
     """The packages file of a copy names one that cannot be there."""
-    if os.geteuid() != 0:
-        from conftest import cannot_run
-        cannot_run("only root becomes another user")
+    needs_root("only root becomes another user")
     copy = start.base / "copy"
     shutil.copytree(TOP / "scripts", copy / "scripts")
     with open(copy / "scripts" / "packages.txt", "a", encoding="utf-8") as f:
@@ -228,7 +226,6 @@ def test_an_ordinary_user(start):
     if os.geteuid() != 0:
         return  # then every test of this file is this one
     if not pathlib.Path(TOP).stat().st_mode & 0o001:
-        from conftest import cannot_run
         cannot_run("the checkout cannot be searched by others")
     start.base.chmod(0o777)
     terminal = start(user="65534", HOME="/nonexistent")

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from conftest import PLUGINS, cannot_run
+from conftest import PLUGINS, needs_root
 from runtime import DIRECTOR, PLUGINHOST, Runtime, run_program
 
 BAD = {
@@ -77,8 +77,7 @@ def test_port_in_use(runtime):
 
 def test_state_that_cannot_be_reached(runtime):
     """An explicit path that cannot be reached after root is given up stops the start."""
-    if os.geteuid() != 0:
-        cannot_run("only root gives root up")
+    needs_root("only root gives root up")
     private = tempfile.mkdtemp(dir=runtime.base)
     os.chmod(private, 0o700)
     path = os.path.join(private, "below", "state")
@@ -123,8 +122,7 @@ def test_secret_is_generated_and_kept(runtime):
 
 
 def test_root_is_given_up(runtime):
-    if os.geteuid() != 0:
-        cannot_run("only root gives root up")
+    needs_root("only root gives root up")
     runtime.start()
     for program in (runtime.director, runtime.pluginhost):
         text = pathlib.Path(f"/proc/{program.pid}/status").read_text()

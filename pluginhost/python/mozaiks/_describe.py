@@ -6,6 +6,8 @@ import traceback
 # Characters. With every one of them escaped both fit the 64 KiB of READY.
 _MESSAGE_MAX = 2000
 _TRACEBACK_MAX = 8000
+# Of each exception, the innermost: a runaway recursion leaves millions, which take a minute to word.
+_FRAMES_MAX = 200
 
 
 def shorten(text: str, limit: int) -> str:
@@ -32,7 +34,8 @@ def message_of(error: BaseException) -> str:
 def traceback_of(error: BaseException) -> str:
     """The traceback as Python prints it."""
     try:
-        return _clean(shorten("".join(traceback.format_exception(error)), _TRACEBACK_MAX))
+        lines = traceback.format_exception(error, limit=-_FRAMES_MAX)
+        return _clean(shorten("".join(lines), _TRACEBACK_MAX))
     except BaseException as failure:
         return f"<no traceback: {type(failure).__name__}>"
 

@@ -6,8 +6,11 @@ import sys
 started = 0
 
 
-def recurse(n):
-    return recurse(n + 1) + 1
+class Recursion:
+    """Looks for an attribute by looking for it: on the C stack, so that it ends in a moment."""
+
+    def __getattr__(self, name):
+        return getattr(self, name)
 
 
 async def execute(data):
@@ -22,5 +25,5 @@ async def execute(data):
         ctypes.string_at(8)
     if action == "recursion":
         sys.setrecursionlimit(10 ** 8)
-        return recurse(0)
+        return Recursion().anything
     return {"started": started}
