@@ -322,6 +322,13 @@ class Runtime:
         """What the list says of a plugin, or None."""
         return next((p for p in self.list_plugins() if p["name"] == name), None)
 
+    def status(self, name):
+        """What an operator sees of a plugin."""
+        answer = self.get(f"/__mozaiks/admin/plugins/{name}",
+                          token=mint("operator", roles=["superadmin"]))
+        assert answer.status == 200, answer
+        return answer.json
+
     def wait_plugin(self, name, condition, seconds=15):
         """Waits until the list's entry of a plugin (None: not listed) fulfils a condition."""
         seen = []

@@ -1,5 +1,8 @@
 """Plugin directories come, change and go while the runtime serves."""
+import asyncio
+import collections
 import json
+import re
 import signal
 import threading
 import time
@@ -7,7 +10,7 @@ import time
 import pytest
 
 from conftest import PLUGINS
-from runtime import Runtime, wait_for
+from runtime import Runtime, mint, wait_for
 
 SECONDS = 20
 
@@ -177,3 +180,92 @@ def test_refresh_by_signal(runtime):
         r.put_plugin("one", version(3))
         r.ctl("plugin", "refresh")
         wait_for(lambda: r.execute("one").json == {"version": 3}, SECONDS, "refresh")
+
+
+# 500 requests a second
+
+RATE = 500
+RELOADS = 20
+CONNECTIONS = 24
+
+
+class Load:
+    """Requests at a fixed rate over connections that are kept, from several users; each answer is
+    counted, and whatever is no 200 is kept with its time."""
+
+    def __init__(self, runtime, plugin, rate):
+        self.runtime, self.plugin, self.rate = runtime, plugin, rate
+        self.bad, self.seen, self.sent = [], collections.Counter(), 0
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+
+    def _request(self, i):
+        body = b'{"n": 1}'
+        return (f"POST /api/execute/{self.plugin} HTTP/1.1\r\nHost: t\r\n"
+                f"Authorization: Bearer {mint(f'user{i % 8}')}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+    async def _connection(self, i, due):
+        request = self._request(i)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.runtime.port)
+        while await due.get():
+            writer.write(request)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+            size = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+            body = await asyncio.wait_for(reader.readexactly(size), 30)
+            if head.startswith(b"HTTP/1.1 200 "):
+                self.seen[json.loads(body)["version"]] += 1
+            else:
+                self.bad.append((time.monotonic(), head, body))
+        writer.close()
+
+    async def _run(self):
+        due = asyncio.Queue()
+        connections = [asyncio.create_task(self._connection(i, due)) for i in range(CONNECTIONS)]
+        self.started = time.monotonic()
+        while not self.end.is_set():
+            wanted = int((time.monotonic() - self.started) * self.rate)
+            while self.sent < wanted:
+                due.put_nowait(True)
+                self.sent += 1
+            await asyncio.sleep(0.002)
+        for _ in connections:
+            due.put_nowait(False)
+        results = await asyncio.gather(*connections, return_exceptions=True)
+        self.seconds = time.monotonic() - self.started
+        # A connection that breaks is a request that failed.
+        self.bad += [(time.monotonic(), repr(r), b"") for r in results if r is not None]
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+
+
+def test_twenty_reloads_under_load_fail_no_request():
+    """A new version takes over while 500 requests a second come, twenty times; each of them takes a
+    moment, so that there are always some in the version that gives way."""
+    def numbered(n):
+        return {"logic.py": f"import asyncio\n\n\nasync def execute(data):\n"
+                            f"    await asyncio.sleep(0.01)\n    return {{'version': {n}}}\n"}
+    with Runtime({"busy": numbered(0)}, env={"MOZAIKS_PLUGIN_SETTLE_MS": "50"}) as r:
+        wait_for(answers_with(r, "busy", 0), SECONDS, "version 0")
+        with Load(r, "busy", RATE) as load:
+            for n in range(1, RELOADS + 1):
+                r.put_plugin("busy", numbered(n))
+                wait_for(lambda n=n: load.seen[n] > 0 or load.bad, SECONDS, f"version {n}")
+                wait_for(lambda n=n, s=load.seen[n]: load.seen[n] > s + 50 or load.bad, SECONDS,
+                         f"requests in version {n}")
+        assert not load.bad, load.bad[:3]
+        # Every version served, and every request that was due was answered.
+        assert set(load.seen) == set(range(RELOADS + 1)), load.seen
+        assert sum(load.seen.values()) == load.sent
+        assert load.sent >= RATE * load.seconds * 0.9 and load.sent > RELOADS * 50
+        # What gave way is gone: one worker, of the last version.
+        wait_for(lambda: len(r.status("busy")["workers"]) == 1, 60, "the end of the old versions")
+        status = r.status("busy")
+        assert status["exit_reasons"] == {"replaced": RELOADS}, status["exit_reasons"]
+        assert status["counters"]["starts"] == RELOADS + 1
