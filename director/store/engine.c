@@ -14,6 +14,8 @@ struct run {
 	struct budget budget;
 	struct store_failure failure;
 	int64_t now_ms;
+	uint64_t until_ns; /* of a step; 0: to the end */
+	bool attempt;      /* no error when the time is over: -ETIME */
 };
 
 typedef int (*operation_fn)(struct run *run);
@@ -38,6 +40,9 @@ static int spent(struct run *run)
 	if (run->budget.regex_limit) {
 		return store_fail(&run->failure, STORE_E_LIMIT,
 			"a regular expression took too many steps on one value");
+	}
+	if (run->attempt) {
+		return -ETIME;
 	}
 	return store_fail(&run->failure, STORE_E_LIMIT,
 		"the operation took longer than %u ms (MOZAIKS_STORE_TIMEOUT_SECONDS)",
@@ -277,17 +282,22 @@ static int insert_one(struct run *run, struct slice document)
 
 static const char duplicate[] = "there is a document with this _id already";
 
-static int insert_documents(struct run *run, struct document_writer *ids)
+/* The step is long enough. */
+static bool pauses(const struct run *run)
+{
+	return run->until_ns != 0 && clock_ns() >= run->until_ns;
+}
+
+static int insert_documents(struct run *run, struct engine_job *job)
 {
 	struct store_task *t = run->t;
-	struct slice row = t->documents;
 	struct slice document;
 	char text[24];
 	int r = 0;
-	bool stopped = false;
-	for (uint32_t i = 0; r == 0 && document_take(&row, &document); i++) {
-		writer_value(ids, index_name(i, text), document_find(document, SLICE("_id")));
-		if (stopped) {
+	while (r == 0 && document_take(&job->row, &document)) {
+		uint32_t i = job->index++;
+		writer_value(&t->out, index_name(i, text), document_find(document, SLICE("_id")));
+		if (job->stopped) {
 			continue;
 		}
 		budget_charge(&run->budget, document.n * 16);
@@ -297,62 +307,75 @@ static int insert_documents(struct run *run, struct document_writer *ids)
 		int inserted = insert_one(run, document);
 		if (inserted == 0) {
 			r = store_task_write_error(t, i, STORE_E_DUPLICATE, duplicate);
-			stopped = t->ordered;
+			job->stopped = t->ordered;
 		} else if (inserted < 0) {
 			r = inserted;
 		} else {
 			t->result.n++;
 		}
+		if (pauses(run)) {
+			return r;
+		}
 	}
+	job->done = true;
 	return r;
+}
+
+static int step_insert(struct run *run, struct engine_job *job)
+{
+	struct store_task *t = run->t;
+	if (!job->begun) {
+		job->begun = true;
+		job->row = t->documents;
+		job->root = writer_open(&t->out);
+		job->ids = writer_open_in(&t->out, BT_ARRAY, SLICE("ids"));
+	}
+	int r = insert_documents(run, job);
+	if (r == 0 && !job->done) {
+		return written(run, &t->out);
+	}
+	writer_close(&t->out, job->ids);
+	writer_close(&t->out, job->root);
+	if (r == -EPERM) {
+		r = outside(run);
+	}
+	return r != 0 ? r : written(run, &t->out);
 }
 
 static int run_insert(struct run *run)
 {
-	struct store_task *t = run->t;
-	size_t root = writer_open(&t->out);
-	size_t ids = writer_open_in(&t->out, BT_ARRAY, SLICE("ids"));
-	int r = insert_documents(run, &t->out);
-	writer_close(&t->out, ids);
-	writer_close(&t->out, root);
-	if (r == -EPERM) {
-		r = outside(run);
-	}
-	r = r != 0 ? r : written(run, &t->out);
-	return end_with(run, r);
+	struct engine_job job = ENGINE_JOB_NULL;
+	return end_with(run, step_insert(run, &job));
 }
 
 /* --- update, delete --- */
 
 /* The ids of rows, collected before any of them changes. */
-struct rids {
-	int64_t *p;
-	size_t n;
-	size_t cap;
-};
-
-static int rids_add(struct rids *rids, int64_t rid)
+static int job_add(struct engine_job *job, int64_t rid)
 {
-	if (rids->n == rids->cap) {
-		size_t cap = rids->cap == 0 ? 64 : rids->cap * 2;
-		int64_t *p = reallocarray(rids->p, cap, sizeof(*p));
+	if (job->n == job->cap) {
+		size_t cap = job->cap == 0 ? 64 : job->cap * 2;
+		int64_t *p = reallocarray(job->rids, cap, sizeof(*p));
 		if (p == NULL) {
 			return -ENOMEM;
 		}
-		rids->p = p;
-		rids->cap = cap;
+		job->rids = p;
+		job->cap = cap;
 	}
-	rids->p[rids->n++] = rid;
+	job->rids[job->n++] = rid;
 	return 0;
 }
 
-static int rids_collect(struct run *run, struct rids *rids)
+static int collect_rids(struct run *run, struct engine_job *job)
 {
 	struct slice document;
 	int64_t rid = 0;
 	int error = 0;
 	while (error == 0 && next_match(run, &rid, &document, &error) == FOUND) {
-		error = rids_add(rids, rid);
+		error = job_add(job, rid);
+		if (!run->t->multi) {
+			break;
+		}
 	}
 	return error;
 }
@@ -384,21 +407,65 @@ static int update_one(struct run *run, int64_t rid, struct slice document, struc
 	return r < 0 ? r : 0;
 }
 
-static int update_many(struct run *run)
+/* The next document of a job, when it is still there and a match. FOUND; NONE; FAILED as of
+ * next_match(). */
+static int next_of_job(
+	struct run *run, struct engine_job *job, int64_t *rid, struct slice *document, int *error)
 {
-	struct rids rids = { 0 };
-	int r = rids_collect(run, &rids);
-	for (size_t i = 0; i < rids.n && r == 0; i++) {
-		struct slice document;
-		int found = run->s->ops->load(run->s, rids.p[i], &document);
-		r = found < 0 ? found : 0;
-		if (found > 0) {
-			budget_charge(&run->budget, document.n * 16);
-			r = update_one(run, rids.p[i], document, NULL);
+	*rid = job->rids[job->next++];
+	int r = run->s->ops->load(run->s, *rid, document);
+	if (r <= 0) {
+		*error = r < 0 ? r : 0;
+		return r < 0 ? FAILED : NONE;
+	}
+	budget_charge(&run->budget, document->n * 16);
+	bool match = matcher_match(run->t->matcher, *document, &run->budget);
+	if (budget_spent(&run->budget)) {
+		*error = spent(run);
+		return FAILED;
+	}
+	return match && store_task_owns(run->t, *document) ? FOUND : NONE;
+}
+
+static int update_rids(struct run *run, struct engine_job *job)
+{
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	while (job->next < job->n) {
+		int found = next_of_job(run, job, &rid, &document, &error);
+		error = found == FOUND ? update_one(run, rid, document, NULL) : error;
+		if (error != 0) {
+			return error;
+		}
+		if (pauses(run)) {
+			return 0;
 		}
 	}
-	free(rids.p);
-	return r;
+	job->done = true;
+	return 0;
+}
+
+static int delete_rids(struct run *run, struct engine_job *job)
+{
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	while (job->next < job->n) {
+		int found = next_of_job(run, job, &rid, &document, &error);
+		if (found == FOUND) {
+			error = run->s->ops->remove(run->s, rid);
+			run->t->result.n++;
+		}
+		if (error != 0) {
+			return error;
+		}
+		if (pauses(run)) {
+			return 0;
+		}
+	}
+	job->done = true;
+	return 0;
 }
 
 /* Inserts what the filter and the update make of nothing. */
@@ -425,45 +492,42 @@ static int upsert(struct run *run, struct slice *ret_document)
 	return t->id.error;
 }
 
+/* After all that matched was updated. */
+static int upsert_if_none(struct run *run)
+{
+	struct slice document;
+	return run->t->upsert && run->t->result.n == 0 ? upsert(run, &document) : 0;
+}
+
+static int step_update(struct run *run, struct engine_job *job)
+{
+	int r = update_rids(run, job);
+	return r != 0 || !job->done ? r : upsert_if_none(run);
+}
+
 static int run_update(struct run *run)
 {
-	struct store_task *t = run->t;
+	struct engine_job job = ENGINE_JOB_NULL;
 	struct slice document;
 	int64_t rid = 0;
 	int error = 0;
-	if (t->multi) {
-		error = update_many(run);
+	if (run->t->multi) {
+		error = collect_rids(run, &job);
+		error = error != 0 ? error : update_rids(run, &job);
 	} else if (next_match(run, &rid, &document, &error) == FOUND) {
 		error = update_one(run, rid, document, NULL);
 	}
-	if (error == 0 && t->upsert && t->result.n == 0) {
-		error = upsert(run, &document);
-	}
-	return end_with(run, error);
+	engine_job_deinit(&job);
+	return end_with(run, error != 0 ? error : upsert_if_none(run));
 }
 
 static int run_delete(struct run *run)
 {
-	struct store_task *t = run->t;
-	struct rids rids = { 0 };
-	struct slice document;
-	int64_t rid = 0;
-	int error = 0;
-	if (t->multi) {
-		error = rids_collect(run, &rids);
-	} else if (next_match(run, &rid, &document, &error) == FOUND) {
-		error = rids_add(&rids, rid);
-	}
-	for (size_t i = 0; i < rids.n && error == 0; i++) {
-		error = run->s->ops->remove(run->s, rids.p[i]);
-		budget_charge(&run->budget, 1024);
-		if (error == 0 && budget_spent(&run->budget)) {
-			error = spent(run);
-		}
-	}
-	t->result.n = rids.n;
-	free(rids.p);
-	return end_with(run, error);
+	struct engine_job job = ENGINE_JOB_NULL;
+	int r = collect_rids(run, &job);
+	r = r != 0 ? r : delete_rids(run, &job);
+	engine_job_deinit(&job);
+	return end_with(run, r);
 }
 
 /* --- find and modify --- */
@@ -555,7 +619,47 @@ static int run_modify(struct run *run)
 	return end_with(run, error);
 }
 
-int engine_run(struct store_task *t, struct engine_source *s)
+static int match_modify(struct run *run, struct engine_job *job)
+{
+	struct buffer copy;
+	int64_t rid = 0;
+	int error = 0;
+	buffer_init(&copy, run->t->limits->result_bytes);
+	if (best_match(run, &copy, &rid, &error) == FOUND) {
+		error = job_add(job, rid);
+	}
+	buffer_deinit(&copy);
+	return error;
+}
+
+static int step_modify(struct run *run, struct engine_job *job)
+{
+	struct buffer copy;
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	int found = job->n == 0 ? NONE : next_of_job(run, job, &rid, &document, &error);
+	job->done = true;
+	if (found != FOUND) {
+		return found == NONE ? modify_missing(run) : error;
+	}
+	buffer_init(&copy, run->t->limits->result_bytes);
+	error = buffer_append(&copy, document);
+	error = error < 0 ? error : modify_found(run, rid, buffer_slice(&copy));
+	buffer_deinit(&copy);
+	return error;
+}
+
+/* --- running --- */
+
+static struct run run_of(struct store_task *t, struct engine_source *s, uint64_t within_ms)
+{
+	struct run run = { .t = t, .s = s, .now_ms = clock_unix_ms() };
+	run.budget.deadline_ms = clock_ms() + within_ms;
+	return run;
+}
+
+static int run_operation(struct run *run)
 {
 	static const operation_fn operations[] = {
 		[STORE_FIND] = run_find,
@@ -566,9 +670,72 @@ int engine_run(struct store_task *t, struct engine_source *s)
 		[STORE_DELETE] = run_delete,
 		[STORE_MODIFY] = run_modify,
 	};
-	struct run run = { .t = t, .s = s, .now_ms = clock_unix_ms() };
-	run.budget.deadline_ms = clock_ms() + t->limits->operation_ms;
-	int r = operations[t->op](&run);
+	int r = operations[run->t->op](run);
+	store_task_finish(run->t);
+	return r;
+}
+
+int engine_run(struct store_task *t, struct engine_source *s)
+{
+	struct run run = run_of(t, s, t->limits->operation_ms);
+	return run_operation(&run);
+}
+
+int engine_try(struct store_task *t, struct engine_source *s, unsigned within_ms)
+{
+	bool attempt = within_ms < t->limits->operation_ms;
+	struct run run = run_of(t, s, attempt ? within_ms : t->limits->operation_ms);
+	run.attempt = attempt;
+	int r = run_operation(&run);
+	if (r == -ETIME) {
+		store_task_restart(t);
+	}
+	return r;
+}
+
+/* A piece of a job, with the time that is left of the task's limit. */
+static struct run piece_of(
+	struct store_task *t, struct engine_source *s, const struct engine_job *job)
+{
+	uint64_t limit = t->limits->operation_ms;
+	return run_of(t, s, limit > job->spent_ms ? limit - job->spent_ms : 0);
+}
+
+int engine_match(struct store_task *t, struct engine_source *s, struct engine_job *job)
+{
+	struct run run = piece_of(t, s, job);
+	uint64_t started = clock_ms();
+	int r = t->op == STORE_INSERT   ? 0
+		: t->op == STORE_MODIFY ? match_modify(&run, job)
+					: collect_rids(&run, job);
+	job->spent_ms += clock_ms() - started;
+	return end_with(&run, r);
+}
+
+int engine_step(
+	struct store_task *t, struct engine_source *s, struct engine_job *job, uint64_t until_ns)
+{
+	static int (*const steps[])(struct run * run, struct engine_job * job) = {
+		[STORE_INSERT] = step_insert,
+		[STORE_UPDATE] = step_update,
+		[STORE_DELETE] = delete_rids,
+		[STORE_MODIFY] = step_modify,
+	};
+	struct run run = piece_of(t, s, job);
+	uint64_t started = clock_ms();
+	run.until_ns = until_ns;
+	int r = steps[t->op](&run, job);
+	job->spent_ms += clock_ms() - started;
+	if (r == 0 && !job->done) {
+		return 1;
+	}
+	r = end_with(&run, r);
 	store_task_finish(t);
 	return r;
+}
+
+void engine_job_deinit(struct engine_job *job)
+{
+	free(job->rids);
+	*job = ENGINE_JOB_NULL;
 }

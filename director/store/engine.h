@@ -44,3 +44,48 @@ struct engine_source {
  *   caller's to give).
  */
 int engine_run(struct store_task *t, struct engine_source *s);
+
+/**
+ * As engine_run(), but gives up when it takes longer than `within_ms`, far below the task's own limit.
+ * @return also -ETIME: what it changed is to be taken back, and the task may be run again.
+ */
+int engine_try(struct store_task *t, struct engine_source *s, unsigned within_ms);
+
+/*
+ * A change that is too long for one go: first the documents are found (on any snapshot after which
+ * nobody else changes them), then it is made in steps, with whatever the caller likes in between. What
+ * it means is the same; to take all of it back when it fails is the caller's.
+ */
+struct engine_job {
+	int64_t *rids; /* what it is about, in its order; not INSERT */
+	size_t n;
+	size_t cap;
+	size_t next;      /* the first that is not done */
+	struct slice row; /* INSERT: the documents that are not done */
+	uint32_t index;   /* and the number of the first */
+	size_t root;      /* of the answer */
+	size_t ids;
+	bool begun;
+	bool stopped;
+	bool done;
+	uint64_t spent_ms; /* of the task's limit */
+};
+
+#define ENGINE_JOB_NULL ((struct engine_job){ 0 })
+
+/**
+ * Finds what a task is to change; changes nothing.
+ * @return 0, also when it failed: then the task has its answer, an error; or what the source returned.
+ */
+int engine_match(struct store_task *t, struct engine_source *s, struct engine_job *job);
+
+/**
+ * Makes the next changes, until clock_ns() is `until_ns` and at least one.
+ * @param s of the same collection; its next() is not called.
+ * @return 1 when there is more to do; 0 at the end, with the task's answer; or what the source
+ *   returned.
+ */
+int engine_step(
+	struct store_task *t, struct engine_source *s, struct engine_job *job, uint64_t until_ns);
+
+void engine_job_deinit(struct engine_job *job);

@@ -69,6 +69,16 @@ int store_task_write_error(
 	return 0;
 }
 
+void store_task_restart(struct store_task *t)
+{
+	t->result = (struct store_result){ .error = STORE_OK };
+	buffer_clear(&t->out.b);
+	buffer_clear(&t->id.b);
+	t->out.error = 0;
+	t->id.error = 0;
+	t->n_write_errors = 0;
+}
+
 void store_task_finish(struct store_task *t)
 {
 	t->result.documents = buffer_slice(&t->out.b);

@@ -32,6 +32,7 @@ struct store_limits {
 
 struct store_task {
 	struct store_task *prev, *next; /* of whoever has it */
+	void *driver;                   /* of the driver that has it; NULL when it gives it back */
 
 	/* What to do; read-only for drivers, all of it in `memory`. */
 	enum store_op op;
@@ -109,6 +110,9 @@ int store_task_fail_errno(struct store_task *t, int negative_errno);
 /** INSERT: notes that document `index` was refused. @return 0, -ENOMEM. */
 int store_task_write_error(
 	struct store_task *t, uint32_t index, enum store_error e, const char *message);
+
+/** Takes back what was answered so far, so that the task can be run again. */
+void store_task_restart(struct store_task *t);
 
 /** Makes `t->result` point at what the writers hold. After the work, before the answer. */
 void store_task_finish(struct store_task *t);

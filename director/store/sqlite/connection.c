@@ -30,8 +30,8 @@ static const char *const texts[STATEMENTS] = {
 	[ST_DOC_BY_OWNER_OR_ODD] = "SELECT rid, doc FROM doc INDEXED BY doc_user "
 				   "WHERE cid = ?1 AND user IN (?2, '')",
 	[ST_DOC_ALL] = "SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = ?1",
-	[ST_DOC_LOAD] = "SELECT doc FROM doc WHERE rid = ?1",
-	[ST_DOC_INSERT] = "INSERT INTO doc (cid, user, id, doc) VALUES (?1, ?2, ?3, ?4)",
+	[ST_DOC_LOAD] = "SELECT doc FROM doc WHERE rid = ?1 AND cid = ?2",
+	[ST_DOC_INSERT] = "INSERT INTO doc (cid, user, id, doc, rid) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[ST_DOC_REPLACE] = "UPDATE doc SET doc = ?2 WHERE rid = ?1",
 	[ST_DOC_REPLACE_OWNER] = "UPDATE doc SET doc = ?2, user = ?3 WHERE rid = ?1",
 	[ST_DOC_REMOVE] = "DELETE FROM doc WHERE rid = ?1",
@@ -40,6 +40,20 @@ static const char *const texts[STATEMENTS] = {
 	[ST_COUNT_WITHOUT_OWNER] = "SELECT count(*) FROM doc INDEXED BY doc_user "
 				   "WHERE cid = ?1 AND user IS NULL",
 	[ST_COUNT_ALL] = "SELECT count(*) FROM doc INDEXED BY doc_user WHERE cid = ?1",
+	[ST_JOB_ADD] = "INSERT INTO undo_job (job) VALUES (?1)",
+	[ST_JOB_END] = "DELETE FROM undo_job WHERE job = ?1",
+	[ST_JOB_FIRST] = "SELECT job FROM undo_job ORDER BY job LIMIT 1",
+	[ST_UNDO_KEEP] = "INSERT OR IGNORE INTO undo (job, rid, cid, doc) "
+			 "SELECT ?1, rid, cid, doc FROM doc WHERE rid = ?2",
+	[ST_UNDO_INSERTED] = "INSERT OR IGNORE INTO undo (job, rid, cid, doc) "
+			     "VALUES (?1, ?2, ?3, NULL)",
+	[ST_UNDO_FIRST] = "SELECT rid, cid, doc FROM undo WHERE job = ?1 ORDER BY rid LIMIT 1",
+	[ST_UNDO_DROP] = "DELETE FROM undo WHERE job = ?1 AND rid = ?2",
+	[ST_UNDO_SWEEP] =
+		"DELETE FROM undo WHERE (job, rid) IN (SELECT job, rid FROM undo "
+		"WHERE job < (SELECT ifnull(min(job), 9223372036854775807) FROM undo_job) "
+		"ORDER BY job, rid LIMIT 100)",
+	[ST_UNDO_CLEAR] = "DELETE FROM undo",
 };
 
 /* What FINDINGS measured; WAL itself is a property of the file (schema.c). Checkpoints are the

@@ -9,6 +9,7 @@ struct lane {
 	UT_hash_handle hh;
 	struct lane *prev, *next; /* in task_queue.turn */
 	struct store_task *tasks;
+	bool held; /* in its turn only to give out the task that holds it */
 	size_t n;
 	uint8_t plugin[];
 };
@@ -33,14 +34,17 @@ void task_queue_deinit(struct task_queue *q)
 	pthread_mutex_destroy(&q->lock);
 }
 
-static struct lane *lane_of(struct task_queue *q, struct slice plugin)
+static struct lane *find_lane(struct task_queue *q, struct slice plugin)
 {
 	struct lane *lane = NULL;
 	HASH_FIND(hh, q->lanes, plugin.p, plugin.n, lane);
-	if (lane != NULL) {
-		return lane;
-	}
-	lane = calloc(1, sizeof(*lane) + plugin.n);
+	return lane;
+}
+
+/* Not yet in its turn. */
+static struct lane *make_lane(struct task_queue *q, struct slice plugin)
+{
+	struct lane *lane = calloc(1, sizeof(*lane) + plugin.n);
 	if (lane == NULL) {
 		return NULL;
 	}
@@ -51,14 +55,25 @@ static struct lane *lane_of(struct task_queue *q, struct slice plugin)
 		free(lane);
 		return NULL;
 	}
-	DL_APPEND(q->turn, lane);
 	return lane;
+}
+
+static void drop_lane(struct task_queue *q, struct lane *lane)
+{
+	HASH_DEL(q->lanes, lane);
+	free(lane);
 }
 
 int task_queue_push(struct task_queue *q, struct store_task *t)
 {
 	(void)pthread_mutex_lock(&q->lock);
-	struct lane *lane = lane_of(q, t->plugin);
+	struct lane *lane = find_lane(q, t->plugin);
+	if (lane == NULL) {
+		lane = make_lane(q, t->plugin);
+		if (lane != NULL) {
+			DL_APPEND(q->turn, lane);
+		}
+	}
 	if (lane != NULL) {
 		DL_APPEND(lane->tasks, t);
 		(void)pthread_cond_signal(&q->filled);
@@ -77,11 +92,13 @@ static struct store_task *take(struct task_queue *q)
 	struct store_task *t = lane->tasks;
 	DL_DELETE(lane->tasks, t);
 	DL_DELETE(q->turn, lane);
+	if (lane->held) {
+		return t;
+	}
 	if (lane->tasks != NULL) {
 		DL_APPEND(q->turn, lane);
 	} else {
-		HASH_DEL(q->lanes, lane);
-		free(lane);
+		drop_lane(q, lane);
 	}
 	return t;
 }
@@ -90,7 +107,7 @@ struct store_task *task_queue_pop(struct task_queue *q)
 {
 	(void)pthread_mutex_lock(&q->lock);
 	struct store_task *t = take(q);
-	while (t == NULL && !q->closed) {
+	while (t == NULL && (!q->closed || q->held > 0)) {
 		(void)pthread_cond_wait(&q->filled, &q->lock);
 		t = take(q);
 	}
@@ -104,6 +121,56 @@ struct store_task *task_queue_try_pop(struct task_queue *q)
 	struct store_task *t = take(q);
 	(void)pthread_mutex_unlock(&q->lock);
 	return t;
+}
+
+int task_queue_hold(struct task_queue *q, const struct store_task *t)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	struct lane *lane = find_lane(q, t->plugin);
+	if (lane != NULL) {
+		DL_DELETE(q->turn, lane); /* where it waits with its next task */
+	} else {
+		lane = make_lane(q, t->plugin);
+	}
+	if (lane != NULL) {
+		lane->held = true;
+		q->held++;
+	}
+	(void)pthread_mutex_unlock(&q->lock);
+	return lane == NULL ? -ENOMEM : 0;
+}
+
+void task_queue_put_back(struct task_queue *q, struct store_task *t)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	struct lane *lane = find_lane(q, t->plugin);
+	DL_PREPEND(lane->tasks, t);
+	DL_APPEND(q->turn, lane);
+	(void)pthread_cond_signal(&q->filled);
+	(void)pthread_mutex_unlock(&q->lock);
+}
+
+void task_queue_release(struct task_queue *q, const struct store_task *t)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	struct lane *lane = find_lane(q, t->plugin);
+	lane->held = false;
+	q->held--;
+	if (lane->tasks != NULL) {
+		DL_APPEND(q->turn, lane);
+	} else {
+		drop_lane(q, lane);
+	}
+	(void)pthread_cond_broadcast(&q->filled);
+	(void)pthread_mutex_unlock(&q->lock);
+}
+
+bool task_queue_is_closed(struct task_queue *q)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	bool closed = q->closed;
+	(void)pthread_mutex_unlock(&q->lock);
+	return closed;
 }
 
 void task_queue_close(struct task_queue *q)

@@ -1,8 +1,10 @@
 /*
  * Reader threads, each with its own read-only connection. A task reads a snapshot; it sees all that
- * was answered before it was submitted, because answers follow the commit.
+ * was answered before it was submitted, because answers follow the commit. They also find the
+ * documents of the writer's jobs.
  */
 #include "common/base/log.h"
+#include "director/store/sqlite/job.h"
 #include "director/store/sqlite/source.h"
 #include "director/store/sqlite/worker.h"
 
@@ -31,6 +33,11 @@ void *reader_main(void *arg)
 	/* By the thread itself: by another it would be a file in /proc, which is out of reach. */
 	(void)pthread_setname_np(pthread_self(), "store-reader");
 	while ((t = task_queue_pop(&s->reads)) != NULL) {
+		if (job_of(t) != NULL) {
+			job_match(&reader->connection, t);
+			task_queue_put_back(&s->writes, t);
+			continue;
+		}
 		run_task(reader, t);
 		driver_done(s->host, t);
 	}

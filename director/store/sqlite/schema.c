@@ -1,6 +1,7 @@
 #include "director/store/sqlite/schema.h"
 
 #include "common/base/log.h"
+#include "director/store/sqlite/undo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,8 @@
  * a start must not take minutes. */
 enum { FULL_CHECK_BYTES = 256 << 20 };
 
-static const char tables[] =
-	"BEGIN IMMEDIATE;"
+/* What makes version i + 1 of version i; version 0 is an empty file. */
+static const char *const migrations[] = {
 	"PRAGMA application_id=1297763155;"
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE collection (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
@@ -25,15 +26,30 @@ static const char tables[] =
 	" id BLOB NOT NULL, doc BLOB NOT NULL) STRICT;"
 	"CREATE UNIQUE INDEX doc_id ON doc (cid, id);"
 	"CREATE INDEX doc_user ON doc (cid, user);"
-	"INSERT INTO meta (key, value) VALUES ('schema', '1');"
-	"COMMIT;";
+	"INSERT INTO meta (key, value) VALUES ('schema', '1');",
+	"CREATE TABLE undo_job (job INTEGER PRIMARY KEY) STRICT;"
+	"CREATE TABLE undo (job INTEGER NOT NULL, rid INTEGER NOT NULL, cid INTEGER NOT NULL,"
+	" doc BLOB, PRIMARY KEY (job, rid)) STRICT, WITHOUT ROWID;",
+};
+
+_Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,
+	"every version has its migration");
 
 /* --- the lock --- */
+
+/* In the file: "open 1234\n" from start to clean stop, nothing otherwise. */
+static void read_mark(int fd, bool *ret_unclean, unsigned long *ret_pid)
+{
+	char text[32] = { 0 };
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	*ret_unclean = n >= 4 && memcmp(text, "open", 4) == 0;
+	*ret_pid = *ret_unclean ? strtoul(text + 4, NULL, 10) : 0;
+}
 
 int schema_lock(struct schema_lock *lock, const char *path, bool *ret_unclean, char why[static 256])
 {
 	char name[4096];
-	char word[8] = { 0 };
+	unsigned long pid = 0;
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	*lock = SCHEMA_LOCK_NULL;
 	if (snprintf(name, sizeof(name), "%s.lock", path) >= (int)sizeof(name)) {
@@ -45,23 +61,22 @@ int schema_lock(struct schema_lock *lock, const char *path, bool *ret_unclean, c
 		(void)snprintf(why, 256, "%.200s: %s", name, strerrordesc_np(error));
 		return -error;
 	}
-	if (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
-		int error = errno;
-		(void)close(fd);
-		if (error != EAGAIN && error != EACCES) {
-			(void)snprintf(why, 256, "%.200s: %s", name, strerrordesc_np(error));
-			return -error;
-		}
-		(void)snprintf(why, 256,
-			"%.150s is in use by another director (each needs its own "
-			"MOZAIKS_STATE_PATH or DATABASE_URI)",
-			path);
-		return -EBUSY;
+	int error = fcntl(fd, F_OFD_SETLK, &whole) < 0 ? errno : 0;
+	read_mark(fd, ret_unclean, &pid);
+	if (error == 0) {
+		lock->fd = fd;
+		return 0;
 	}
-	ssize_t n = pread(fd, word, sizeof(word) - 1, 0);
-	*ret_unclean = n >= 4 && memcmp(word, "open", 4) == 0;
-	lock->fd = fd;
-	return 0;
+	(void)close(fd);
+	if (error != EAGAIN && error != EACCES) {
+		(void)snprintf(why, 256, "%.200s: %s", name, strerrordesc_np(error));
+		return -error;
+	}
+	(void)snprintf(why, 256,
+		"%.130s is in use by another director (pid %lu); each needs its own "
+		"MOZAIKS_STATE_PATH or DATABASE_URI",
+		path, pid);
+	return -EBUSY;
 }
 
 int schema_lock_mark(struct schema_lock *lock, bool open)
@@ -69,7 +84,7 @@ int schema_lock_mark(struct schema_lock *lock, bool open)
 	if (ftruncate(lock->fd, 0) < 0) {
 		return -errno;
 	}
-	if (open && pwrite(lock->fd, "open\n", 5, 0) != 5) {
+	if (open && dprintf(lock->fd, "open %d\n", getpid()) < 0) {
 		return -EIO;
 	}
 	return fsync(lock->fd) < 0 ? -errno : 0;
@@ -150,7 +165,8 @@ static int identify(struct connection *c, const char *path, char why[static 256]
 	return 0;
 }
 
-static int check_version(struct connection *c, const char *path, char why[static 256])
+static int read_version(
+	struct connection *c, const char *path, unsigned *ret_version, char why[static 256])
 {
 	char text[200] = "";
 	if (ask(c, "SELECT value FROM meta WHERE key = 'schema'", text) < 0) {
@@ -168,6 +184,7 @@ static int check_version(struct connection *c, const char *path, char why[static
 		(void)snprintf(why, 256, "%.150s names no schema version", path);
 		return -EINVAL;
 	}
+	*ret_version = (unsigned)version;
 	return 0;
 }
 
@@ -206,17 +223,35 @@ static int use_wal(struct connection *c, const char *path, char why[static 256])
 	return 0;
 }
 
-static int create_tables(struct connection *c, const char *path, char why[static 256])
+/* All steps in one transaction: a file is of its old version or of ours. */
+static int migrate(struct connection *c, const char *path, unsigned version, char why[static 256])
 {
-	if (sqlite3_exec(c->db, tables, NULL, NULL, NULL) != SQLITE_OK) {
+	char note[100];
+	if (version == SCHEMA_VERSION) {
+		return 0;
+	}
+	(void)snprintf(note, sizeof(note), "UPDATE meta SET value = '%d' WHERE key = 'schema'",
+		SCHEMA_VERSION);
+	int r = sqlite3_exec(c->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	for (unsigned i = version; i < SCHEMA_VERSION && r == SQLITE_OK; i++) {
+		r = sqlite3_exec(c->db, migrations[i], NULL, NULL, NULL);
+	}
+	r = r != SQLITE_OK ? r : sqlite3_exec(c->db, note, NULL, NULL, NULL);
+	r = r != SQLITE_OK ? r : sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
+	if (r != SQLITE_OK) {
 		(void)sqlite_connection_failed(c);
 		return refused(c, path, why);
+	}
+	if (version > 0) {
+		log_event(LOG_INFO, "store.migrated", "%s: schema version %u became %d", path,
+			version, SCHEMA_VERSION);
 	}
 	return 0;
 }
 
 int schema_open(struct connection *c, const char *path, bool unclean, char why[static 256])
 {
+	unsigned version = 0;
 	*c = (struct connection){ 0 };
 	int r = create_file(path, why);
 	if (r < 0) {
@@ -225,17 +260,17 @@ int schema_open(struct connection *c, const char *path, bool unclean, char why[s
 	if (sqlite_connection_open(c, path, SQLITE_OPEN_READWRITE) < 0) {
 		return refused(c, path, why);
 	}
-	int ours = identify(c, path, why);
-	r = ours;
-	if (ours > 0) {
-		r = check_version(c, path, why);
+	r = identify(c, path, why);
+	if (r > 0) {
+		r = read_version(c, path, &version, why);
 		if (r == 0 && unclean) {
 			r = check_integrity(c, path, why);
 		}
 	}
 	r = r < 0 ? r : use_wal(c, path, why);
-	if (r == 0 && ours == 0) {
-		r = create_tables(c, path, why);
+	r = r < 0 ? r : migrate(c, path, version, why);
+	if (r == 0 && undo_recover(c) < 0) {
+		r = refused(c, path, why);
 	}
 	return r;
 }

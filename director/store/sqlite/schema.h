@@ -10,7 +10,7 @@
 
 #include "director/store/sqlite/connection.h"
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 struct schema_lock {
 	int fd; /* -1: none */

@@ -1,6 +1,7 @@
 #include "director/store/sqlite/source.h"
 
 #include "director/store/query/key.h"
+#include "director/store/sqlite/undo.h"
 
 #include <errno.h>
 
@@ -170,7 +171,8 @@ static int source_load(struct engine_source *engine, int64_t rid, struct slice *
 {
 	struct source *s = source_of(engine);
 	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_LOAD);
-	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
+	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK ||
+		sqlite3_bind_int64(st, 2, s->cid) != SQLITE_OK) {
 		return sqlite_connection_failed(s->c);
 	}
 	int r = sqlite_connection_step(s->c, st);
@@ -213,9 +215,19 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 	r = bind_owner(s, st, 2, document);
 	r = r < 0 ? r : bind_blob(s, st, 3, buffer_slice(&s->key));
 	r = r < 0 ? r : bind_blob(s, st, 4, document);
+	if (r == 0 && s->next_rid != 0 && sqlite3_bind_int64(st, 5, s->next_rid) != SQLITE_OK) {
+		r = sqlite_connection_failed(s->c);
+	}
 	r = r < 0 ? r : change(s, st);
+	if (r == -EIO && s->next_rid != 0 && s->c->error == SQLITE_CONSTRAINT_ROWID) {
+		s->next_rid = 0; /* another has it by now */
+		return source_insert(engine, document, id);
+	}
 	if (r == -EIO && s->c->error == SQLITE_CONSTRAINT_UNIQUE) {
 		return 0;
+	}
+	if (r == 0 && s->undo != 0) {
+		r = undo_inserted(s->c, s->undo, sqlite3_last_insert_rowid(s->c->db), s->cid);
 	}
 	return r < 0 ? r : 1;
 }
@@ -223,6 +235,9 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 static int source_replace(struct engine_source *engine, int64_t rid, struct slice document)
 {
 	struct source *s = source_of(engine);
+	if (s->undo != 0 && undo_keep(s->c, s->undo, rid) < 0) {
+		return -EIO;
+	}
 	/* Inside a user's or the app's scope the owner never changes. */
 	bool owner = s->t->scope == STORE_SCOPE_SHARED;
 	sqlite3_stmt *st =
@@ -240,6 +255,9 @@ static int source_replace(struct engine_source *engine, int64_t rid, struct slic
 static int source_remove(struct engine_source *engine, int64_t rid)
 {
 	struct source *s = source_of(engine);
+	if (s->undo != 0 && undo_keep(s->c, s->undo, rid) < 0) {
+		return -EIO;
+	}
 	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_REMOVE);
 	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
 		return sqlite_connection_failed(s->c);
@@ -270,7 +288,7 @@ static int source_count(struct engine_source *engine, uint64_t *ret_n)
 
 /* --- life --- */
 
-int source_init(struct source *s, struct connection *c, struct store_task *t)
+static const struct engine_source_ops *operations(void)
 {
 	static const struct engine_source_ops ops = {
 		.next = source_next,
@@ -280,7 +298,19 @@ int source_init(struct source *s, struct connection *c, struct store_task *t)
 		.remove = source_remove,
 		.count = source_count,
 	};
-	*s = (struct source){ .engine = { &ops }, .c = c, .t = t };
+	return &ops;
+}
+
+void source_init_for(struct source *s, struct connection *c, struct store_task *t, int64_t cid)
+{
+	*s = (struct source){ .engine = { operations() }, .c = c, .t = t, .cid = cid };
+	s->exists = true;
+	buffer_init(&s->key, ID_KEY_MAX);
+}
+
+int source_init(struct source *s, struct connection *c, struct store_task *t)
+{
+	*s = (struct source){ .engine = { operations() }, .c = c, .t = t };
 	buffer_init(&s->key, ID_KEY_MAX);
 	int r = sqlite_connection_collection(c, t->collection, false, t->plugin, 0, &s->cid);
 	s->exists = r > 0;

@@ -27,7 +27,9 @@ struct source {
 	size_t n_ids;
 	size_t next_id;
 	struct buffer key;
-	bool changed; /* something was written */
+	bool changed;     /* something was written */
+	int64_t undo;     /* 0, or the job that keeps what it changes (undo.h) */
+	int64_t next_rid; /* of the next insert; 0: a new one */
 };
 
 /**
@@ -35,6 +37,8 @@ struct source {
  * @return 0; -EIO: sqlite_connection_answer().
  */
 int source_init(struct source *s, struct connection *c, struct store_task *t);
+/** For a collection that is known, without a plan: next() finds nothing. */
+void source_init_for(struct source *s, struct connection *c, struct store_task *t, int64_t cid);
 /** Ends every statement, and with it what SQLite keeps for this reader. */
 void source_deinit(struct source *s);
 

@@ -142,8 +142,8 @@ static bool sqlite_ready(const void *driver)
 static void sqlite_stop(void *driver)
 {
 	struct sqlite_store *s = (struct sqlite_store *)driver;
-	/* The writer ends last: it joins the readers, closes the file and says so. */
-	task_queue_close(&s->reads);
+	/* The writer ends last: when nothing is left to find for it, it lets the readers end, closes
+	 * the file and says so. */
 	task_queue_close(&s->writes);
 }
 

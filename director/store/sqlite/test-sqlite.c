@@ -628,6 +628,187 @@ static void plugins_take_turns(void **state)
 	}
 }
 
+/* --- changes that are too long for one go --- */
+
+/* Rows that jobs keep. */
+static unsigned count_kept(void)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+	char path[128];
+	db_path(path);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_prepare_v2(db, "SELECT count(*) FROM undo", -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	unsigned n = (unsigned)sqlite3_column_int(st, 0);
+	(void)sqlite3_finalize(st);
+	(void)sqlite3_close(db);
+	return n;
+}
+
+enum { MANY = 20000, PER_INSERT = 2000 };
+
+/* {_id: 0, n: 0} … , one of them not a number. */
+static void insert_many(const struct store_scope *scope, int odd)
+{
+	for (int i = 0; i < MANY;) {
+		struct buffer row;
+		buffer_init(&row, 1 << 20);
+		for (int end = i + PER_INSERT; i < end; i++) {
+			char text[60];
+			(void)snprintf(text, sizeof(text),
+				i == odd ? "{_id: %d, n: 'x'}" : "{_id: %d, n: 0}", i);
+			struct slice d = notation_parse(text);
+			(void)buffer_append(&row, d);
+			free((void *)d.p);
+		}
+		struct reply reply = { 0 };
+		unsigned left = 1;
+		struct store_command c = { .op = STORE_INSERT,
+			.collection = SLICE("c"),
+			.documents = buffer_slice(&row) };
+		reply.left = &left;
+		assert_int_equal(store_submit(fx.store, scope, &c, on_reply, &reply), 0);
+		wait_for(&left);
+		assert_int_equal(reply.error, STORE_OK);
+		assert_int_equal(reply.n, PER_INSERT);
+		reply_free(&reply);
+		buffer_deinit(&row);
+	}
+}
+
+static uint64_t count_where(const struct store_scope *scope, const char *filter)
+{
+	struct reply r = run(scope, STORE_COUNT, "c", filter, NULL);
+	assert_int_equal(r.error, STORE_OK);
+	return r.n;
+}
+
+/* One plugin's update of everything, others' inserts: they are answered, which means committed, while
+ * the update is at work, and the update's own plugin keeps its order. */
+static void a_huge_update_lets_others_write(void **state)
+{
+	const struct store_scope greedy = user_scope("app", "greedy", "alice");
+	const struct store_scope modest = user_scope("app", "modest", "alice");
+	struct reply update;
+	struct reply next;
+	unsigned update_left = 1;
+	unsigned next_left = 1;
+	unsigned between = 0;
+	fx.config.operation_ms = 60000;
+	open_store();
+	insert_many(&greedy, -1);
+	submit(&greedy, STORE_UPDATE, "c", "{n: {$gte: 0}}", "{$inc: {n: 1}}", &update,
+		&update_left);
+	submit(&greedy, STORE_DELETE, "c", "{_id: 5}", NULL, &next, &next_left);
+	for (int i = 0; update_left > 0; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
+		struct reply r = run(&modest, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+		uint64_t done = count_where(&greedy, "{n: 1}");
+		between += update_left > 0 && done > 0 && done < MANY ? 1 : 0;
+	}
+	assert_in_range(between, 3, MANY);
+	wait_for(&next_left);
+	assert_int_equal(update.error, STORE_OK);
+	assert_int_equal(update.n, MANY);
+	assert_int_equal(update.modified, MANY);
+	assert_true(next.order > update.order);
+	assert_int_equal(next.n, 1);
+	assert_int_equal(count_where(&greedy, "{n: 1}"), MANY - 1);
+	assert_int_equal(count_where(&greedy, "{}"), MANY - 1);
+	/* What it kept to be able to take it back is swept without anybody's help. */
+	unsigned kept = 1;
+	for (int i = 0; i < 1000 && kept > 0; i++) {
+		(void)usleep(10000);
+		kept = count_kept();
+	}
+	assert_int_equal(kept, 0);
+}
+
+/* It fails at one of the last documents: all is as it was, order included. */
+static void a_huge_change_that_fails_is_taken_back(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	fx.config.operation_ms = 60000;
+	open_store();
+	insert_many(&alice, MANY - 10);
+	expect_error(&alice, STORE_UPDATE, "{n: {$exists: true}}", "{$inc: {n: 1}}",
+		STORE_E_INVALID, "n");
+	assert_int_equal(count_where(&alice, "{n: 0}"), MANY - 1);
+	/* The same without room on the disk, from some point on. */
+	static struct reply r;
+	unsigned left = 1;
+	submit(&alice, STORE_DELETE, "c", "{n: {$exists: true}}", NULL, &r, &left);
+	while (left > 0 && count_where(&alice, "{}") > MANY / 2) {
+	}
+	atomic_store(&disk.full, true);
+	for (int i = 0; i < 20; i++) {
+		(void)usleep(5000);
+		(void)uv_run(&fx.loop, UV_RUN_NOWAIT);
+		assert_int_equal(
+			left, 1); /* nobody is told that nothing was done before it is true */
+	}
+	atomic_store(&disk.full, false);
+	wait_for(&left);
+	assert_int_equal(r.error, STORE_E_FULL);
+	assert_int_equal(count_where(&alice, "{}"), MANY);
+	struct reply all = run(&alice, STORE_FIND, "c", "{}", NULL);
+	struct slice row = all.documents;
+	struct slice d;
+	for (int i = 0; document_take(&row, &d); i++) {
+		assert_int_equal(value_int32(document_find(d, SLICE("_id"))), i);
+	}
+	reply_free(&all);
+}
+
+/* A long insert comes in pieces, with the answer of one in one go. */
+static void a_huge_insert_lets_others_write(void **state)
+{
+	const struct store_scope greedy = user_scope("app", "greedy", "alice");
+	const struct store_scope modest = user_scope("app", "modest", "alice");
+	struct buffer row;
+	struct reply insert;
+	unsigned insert_left = 1;
+	unsigned between = 0;
+	fx.config.operation_ms = 60000;
+	fx.config.queue_bytes = (size_t)256 << 20;
+	open_store();
+	expect(&greedy, STORE_INSERT, "c", "{_id: 19000}", NULL, "{ids: [19000]}");
+	buffer_init(&row, 4 << 20);
+	for (int i = 0; i < MANY; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
+		struct slice d = notation_parse(text);
+		(void)buffer_append(&row, d);
+		free((void *)d.p);
+	}
+	struct store_command c = {
+		.op = STORE_INSERT, .collection = SLICE("c"), .documents = buffer_slice(&row)
+	};
+	insert = (struct reply){ .left = &insert_left };
+	assert_int_equal(store_submit(fx.store, &greedy, &c, on_reply, &insert), 0);
+	for (int i = 0; insert_left > 0; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
+		struct reply r = run(&modest, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+		uint64_t done = count_where(&greedy, "{}");
+		between += insert_left > 0 && done > 1 && done < MANY ? 1 : 0;
+	}
+	assert_in_range(between, 3, MANY);
+	assert_int_equal(insert.error, STORE_E_DUPLICATE);
+	assert_int_equal(insert.n, MANY - 1);
+	assert_int_equal(insert.n_write_errors, 1);
+	assert_int_equal(count_where(&greedy, "{}"), MANY);
+	reply_free(&insert);
+	buffer_deinit(&row);
+}
+
 static void queues_are_bounded(void **state)
 {
 	static struct reply replies[10];
@@ -726,9 +907,11 @@ static void expect_refused(int error, const char *text)
 static void one_director_per_file(void **state)
 {
 	struct store *first;
+	char holder[60];
 	open_store();
 	first = fx.store;
-	expect_refused(-EBUSY, "is in use by another director");
+	(void)snprintf(holder, sizeof(holder), "is in use by another director (pid %d)", getpid());
+	expect_refused(-EBUSY, holder);
 	fx.store = first;
 	close_store();
 	open_store();
@@ -751,14 +934,28 @@ static void newer_files_are_refused(void **state)
 	struct stat after;
 	open_store();
 	close_store();
-	execute_sql("UPDATE meta SET value = '2' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
 	db_path(path);
 	assert_int_equal(stat(path, &before), 0);
-	expect_refused(-EINVAL, "has schema version 2, this program knows up to 1");
+	expect_refused(-EINVAL, "has schema version 99, this program knows up to 2");
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
-	execute_sql("UPDATE meta SET value = '1' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '2' WHERE key = 'schema'");
 	open_store();
+}
+
+/* A file of an older version becomes one of this, with what is in it. */
+static void older_files_are_taken_over(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
+	close_store();
+	execute_sql("DROP TABLE undo; DROP TABLE undo_job;"
+		    "UPDATE meta SET value = '1' WHERE key = 'schema'");
+	open_store();
+	expect(&alice, STORE_FIND, "c", "{}", NULL, "{_id: 1, user_id: 'alice'}");
+	assert_int_equal(count_kept(), 0);
 }
 
 static void other_files_are_refused(void **state)
@@ -912,12 +1109,16 @@ int main(void)
 		TEST(a_full_disk_passes),
 		TEST(tasks_of_a_batch_fail_alone),
 		TEST(plugins_take_turns),
+		TEST(a_huge_update_lets_others_write),
+		TEST(a_huge_change_that_fails_is_taken_back),
+		TEST(a_huge_insert_lets_others_write),
 		TEST(queues_are_bounded),
 		TEST(a_queue_is_bounded_in_bytes),
 		TEST(collections_are_bounded),
 		TEST(what_is_queued_is_finished_before_the_close),
 		TEST(one_director_per_file),
 		TEST(newer_files_are_refused),
+		TEST(older_files_are_taken_over),
 		TEST(other_files_are_refused),
 		TEST(damaged_files_are_refused),
 		TEST(addresses_choose_the_driver),

@@ -28,6 +28,8 @@ struct sqlite_store {
 	unsigned n_readers;
 	/* Of the writer's thread: */
 	bool failed;      /* takes no more writes */
+	bool garbage;     /* ended jobs have left rows behind */
+	int64_t last_job; /* the number of the last job */
 	int wal_pages;    /* in the log after the last commit */
 	int checkpointed; /* of them, at the last attempt to move them */
 };

@@ -6,6 +6,9 @@
  *	COMMIT                                                one fsync for all of them
  *	answers
  *
+ * A task that takes longer than such a piece is taken back and becomes a job (job.h): the documents
+ * are found by a reader, then it changes some of them per batch, after a turn of the others.
+ *
  * It never waits for more tasks: what gathers while a commit is at the disk is the next batch. A
  * commit that fails for want of room did nothing. One that fails in any other way is unknown: nothing
  * more is written, since a second fsync after a failed one proves nothing, and the restart finds out
@@ -14,14 +17,20 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "director/store/sqlite/job.h"
 #include "director/store/sqlite/source.h"
+#include "director/store/sqlite/undo.h"
 #include "director/store/sqlite/worker.h"
 
 #include <errno.h>
+#include <time.h>
 
 enum {
 	BATCH_TASKS = 100,
 	BATCH_NS = 2000000,
+	PIECE_MS = 2,
+	/* Between attempts to take a job back that cannot be taken back now. */
+	RETRY_NS = 10000000,
 	/* Pages in the log after which it is copied into the database; and after which readers are
 	 * waited for, so that it starts anew (64 MiB). */
 	CHECKPOINT_PAGES = 1000,
@@ -30,6 +39,7 @@ enum {
 
 struct batch {
 	struct store_task *tasks; /* carried out, not yet answered */
+	struct store_task *jobs;  /* not at their end */
 	unsigned n;
 	uint64_t started_ns;
 	bool lost; /* SQLite has rolled the whole transaction back */
@@ -37,6 +47,11 @@ struct batch {
 
 static void give_back(struct sqlite_store *s, struct store_task *t)
 {
+	if (job_of(t) != NULL) {
+		s->garbage = true;
+		task_queue_release(&s->writes, t);
+		job_free(t);
+	}
 	driver_done(s->host, t);
 }
 
@@ -62,25 +77,98 @@ static void rollback(struct sqlite_store *s)
 	sqlite_connection_forget(&s->writer);
 }
 
-/* Answers every task of the batch alike: what it would have answered is void. */
+/* Nothing of the task is stored, or it is unknown. */
+static void fail_task(
+	struct sqlite_store *s, struct store_task *t, enum store_error e, const char *message)
+{
+	if (e == STORE_OK) {
+		sqlite_connection_answer(&s->writer, t);
+	} else {
+		(void)store_task_fail(t, e, "%s", message);
+	}
+}
+
+/* The next piece of a job. */
+static void go_on(struct sqlite_store *s, struct store_task *t)
+{
+	if (job_of(t)->phase != JOB_MATCH) {
+		task_queue_put_back(&s->writes, t);
+	} else if (task_queue_push(&s->reads, t) < 0) {
+		(void)store_task_fail_errno(t, -ENOMEM);
+		give_back(s, t);
+	}
+}
+
+/* A job whose piece was lost with its batch. */
+static void turn_back(struct sqlite_store *s, struct store_task *t)
+{
+	const struct job *job = job_of(t);
+	if (job->phase == JOB_UNDO && task_queue_is_closed(&s->writes)) {
+		(void)store_task_fail(
+			t, STORE_E_UNKNOWN, "the change is to be taken back by the next start");
+		give_back(s, t);
+		return;
+	}
+	if (job->phase == JOB_APPLY) {
+		fail_task(s, t, STORE_OK, NULL);
+		job_turn_back(t);
+	} else if (job->phase == JOB_UNDO) {
+		(void)nanosleep(&(struct timespec){ .tv_nsec = RETRY_NS }, NULL);
+	}
+	go_on(s, t);
+}
+
+static void each_job(struct sqlite_store *s,
+	struct batch *b,
+	void (*fn)(struct sqlite_store *, struct store_task *))
+{
+	struct store_task *t;
+	struct store_task *next;
+	DL_FOREACH_SAFE (b->jobs, t, next) {
+		DL_DELETE(b->jobs, t);
+		fn(s, t);
+	}
+}
+
+/* Answers every task of the batch alike: what it would have answered is void. Jobs are turned back,
+ * unless nobody knows what is stored (`e`): that is the next start's to find out. */
 static void fail_batch(
 	struct sqlite_store *s, struct batch *b, enum store_error e, const char *message)
 {
 	struct store_task *t;
 	struct store_task *next;
+	if (e != STORE_OK) {
+		DL_CONCAT(b->tasks, b->jobs);
+		b->jobs = NULL;
+	}
 	DL_FOREACH_SAFE (b->tasks, t, next) {
 		DL_DELETE(b->tasks, t);
-		if (e == STORE_OK) {
-			sqlite_connection_answer(&s->writer, t);
+		if (job_of(t) != NULL && e == STORE_OK) {
+			turn_back(s, t);
 		} else {
-			(void)store_task_fail(t, e, "%s", message);
+			fail_task(s, t, e, message);
+			give_back(s, t);
 		}
-		give_back(s, t);
 	}
+	each_job(s, b, turn_back);
+	s->garbage = false; /* not now; the next job or the next start sweeps */
 	b->n = 0;
 }
 
-/* Carries out one task inside its savepoint; its answer is in it. */
+/* A task that takes too long for a batch. It has done nothing. */
+static void make_job(struct sqlite_store *s, struct store_task *t)
+{
+	int r = job_new(t, s->last_job + 1);
+	r = r < 0 ? r : task_queue_hold(&s->writes, t);
+	if (r == 0) {
+		s->last_job++;
+		return;
+	}
+	job_free(t);
+	(void)store_task_fail_errno(t, r);
+}
+
+/* Carries out one task inside its savepoint; its answer is in it, or it has become a job. */
 static void run_task(struct sqlite_store *s, struct store_task *t)
 {
 	struct source source;
@@ -90,9 +178,11 @@ static void run_task(struct sqlite_store *s, struct store_task *t)
 		return;
 	}
 	r = source_init(&source, &s->writer, t);
-	r = r < 0 ? r : engine_run(t, &source.engine);
+	r = r < 0 ? r : engine_try(t, &source.engine, PIECE_MS);
 	source_deinit(&source);
-	if (r < 0) {
+	if (r == -ETIME) {
+		make_job(s, t);
+	} else if (r < 0) {
 		source_answer(&source, r);
 	}
 	if (sqlite3_get_autocommit(s->writer.db) != 0) {
@@ -110,14 +200,32 @@ static void run_task(struct sqlite_store *s, struct store_task *t)
 	}
 }
 
+/* @return whether the task is at its end. */
+static bool run_piece(struct sqlite_store *s, struct batch *b, struct store_task *t)
+{
+	if (job_of(t) == NULL) {
+		run_task(s, t);
+		return job_of(t) == NULL;
+	}
+	int r = job_step(&s->writer, t, clock_ns() + BATCH_NS);
+	if (r < 0) {
+		/* Half of a piece must not be committed. */
+		rollback(s);
+	}
+	return r == 0;
+}
+
 static void add_task(struct sqlite_store *s, struct batch *b, struct store_task *t)
 {
-	if (store_task_compile(t) != 0) {
+	if (job_of(t) == NULL && store_task_compile(t) != 0) {
 		give_back(s, t); /* it has read and changed nothing */
 		return;
 	}
-	run_task(s, t);
-	DL_APPEND(b->tasks, t);
+	if (run_piece(s, b, t)) {
+		DL_APPEND(b->tasks, t);
+	} else {
+		DL_APPEND(b->jobs, t);
+	}
 	b->n++;
 	b->lost = sqlite3_get_autocommit(s->writer.db) != 0;
 }
@@ -131,6 +239,7 @@ static void commit(struct sqlite_store *s, struct batch *b)
 			DL_DELETE(b->tasks, t);
 			give_back(s, t);
 		}
+		each_job(s, b, go_on);
 		return;
 	}
 	struct connection failure = s->writer;
@@ -178,18 +287,50 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-/* One transaction, beginning with this task. */
+/* A task that cannot even begin. */
+static void turn_away(struct sqlite_store *s, struct store_task *t)
+{
+	bool half = job_of(t) != NULL && job_of(t)->applied;
+	if (s->failed) {
+		(void)store_task_fail(
+			t, half ? STORE_E_UNKNOWN : STORE_E_UNAVAILABLE, "the database has failed");
+	} else if (half) {
+		turn_back(s, t);
+		return;
+	} else {
+		sqlite_connection_answer(&s->writer, t);
+	}
+	give_back(s, t);
+}
+
+static void end_batch(struct sqlite_store *s, struct batch *b)
+{
+	if (!b->lost && s->garbage) {
+		int n = undo_sweep(&s->writer);
+		s->garbage = n != 0;
+		b->lost = sqlite3_get_autocommit(s->writer.db) != 0;
+	}
+	if (b->lost) {
+		sqlite_connection_forget(&s->writer);
+		fail_batch(s, b, STORE_OK, NULL);
+		if (sqlite_connection_is_damaged(&s->writer)) {
+			fail_store(s, "a write");
+		}
+		return;
+	}
+	commit(s, b);
+	checkpoint(s);
+}
+
+/* One transaction, beginning with this task; NULL: only to sweep. */
 static void run_batch(struct sqlite_store *s, struct store_task *first)
 {
 	struct batch b = { .started_ns = clock_ns() };
-	if (s->failed) {
-		(void)store_task_fail(first, STORE_E_UNAVAILABLE, "the database has failed");
-		give_back(s, first);
-		return;
-	}
-	if (sqlite_connection_run(&s->writer, ST_BEGIN) < 0) {
-		sqlite_connection_answer(&s->writer, first);
-		give_back(s, first);
+	if (s->failed || sqlite_connection_run(&s->writer, ST_BEGIN) < 0) {
+		s->garbage = false;
+		if (first != NULL) {
+			turn_away(s, first);
+		}
 		return;
 	}
 	for (struct store_task *t = first; t != NULL; t = task_queue_try_pop(&s->writes)) {
@@ -198,21 +339,24 @@ static void run_batch(struct sqlite_store *s, struct store_task *first)
 			break;
 		}
 	}
-	if (b.lost) {
-		sqlite_connection_forget(&s->writer);
-		fail_batch(s, &b, STORE_OK, NULL);
-		if (sqlite_connection_is_damaged(&s->writer)) {
-			fail_store(s, "a write");
-		}
-		return;
+	end_batch(s, &b);
+}
+
+/* The next task; sweeps while there is none. */
+static struct store_task *next_task(struct sqlite_store *s)
+{
+	struct store_task *t = task_queue_try_pop(&s->writes);
+	while (t == NULL && s->garbage && !s->failed && !task_queue_is_closed(&s->writes)) {
+		run_batch(s, NULL);
+		t = task_queue_try_pop(&s->writes);
 	}
-	commit(s, &b);
-	checkpoint(s);
+	return t != NULL ? t : task_queue_pop(&s->writes);
 }
 
 /* The last connection to go: SQLite then empties the log into the database. */
 static void close_database(struct sqlite_store *s)
 {
+	task_queue_close(&s->reads);
 	for (unsigned i = 0; i < s->n_readers; i++) {
 		(void)pthread_join(s->readers[i].thread, NULL);
 		s->readers[i].running = false;
@@ -230,7 +374,7 @@ void *writer_main(void *store)
 	struct store_task *t;
 	(void)pthread_setname_np(pthread_self(), "store-writer");
 	(void)sqlite3_wal_hook(s->writer.db, on_wal, s);
-	while ((t = task_queue_pop(&s->writes)) != NULL) {
+	while ((t = next_task(s)) != NULL) {
 		run_batch(s, t);
 	}
 	close_database(s);
