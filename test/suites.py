@@ -15,9 +15,9 @@ import re
 import subprocess
 import sys
 
-# From fast to slow; a suite that is not named here comes last. fuzz-long runs with --all only.
+# From fast to slow; a suite that is not named here comes last. The long ones run with --all only.
 ORDER = ["lint", "unit", "fuzz", "conformance", "system", "security", "fault", "bench"]
-LONG = ["fuzz-long"]
+LONG = ["fuzz-long", "security-long"]
 
 CMOCKA = re.compile(r"^\[  (PASSED|FAILED)  \] (\d+) test\(s\)", re.M)
 PYTEST = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.M)
