@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/channel/channel.h"
+#include "common/service/watchdog.h"
 #include "common/uvx/signal.h"
 #include "common/uvx/timer.h"
 #include "director/auth/auth.h"
@@ -51,6 +52,7 @@ struct director {
 
 	struct uvx_signals signals;
 	struct uvx_timer drain_timer;
+	struct watchdog watchdog;
 	bool stopping;
 	size_t stop_step; /* the next of stop.c's */
 };

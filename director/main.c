@@ -4,6 +4,9 @@
  */
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/service/notify.h"
+#include "common/service/sockets.h"
+#include "common/uvx/listener.h"
 #include "director/api/api.h"
 #include "director/capability/quota.h"
 #include "director/config/jwt_secret.h"
@@ -122,19 +125,11 @@ static struct http_config http_config(
 	};
 }
 
-/* Before root is given up: the port may be a privileged one. Nothing is read from it yet. */
-static int open_http(void)
+static int listen_on_port(void)
 {
-	size_t n;
 	char text[MESSAGE_MAX_BYTES];
-	if (routes_public(&director, &director.http_routes, &n) < 0) {
-		return refuse("director.no_memory", "no memory");
-	}
-	struct http_config config = http_config(director.http_routes, n, &settings.site);
-	int r = http_server_new(&director.http, &config);
-	r = r < 0 ? r
-		  : http_server_listen_tcp(
-			    director.http, settings.host, (int)settings.port, &director.port);
+	int r = http_server_listen_tcp(
+		director.http, settings.host, (int)settings.port, &director.port);
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text),
 			"cannot listen on %s port %d (MOZAIKS_HOST, PORT): %s", settings.host,
@@ -142,6 +137,46 @@ static int open_http(void)
 		return refuse("http.listen_failed", text);
 	}
 	return 0;
+}
+
+/* Socket activation: all that systemd has opened is HTTP; MOZAIKS_HOST and PORT say nothing then. */
+static int listen_on_sockets(int first, int n)
+{
+	char text[MESSAGE_MAX_BYTES];
+	for (int fd = first; fd < first + n; fd++) {
+		int port = uvx_listen_port(fd);
+		int r = http_server_listen_fd(director.http, fd);
+		if (r < 0) {
+			(void)snprintf(text, sizeof(text),
+				"descriptor %d from systemd is no listening stream socket: %s", fd,
+				strerror(-r));
+			return refuse("http.listen_failed", text);
+		}
+		/* A unix socket has none. */
+		director.port = director.port == 0 && port > 0 ? port : director.port;
+	}
+	log_event(LOG_INFO, "http.sockets", "systemd has opened %d sockets", n);
+	return 0;
+}
+
+/* Before root is given up: the port may be a privileged one. Nothing is read from it yet. */
+static int open_http(void)
+{
+	size_t n;
+	int first;
+	if (routes_public(&director, &director.http_routes, &n) < 0) {
+		return refuse("director.no_memory", "no memory");
+	}
+	struct http_config config = http_config(director.http_routes, n, &settings.site);
+	int r = http_server_new(&director.http, &config);
+	if (r < 0) {
+		return refuse("http.failed", strerror(-r));
+	}
+	int sockets = service_sockets(&first);
+	if (sockets < 0) {
+		return refuse("http.listen_failed", "LISTEN_FDS or LISTEN_PID is no number");
+	}
+	return sockets > 0 ? listen_on_sockets(first, sockets) : listen_on_port();
 }
 
 static int open_auth(void)
@@ -275,6 +310,7 @@ static int watch_signals(void)
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 	int r = uvx_signals_init(&director.signals, &loop, signals, 3, on_signal, &director);
 	uvx_timer_init(&director.drain_timer, &loop, director_on_drain_timer, &director);
+	watchdog_init(&director.watchdog, &loop);
 	return r < 0 ? refuse("director.signals", strerror(-r)) : 0;
 }
 
@@ -378,6 +414,7 @@ int main(int argc, char **argv)
 		{ "store", slice_str(store_driver_name(director.store)) },
 	};
 	log_fields(LOG_INFO, "http.listening", fields, 3, "listening");
+	service_ready("Serving on %s port %d", settings.host, director.port);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	director_free(&director);
 	state_dir_close(&state_dir);

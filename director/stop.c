@@ -1,6 +1,7 @@
 #include "director/stop.h"
 
 #include "common/base/log.h"
+#include "common/service/notify.h"
 #include "director/capability/quota.h"
 #include "director/director.h"
 #include "director/events/events.h"
@@ -71,6 +72,11 @@ static void close_timer(struct director *d)
 	uvx_timer_close(&d->drain_timer, next, d);
 }
 
+static void close_watchdog(struct director *d)
+{
+	watchdog_close(&d->watchdog, next, d);
+}
+
 static void close_signals(struct director *d)
 {
 	uvx_signals_close(&d->signals, next, d);
@@ -89,6 +95,7 @@ static const struct {
 	{ "close calls", close_calls },
 	{ "close channels", close_hub },
 	{ "close timer", close_timer },
+	{ "close watchdog", close_watchdog },
 	{ "close signals", close_signals },
 };
 
@@ -105,6 +112,7 @@ void director_stop(struct director *d)
 {
 	if (!d->stopping) {
 		d->stopping = true;
+		service_stopping();
 		log_event(LOG_INFO, "director.stopping", "stopping: requests in flight may end");
 		next(d);
 	} else {

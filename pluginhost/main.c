@@ -8,8 +8,9 @@
 #include "common/base/identity.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/service/notify.h"
+#include "common/service/watchdog.h"
 #include "common/uvx/signal.h"
-#include "common/uvx/timer.h"
 #include "pluginhost/discover.h"
 #include "pluginhost/host.h"
 #include "pluginhost/settings.h"
@@ -25,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum { WHY_MAX = 4096, HELP_MAX = 65536, STOP_TWICE = 2 };
@@ -52,7 +52,7 @@ struct program {
 	uv_loop_t loop;
 	struct host *host;
 	struct uvx_signals signals;
-	struct uvx_timer watchdog;
+	struct watchdog watchdog;
 	bool stopping;
 };
 
@@ -192,19 +192,13 @@ static void program_on_ready(void *context)
 {
 	struct program *p = context;
 	log_event(LOG_INFO, "pluginhost.ready", "ready");
-	(void)sd_notifyf(0, "READY=1\nSTATUS=Plugins from %s", p->settings.plugins_path);
-}
-
-static void program_on_watchdog(void *arg)
-{
-	(void)arg;
-	(void)sd_notify(0, "WATCHDOG=1");
+	service_ready("Plugins from %s", p->settings.plugins_path);
 }
 
 static void program_on_host_closed(void *arg)
 {
 	struct program *p = arg;
-	uvx_timer_close(&p->watchdog, NULL, NULL);
+	watchdog_close(&p->watchdog, NULL, NULL);
 	uvx_signals_close(&p->signals, NULL, NULL);
 }
 
@@ -217,7 +211,7 @@ static void program_stop(struct program *p)
 	}
 	p->stopping = true;
 	log_event(LOG_INFO, "pluginhost.stop", "stopping");
-	(void)sd_notify(0, "STOPPING=1");
+	service_stopping();
 	host_close(p->host, program_on_host_closed, p);
 }
 
@@ -228,15 +222,6 @@ static void program_on_signal(void *arg, int signum)
 		program_stop(p);
 	} else if (!p->stopping) {
 		host_refresh(p->host);
-	}
-}
-
-static void start_watchdog(struct program *p)
-{
-	uint64_t usec = 0;
-	uvx_timer_init(&p->watchdog, &p->loop, program_on_watchdog, p);
-	if (sd_watchdog_enabled(0, &usec) > 0 && usec >= 4000) {
-		uvx_timer_every(&p->watchdog, usec / 1000 / 3);
 	}
 }
 
@@ -251,7 +236,7 @@ static int open_loop(struct program *p)
 	if (r < 0) {
 		return refuse_errno("start.loop", "signals cannot be caught", r);
 	}
-	start_watchdog(p);
+	watchdog_init(&p->watchdog, &p->loop);
 	const struct host_config c = {
 		.loop = &p->loop,
 		.settings = &p->settings,

@@ -7,7 +7,7 @@
 The layers, each using only what stands to its left:
 
     common/base -> common/json, common/proto, common/confine -> common/uvx -> common/channel
-        -> director | pluginhost
+        -> common/service -> director | pluginhost
 
 Plugins see the published header alone. A library has one home, so that it can be replaced there.
 """
@@ -28,8 +28,10 @@ LAYERS = {
     "common/proto": ["common/base", "common/proto"],
     "common/uvx": ["common/base", "common/json", "common/proto", "common/uvx"],
     "common/channel": ["common/base", "common/json", "common/proto", "common/uvx", "common/channel"],
+    "common/service": ["common/base", "common/uvx", "common/service"],
     "director": ["common", "director"],
-    "pluginhost": ["common/base", "common/confine", "common/json", "common/proto", "common/uvx", "pluginhost"],
+    "pluginhost": ["common/base", "common/confine", "common/json", "common/proto", "common/service",
+                   "common/uvx", "pluginhost"],
     "plugins": [],
     "test": ["common", "director", "pluginhost", "test"],
 }
@@ -45,6 +47,7 @@ HOMES = {
     "mongoc": ["director/store"],
     "pcre2.h": ["director/store"],
     "seccomp.h": ["common/confine", "pluginhost/sandbox"],
+    "systemd/": ["common/service"],
     "Python.h": ["pluginhost/runtime", "pluginhost/python"],
     "mozaiks/": ["pluginhost/runtime", "plugins"],
     "curl/": ["director"],
