@@ -19,6 +19,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sodium.h>
@@ -102,11 +104,22 @@ static int open_plugin_paths(struct program *p)
 	return 0;
 }
 
+/* Beside the program when it is installed, else where it was built. */
+static const char *own_packages(char path[static PATH_MAX])
+{
+	char program[PATH_MAX / 2];
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	program[n < 0 ? 0 : n] = '\0';
+	(void)snprintf(path, PATH_MAX, "%s/" MOZAIKS_PYTHON_INSTALLED, dirname(program));
+	return access(path, F_OK) == 0 ? path : MOZAIKS_PYTHON_DIR;
+}
+
 /* What is read later by whoever we are then, and by zygotes. */
 static int open_program(struct program *p)
 {
+	char path[PATH_MAX];
 	const char *python =
-		p->settings.python_path != NULL ? p->settings.python_path : MOZAIKS_PYTHON_DIR;
+		p->settings.python_path != NULL ? p->settings.python_path : own_packages(path);
 	p->program_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (p->program_fd < 0) {
 		return refuse_errno("start.program", "/proc/self/exe", -errno);
