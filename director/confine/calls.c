@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -130,6 +131,8 @@ static const struct filter_row rows[] = {
 	{ "ioctl",           ALL, ALLOW, WHEN(EQ(1, FIONBIO)) },
 	{ "ioctl",           ALL, ALLOW, WHEN(EQ(1, FIOCLEX)) },
 	{ "ioctl",           ALL, ALLOW, WHEN(EQ(1, FIONREAD)) },
+	/* Does a client take what it is sent? */
+	{ "ioctl",           ALL, ALLOW, WHEN(EQ(1, SIOCOUTQ)) },
 	{ "io_uring_setup",  ALL, FAIL(ENOSYS), ALWAYS },
 
 	/* ---- Files: which ones is Landlock's business ---- */

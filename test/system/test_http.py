@@ -1,12 +1,13 @@
 """HTTP/1.1 as hostile or sloppy clients speak it: limits, framing, keep-alive, pipelining."""
 import json
+import resource
 import socket
 import time
 
 import pytest
 
 from conftest import PLUGINS
-from runtime import Runtime, mint
+from runtime import Runtime, mint, wait_for
 
 BODY_LIMIT = 200_000
 
@@ -256,3 +257,51 @@ def test_a_client_that_leaves(runtime):
             break
         assert time.monotonic() < deadline, stats
         time.sleep(0.05)
+
+
+@pytest.fixture
+def impatient():
+    """A runtime that gives up soon on who does not read."""
+    with Runtime({"answers": PLUGINS / "answers"},
+                 env={"MOZAIKS_SEND_TIMEOUT_SECONDS": "1"}) as r:
+        yield r
+
+
+def test_who_does_not_read_is_cut_off(impatient):
+    body = json.dumps({"action": "echo", "pad": "x" * 900_000}).encode()
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", impatient.port))
+        s.settimeout(10)
+        with pytest.raises(OSError):
+            for _ in range(50):
+                s.sendall(request(body))
+    assert impatient.get("/livez").status == 200
+
+
+@pytest.fixture
+def short_of_descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard))
+    try:
+        r = Runtime({"answers": PLUGINS / "answers"}).__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    yield r
+    r.__exit__(None, None, None)
+
+
+def test_out_of_descriptors(short_of_descriptors):
+    """Who is one too many is sent away; the director lives on."""
+    r = short_of_descriptors
+    held = [socket.create_connection(("127.0.0.1", r.port), timeout=5) for _ in range(120)]
+    try:
+        held[-1].settimeout(0.5)
+        held[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n")
+        with pytest.raises((TimeoutError, ConnectionResetError)):
+            held[-1].recv(1)
+    finally:
+        for s in held:
+            s.close()
+    wait_for(lambda: r.get("/livez").status == 200, 10, "an answer")
+    assert r.execute("answers", {"action": "echo", "n": 1}).status == 200
