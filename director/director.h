@@ -16,9 +16,13 @@
 
 #include <uv.h>
 
-struct host;
+struct control_events;
 struct events;
+struct host;
+struct queue_events;
 struct quota_users;
+
+struct worker_events;
 
 struct director {
 	uv_loop_t *loop;
@@ -29,6 +33,12 @@ struct director {
 	struct auth *auth;
 	struct store *store;
 	struct events *events;
+
+	/* Who is told what: wiring.c. The lower modules know nobody above them. */
+	const struct control_events *on_pluginhost;
+	const struct registry_events *on_registry;
+	const struct worker_events *on_worker;
+	const struct queue_events *on_plugin;
 
 	struct channel_hub *hub;
 	struct host *hosts;

@@ -17,6 +17,7 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/stop.h"
+#include "director/wiring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -256,6 +257,7 @@ static int open_modules(void)
 		.per_plugin = (unsigned)settings.inflight_per_plugin,
 		.total = (unsigned)settings.inflight,
 	};
+	director_wire(&director);
 	int r = injector_new(&director.injector);
 	r = r < 0 ? r : events_new(&director.events, &director);
 	director.capability_users = quota_users_new();

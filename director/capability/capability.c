@@ -31,6 +31,12 @@ struct capability_call {
 	uint8_t args[];
 };
 
+static struct call *find_call(const struct worker *w, uint64_t id)
+{
+	struct work *x = worker_find_work(w, id);
+	return x == NULL ? NULL : call_of_work(x);
+}
+
 struct director *capability_director(const struct capability_call *c)
 {
 	return c->director;
@@ -58,9 +64,8 @@ struct worker *capability_worker(const struct capability_call *c)
 
 unsigned capability_event_depth(const struct capability_call *c)
 {
-	const struct call *work =
-		c->worker == NULL ? NULL : c->worker->calls[c->work_id % WORKER_CALL_SLOTS];
-	return work == NULL || work->id != c->work_id ? 0 : work->event_depth;
+	const struct call *work = c->worker == NULL ? NULL : find_call(c->worker, c->work_id);
+	return work == NULL ? 0 : work->event_depth;
 }
 
 struct slice capability_app(const struct capability_call *c)
@@ -112,8 +117,7 @@ static void finish(struct capability_call *c)
 	struct worker *w = c->worker;
 	if (w != NULL) {
 		/* The work call is the one that had this id, unless it is over. */
-		struct call *work = w->calls[c->work_id % WORKER_CALL_SLOTS];
-		quota_leave(w, work != NULL && work->id == c->work_id ? work : NULL, c->n_args);
+		quota_leave(w, find_call(w, c->work_id), c->n_args);
 		DL_DELETE(w->capabilities, c);
 	}
 	(void)user_context_unref(c->user);
@@ -264,8 +268,7 @@ void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const
 			worker_violation(w, "CALL for a call that was never made");
 			return;
 		}
-		work = w->calls[work_id % WORKER_CALL_SLOTS];
-		work = work != NULL && work->id == work_id ? work : NULL;
+		work = find_call(w, work_id);
 	}
 	const char *error = refusal(w, code, work_id, work, m->args.n, text);
 	struct capability_call *c = error == NULL ? malloc(sizeof(*c) + m->args.n) : NULL;

@@ -9,6 +9,8 @@
 
 enum { QUOTA_TEXT_MAX = 256 };
 
+struct call;
+
 /* Calls a second of each user. */
 struct quota_users;
 

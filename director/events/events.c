@@ -19,7 +19,8 @@ enum {
 
 struct subscription {
 	struct subscription *prev, *next;
-	struct worker *worker;
+	struct plugin *plugin;
+	uint64_t worker; /* the one that asked last */
 	size_t n;
 	bool prefix; /* the pattern ended in `*`, which is not kept */
 	uint8_t pattern[];
@@ -183,7 +184,7 @@ static int publish(struct events *e,
 	struct subscription *s;
 	struct subscription *next;
 	DL_FOREACH_SAFE (e->subscriptions, s, next) {
-		struct plugin *p = s->worker->plugin;
+		struct plugin *p = s->plugin;
 		/* Once for each plugin, however many of its workers or patterns match. */
 		if (r == 0 && p->event_mark != e->published && matches(s, name)) {
 			p->event_mark = e->published;
@@ -230,10 +231,11 @@ int events_subscribe(struct events *e, struct worker *w, struct slice pattern)
 	unsigned count = 0;
 	struct subscription *s;
 	DL_FOREACH (e->subscriptions, s) {
-		if (s->worker != w) {
+		if (s->plugin != w->plugin) {
 			continue;
 		}
 		if (s->prefix == prefix && slice_eq(slice_of(s->pattern, s->n), text)) {
+			s->worker = w->id;
 			return EVENTS_OK;
 		}
 		count++;
@@ -245,10 +247,25 @@ int events_subscribe(struct events *e, struct worker *w, struct slice pattern)
 	if (s == NULL) {
 		return -ENOMEM;
 	}
-	*s = (struct subscription){ .worker = w, .n = text.n, .prefix = prefix };
+	*s = (struct subscription){
+		.plugin = w->plugin, .worker = w->id, .n = text.n, .prefix = prefix
+	};
 	memcpy(s->pattern, text.p, text.n);
 	DL_APPEND(e->subscriptions, s);
 	return EVENTS_OK;
+}
+
+/* All of a plugin but what this worker asked for. */
+static void unsubscribe(struct events *e, const struct plugin *p, uint64_t but)
+{
+	struct subscription *s;
+	struct subscription *next;
+	DL_FOREACH_SAFE (e->subscriptions, s, next) {
+		if (s->plugin == p && s->worker != but) {
+			DL_DELETE(e->subscriptions, s);
+			free(s);
+		}
+	}
 }
 
 int events_subscribe_ready(struct events *e, struct worker *w, struct slice info)
@@ -264,6 +281,11 @@ int events_subscribe_ready(struct events *e, struct worker *w, struct slice info
 				{ "permission", SLICE("events.subscribe") } },
 			2, "asked for, not granted");
 		list = NULL;
+	}
+	/* The first of a version, or after a time without a worker, says it anew. */
+	if (w->plugin->n_ready == 0 || w->plugin->subscribed != w->generation) {
+		unsubscribe(e, w->plugin, w->id);
+		w->plugin->subscribed = w->generation;
 	}
 	size_t i;
 	json_t *item;
@@ -281,14 +303,7 @@ int events_subscribe_ready(struct events *e, struct worker *w, struct slice info
 	return r;
 }
 
-void events_unsubscribe_worker(struct events *e, const struct worker *w)
+void events_unsubscribe_plugin(struct events *e, const struct plugin *p)
 {
-	struct subscription *s;
-	struct subscription *next;
-	DL_FOREACH_SAFE (e->subscriptions, s, next) {
-		if (s->worker == w) {
-			DL_DELETE(e->subscriptions, s);
-			free(s);
-		}
-	}
+	unsubscribe(e, p, 0);
 }

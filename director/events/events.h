@@ -12,6 +12,7 @@
 
 struct director;
 struct events;
+struct plugin;
 struct user_context;
 struct worker;
 
@@ -49,12 +50,13 @@ int events_publish(struct events *e,
 	unsigned depth,
 	struct slice data);
 
-/** @return EVENTS_*, or -ENOMEM. */
+/** Subscribes the plugin of a worker. A plugin stays subscribed while none of its workers runs: an event
+ * starts one. @return EVENTS_*, or -ENOMEM. */
 int events_subscribe(struct events *e, struct worker *w, struct slice pattern);
 
 /** Takes the "subscriptions" of a READY, a JSON object; none of them without the permission.
  * @return 0; EVENTS_TOO_MANY; -EBADMSG when they are no list of names; -ENOMEM. */
 int events_subscribe_ready(struct events *e, struct worker *w, struct slice info);
 
-/** The worker is gone. */
-void events_unsubscribe_worker(struct events *e, const struct worker *w);
+/** The plugin is disabled, or gone. */
+void events_unsubscribe_plugin(struct events *e, const struct plugin *p);

@@ -4,7 +4,7 @@
 #include "common/base/map.h"
 #include "director/auth/auth.h"
 #include "director/director.h"
-#include "director/execute/dispatch.h"
+#include "director/hosts/plugin.h"
 
 #include <stdlib.h>
 
@@ -19,7 +19,7 @@ struct call *call_new(struct director *d)
 		if (c == NULL) {
 			return NULL;
 		}
-		uvx_timer_init(&c->timer, d->loop, dispatch_on_deadline, c);
+		uvx_timer_init(&c->timer, d->loop, pool->deadline, c);
 		c->director = d;
 		buffer_init(&c->data, FRAME_PAYLOAD_MAX);
 		pool->total++;
@@ -38,7 +38,7 @@ void call_set_request_id(struct call *c, struct slice id)
 void call_free(struct call *c)
 {
 	struct call_pool *pool = &c->director->calls;
-	invariant(c->admitted == NULL && c->worker == NULL);
+	invariant(c->admitted == NULL && c->work.worker == NULL);
 	uvx_timer_stop(&c->timer);
 	c->user = user_context_unref(c->user);
 	if (c->plugin != NULL) {
@@ -47,7 +47,7 @@ void call_free(struct call *c)
 	}
 	buffer_deinit(&c->data);
 	c->state = CALL_FREE;
-	c->id = 0;
+	c->work = (struct work){ 0 };
 	c->done = NULL;
 	c->owner = NULL;
 	c->capability_calls = 0;

@@ -11,12 +11,12 @@
 #include "common/base/buffer.h"
 #include "common/proto/messages.h"
 #include "common/uvx/timer.h"
+#include "director/hosts/work.h"
 
 struct admit_user;
 struct director;
 struct plugin;
 struct user_context;
-struct worker;
 
 /* A longer id is cut. */
 enum { CALL_REQUEST_ID_MAX = 64 };
@@ -37,13 +37,12 @@ struct call;
 typedef void (*call_done_fn)(struct call *c, enum call_end end, const struct msg_result *result);
 
 struct call {
-	struct call *prev, *next; /* in plugin.waiting, or in the pool */
+	struct work work;  /* first: call_of_work() */
+	struct call *next; /* in the pool */
 	struct director *director;
 	struct uvx_timer timer;
 	enum call_state state;
 	uint8_t message; /* MSG_EXECUTE or MSG_EVENT */
-	uint64_t id;     /* on the worker's channel, 0 before it runs */
-	struct worker *worker;
 	struct plugin *plugin;
 	struct user_context *user; /* NULL: app scope */
 	struct admit_user *admitted;
@@ -57,8 +56,14 @@ struct call {
 	char request_id[CALL_REQUEST_ID_MAX + 1]; /* for the history; "" for none */
 };
 
+static inline struct call *call_of_work(struct work *x)
+{
+	return (struct call *)x;
+}
+
 struct call_pool {
 	struct call *free;
+	void (*deadline)(void *call); /* a call's timer fired */
 	unsigned total, used;
 	bool closing;
 	void (*closed)(void *arg);

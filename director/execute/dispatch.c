@@ -45,9 +45,9 @@ static void end(struct call *c, enum call_end how, const struct msg_result *resu
 
 static void forget(struct call *c)
 {
-	if (c->worker != NULL) {
-		struct worker *w = c->worker;
-		worker_remove_call(w, c);
+	if (c->work.worker != NULL) {
+		struct worker *w = c->work.worker;
+		worker_remove_work(w, &c->work);
 		call_free(c);
 		return;
 	}
@@ -85,7 +85,7 @@ static struct buffer *begin_frame(
 		.user = c->user == NULL ? SLICE_NULL : c->user->user_id,
 	};
 	*ret_start = b->n;
-	struct frame head = { .call_id = c->id };
+	struct frame head = { .call_id = c->work.id };
 	/* EXECUTE and EVENT have the same layout; the type is set below. */
 	if (msg_execute_append(b, &head, &work) < 0) {
 		return NULL;
@@ -117,22 +117,22 @@ static int send_work(struct call *c, struct worker *w, const struct injector *in
 	if (id == 0) {
 		return -ENOBUFS;
 	}
-	c->id = id;
+	c->work.id = id;
 	struct buffer *b = begin_frame(c, w, payload, &start);
 	if (b == NULL) {
-		c->id = 0;
+		c->work.id = 0;
 		return -ENOBUFS;
 	}
 	int r = in != NULL ? inject_write(in, trusted, b)
 			   : buffer_append(b, buffer_slice(&c->data));
 	r = finish_frame(w, b, start, r);
 	if (r < 0) {
-		c->id = 0;
+		c->work.id = 0;
 		return r;
 	}
 	buffer_deinit(&c->data);
 	c->state = CALL_RUNNING;
-	worker_add_call(w, c);
+	worker_add_work(w, &c->work);
 	return 0;
 }
 
@@ -159,7 +159,7 @@ static int refuse(struct call *c, int r)
 static void wait_for_worker(struct call *c)
 {
 	c->state = CALL_WAITING;
-	DL_APPEND(c->plugin->waiting, c);
+	DL_APPEND(c->plugin->waiting, &c->work);
 	c->plugin->wanted = true;
 	supervise(c->plugin);
 }
@@ -198,10 +198,10 @@ int dispatch_event(struct call *c, struct plugin *p, struct slice data, unsigned
 
 static void send_cancel(struct call *c)
 {
-	struct buffer *b = channel_begin(c->worker->channel, FRAME_HEADER_SIZE);
+	struct buffer *b = channel_begin(c->work.worker->channel, FRAME_HEADER_SIZE);
 	if (b != NULL) {
-		(void)frame_append(b, &(struct frame){ .type = MSG_CANCEL, .call_id = c->id });
-		channel_end(c->worker->channel);
+		(void)frame_append(b, &(struct frame){ .type = MSG_CANCEL, .call_id = c->work.id });
+		channel_end(c->work.worker->channel);
 	}
 }
 
@@ -209,7 +209,8 @@ static void send_cancel(struct call *c)
 static void abandon(struct call *c, unsigned grace_ms)
 {
 	c->state = CALL_ABANDONED;
-	c->worker->abandoned++;
+	c->work.abandoned = true;
+	c->work.worker->abandoned++;
 	send_cancel(c);
 	uvx_timer_once(&c->timer, grace_ms);
 }
@@ -217,10 +218,10 @@ static void abandon(struct call *c, unsigned grace_ms)
 void dispatch_on_deadline(void *call)
 {
 	struct call *c = call;
-	struct worker *w = c->worker;
+	struct worker *w = c->work.worker;
 	switch (c->state) {
 	case CALL_WAITING:
-		DL_DELETE(c->plugin->waiting, c);
+		DL_DELETE(c->plugin->waiting, &c->work);
 		end(c, CALL_END_DEADLINE, NULL);
 		forget(c);
 		break;
@@ -231,7 +232,7 @@ void dispatch_on_deadline(void *call)
 	case CALL_ABANDONED:
 		/* Still no RESULT. No new calls for this worker; it ends when its others are done,
 		 * or at once when its loop does not turn. */
-		worker_drain(w, DRAIN_MS, EXITED_DEADLINE);
+		supervise_drain(w, EXITED_DEADLINE);
 		worker_ping(w);
 		break;
 	case CALL_FREE:
@@ -245,7 +246,7 @@ void dispatch_abandon(struct call *c)
 	c->done = NULL;
 	c->owner = NULL;
 	if (c->state == CALL_WAITING) {
-		DL_DELETE(c->plugin->waiting, c);
+		DL_DELETE(c->plugin->waiting, &c->work);
 		forget(c);
 		return;
 	}
@@ -254,15 +255,16 @@ void dispatch_abandon(struct call *c)
 
 void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_result *m)
 {
-	struct call *c = w->calls[call_id % WORKER_CALL_SLOTS];
+	struct work *x = worker_find_work(w, call_id);
 	struct plugin *p = w->plugin;
-	if (c == NULL || c->id != call_id) {
+	if (x == NULL) {
 		worker_violation(w,
 			call_id == 0 || call_id > w->last_call_id
 				? "RESULT for a call that was never made"
 				: "second RESULT for a call");
 		return;
 	}
+	struct call *c = call_of_work(x);
 	bool in_time = c->state == CALL_RUNNING;
 	w->served++;
 	if (in_time) {
@@ -279,10 +281,10 @@ void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_res
 void dispatch_on_worker_gone(struct worker *w)
 {
 	for (size_t i = 0; i < WORKER_CALL_SLOTS && w->running > 0; i++) {
-		struct call *c = w->calls[i];
-		if (c == NULL) {
+		if (w->work[i] == NULL) {
 			continue;
 		}
+		struct call *c = call_of_work(w->work[i]);
 		if (c->state == CALL_RUNNING) {
 			end(c, CALL_END_DIED, NULL);
 		}
@@ -294,11 +296,11 @@ void dispatch_next(struct plugin *p)
 {
 	struct worker *w;
 	while (p->waiting != NULL && (w = free_worker(p)) != NULL) {
-		struct call *c = p->waiting;
-		DL_DELETE(p->waiting, c);
+		struct call *c = call_of_work(p->waiting);
+		DL_DELETE(p->waiting, &c->work);
 		if (send_work(c, w, NULL) < 0) {
 			/* The worker does not read: it stays first in the queue. */
-			DL_PREPEND(p->waiting, c);
+			DL_PREPEND(p->waiting, &c->work);
 			return;
 		}
 	}
@@ -307,8 +309,8 @@ void dispatch_next(struct plugin *p)
 void dispatch_fail_waiting(struct plugin *p)
 {
 	while (p->waiting != NULL) {
-		struct call *c = p->waiting;
-		DL_DELETE(p->waiting, c);
+		struct call *c = call_of_work(p->waiting);
+		DL_DELETE(p->waiting, &c->work);
 		end(c, CALL_END_UNAVAILABLE, NULL);
 		forget(c);
 	}

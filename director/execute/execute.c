@@ -46,7 +46,7 @@ struct user_context *execute_authenticate(struct director *d, struct http_reques
 
 static unsigned retry_after_s(const struct plugin *p)
 {
-	uint64_t ms = supervise_retry_after_ms(p);
+	uint64_t ms = plugin_wait_ms(p);
 	return ms < 1000 ? 1 : (unsigned)((ms + 999) / 1000);
 }
 

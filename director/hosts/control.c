@@ -4,9 +4,6 @@
 #include "common/base/map.h"
 #include "common/json/scan.h"
 #include "director/director.h"
-#include "director/hosts/history.h"
-#include "director/hosts/supervise.h"
-#include "director/hosts/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,18 +38,6 @@ static struct host *find_host(const struct director *d, const char *name)
 	return NULL;
 }
 
-static void end_workers(struct host *h)
-{
-	struct plugin *p;
-	struct plugin *next;
-	HASH_ITER (hh, h->director->registry.plugins, p, next) {
-		if (slice_eq(slice_str(p->host), slice_str(h->name))) {
-			supervise_stop(p, EXITED_HOST_GONE, "the pluginhost is gone");
-			supervise_forgive(p);
-		}
-	}
-}
-
 static void violation(struct host *h, const char *what)
 {
 	log_fields(LOG_ERROR, "pluginhost.violation",
@@ -74,7 +59,7 @@ static void on_close(void *owner, enum channel_end why)
 		(struct log_field[]){ { "pluginhost", slice_str(h->name) } }, 1,
 		"the pluginhost is gone; its plugins are unavailable until it is back");
 	h->greeted = h->reported = false;
-	end_workers(h);
+	h->director->on_pluginhost->gone(h->director, h->name);
 }
 
 static void handle_host(struct host *h, const struct frame *f)
@@ -111,9 +96,9 @@ static void handle_plugins(struct host *h, const struct frame *f)
 	}
 	r = r < 0 ? r : buffer_append(&h->list, h->list.n == 0 ? SLICE("[]") : SLICE("]"));
 	h->reported = true;
-	r = r < 0 ? r
-		  : registry_update(
-			    &h->director->registry, h->director, h->name, buffer_slice(&h->list));
+	r = r < 0
+		? r
+		: h->director->on_pluginhost->plugins(h->director, h->name, buffer_slice(&h->list));
 	if (r < 0) {
 		violation(h, "a list of plugins that cannot be read");
 	}
@@ -123,20 +108,13 @@ static void handle_plugins(struct host *h, const struct frame *f)
 static void handle_exited(struct host *h, const struct frame *f)
 {
 	struct msg_exited m;
-	struct worker *w;
 	if (!msg_exited_decode(f->payload, &m)) {
 		violation(h, "a malformed EXITED");
 		return;
 	}
 	struct exit_report report;
 	exit_report_read(&report, m.reason);
-	HASH_FIND(hh, h->director->workers, &f->call_id, sizeof(f->call_id), w);
-	if (w != NULL) {
-		worker_exited(w, &report);
-	} else {
-		/* Its channel closed first, as it does when the process dies: now the true reason. */
-		history_complete(h->director, f->call_id, &report);
-	}
+	h->director->on_pluginhost->exited(h->director, f->call_id, &report);
 	exit_report_deinit(&report);
 }
 

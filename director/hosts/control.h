@@ -8,7 +8,17 @@
 #include "common/proto/messages.h"
 
 struct director;
+struct exit_report;
 struct host;
+
+/* What a pluginhost says; in struct director. */
+struct control_events {
+	/* The whole list of its plugins, a JSON array. @return as registry_update(). */
+	int (*plugins)(struct director *d, const char *host, struct slice list);
+	void (*exited)(struct director *d, uint64_t worker_id, struct exit_report *report);
+	/* The connection is gone, and with it its workers. */
+	void (*gone)(struct director *d, const char *host);
+};
 
 /** Listens for the pluginhosts that MOZAIKS_PLUGINHOSTS names. @return 0 or a negative errno. */
 int hosts_open(struct director *d);

@@ -14,8 +14,8 @@
 #include "director/hosts/breaker.h"
 #include "director/hosts/exits.h"
 #include "director/hosts/restart.h"
+#include "director/hosts/work.h"
 
-struct call;
 struct director;
 struct worker;
 
@@ -60,12 +60,15 @@ struct plugin {
 	bool wanted; /* somebody called it since it was found: start it, even lazily */
 
 	struct worker *workers;  /* all that live, of any version */
-	struct call *waiting;    /* admitted calls without a worker, in order */
+	unsigned n_starting;     /* of them: not ready yet … */
+	unsigned n_ready;        /* … and ready */
+	struct work *waiting;    /* admitted calls without a worker, in order */
 	unsigned inflight;       /* admitted: waiting and running */
 	unsigned refs;           /* calls that point here */
 	unsigned events_pending; /* events on their way to it */
 	uint64_t events_dropped; /* in all */
 	uint64_t events_told_ms;
+	unsigned subscribed; /* the generation whose subscriptions the bus has */
 	uint64_t event_mark; /* the last event that it was chosen for */
 
 	struct log_budget log_budget;
@@ -91,6 +94,15 @@ const char *plugin_state(const struct plugin *p);
 
 /** What is wrong, for API and log: the error of its files, else of its last start; "" for none. */
 const char *plugin_error(const struct plugin *p);
+
+/** Milliseconds until a worker may be started, 0 when nothing holds it back. */
+uint64_t plugin_wait_ms(const struct plugin *p);
+
+/** @return NULL without memory. It is freed when it is gone and nothing uses it any more. */
+struct plugin *plugin_new(struct director *d, const char *id, const char *host);
+
+/** Frees a plugin that is gone once nothing uses it any more. */
+void plugin_release(struct plugin *p);
 
 /** A call holds its plugin. */
 void plugin_ref(struct plugin *p);

@@ -4,88 +4,14 @@
 #include "common/base/log.h"
 #include "common/json/tree.h"
 #include "director/director.h"
-#include "director/execute/dispatch.h"
 #include "director/hosts/manifest.h"
 #include "director/hosts/registry_file.h"
-#include "director/hosts/supervise.h"
-#include "director/hosts/worker.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { JSON_MAX = 8 * 1024 * 1024 };
-
-static bool is_ready(const struct plugin *p)
-{
-	const struct worker *w;
-	DL_FOREACH (p->workers, w) {
-		if (w->state == WORKER_READY) {
-			return true;
-		}
-	}
-	return false;
-}
-
-const char *plugin_state(const struct plugin *p)
-{
-	const struct worker *w;
-	bool starting = false;
-	if (!p->enabled) {
-		return "disabled";
-	}
-	if (is_ready(p)) {
-		return "ready";
-	}
-	DL_FOREACH (p->workers, w) {
-		starting = starting || w->state < WORKER_READY;
-	}
-	if (p->files_error[0] != '\0' || p->load_error[0] != '\0') {
-		return "broken";
-	}
-	if (starting) {
-		return "starting";
-	}
-	return supervise_retry_after_ms(p) > 0 ? "waiting to restart" : "stopped";
-}
-
-const char *plugin_error(const struct plugin *p)
-{
-	if (p->files_error[0] != '\0' || p->load_error[0] != '\0') {
-		return p->files_error[0] != '\0' ? p->files_error : p->load_error;
-	}
-	/* One that dies while it is loaded cannot say why: how it ended is all that is known. */
-	const struct exit_entry *last = exits_last_failure(&p->exits);
-	return p->restart.crashes > 0 && !is_ready(p) && last != NULL ? last->text : "";
-}
-
-void plugin_ref(struct plugin *p)
-{
-	p->refs++;
-}
-
-static void on_plugin_timer_closed(void *arg)
-{
-	struct plugin *p = arg;
-	manifest_deinit(&p->manifest);
-	exits_deinit(&p->exits);
-	free(p);
-}
-
-void registry_release(struct plugin *p)
-{
-	if (p->gone && p->refs == 0 && p->workers == NULL && p->timer_open) {
-		p->timer_open = false;
-		uvx_timer_close(&p->timer, on_plugin_timer_closed, p);
-	}
-}
-
-void plugin_unref(struct plugin *p)
-{
-	invariant(p->refs > 0);
-	p->refs--;
-	registry_release(p);
-}
 
 int registry_init(struct registry *r, struct director *d, const char *path)
 {
@@ -99,7 +25,7 @@ static void remove_plugin(struct registry *r, struct plugin *p)
 	HASH_DELETE(hh, r->plugins, p);
 	p->gone = true;
 	plugin_ref(p);
-	supervise_stop(p, EXITED_STOPPED, NULL);
+	p->director->on_registry->stopped(p);
 	plugin_unref(p);
 }
 
@@ -124,24 +50,16 @@ struct plugin *registry_find(const struct registry *r, struct slice id)
 static struct plugin *add_plugin(
 	struct registry *r, struct director *d, const char *id, const char *host)
 {
-	struct plugin *p = calloc(1, sizeof(*p));
+	struct plugin *p = plugin_new(d, id, host);
 	if (p == NULL) {
 		return NULL;
 	}
-	p->director = d;
-	log_budget_init(&p->log_budget, d->settings->plugin_log_rate, d->settings->plugin_log_burst,
-		uv_now(d->loop));
-	exits_init(&p->exits, (unsigned)d->settings->exits_kept);
-	p->enabled = true;
-	(void)snprintf(p->id, sizeof(p->id), "%s", id);
-	(void)snprintf(p->host, sizeof(p->host), "%s", host);
 	HASH_ADD_STR(r->plugins, id, p);
 	if (p->hh.tbl == NULL) {
-		free(p);
+		p->gone = true;
+		plugin_release(p);
 		return NULL;
 	}
-	uvx_timer_init(&p->timer, d->loop, supervise_on_timer, p);
-	p->timer_open = true;
 	return p;
 }
 
@@ -255,11 +173,6 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 	json_decref(tree);
 	remove_missing(r, host);
 	registry_sync_file(r, d);
-	struct plugin *p;
-	struct plugin *next;
-	HASH_ITER (hh, r->plugins, p, next) {
-		supervise(p);
-	}
 	return result;
 }
 
@@ -332,7 +245,7 @@ static void take_enabled(struct registry *r, struct slice text)
 		}
 		p->enabled = json_is_true(enabled);
 		if (!p->enabled) {
-			supervise_stop(p, EXITED_STOPPED, NULL);
+			p->director->on_registry->stopped(p);
 		} else {
 			(void)breaker_reset(&p->breaker);
 			restart_forget(&p->restart);

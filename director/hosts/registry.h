@@ -7,6 +7,14 @@
 #include "common/base/buffer.h"
 #include "director/hosts/plugin.h"
 
+/* What the table's owner does about a change; in struct director. */
+struct registry_events {
+	/* Disabled, or removed: nothing of it may run any more. */
+	void (*stopped)(struct plugin *p);
+	/* Its timer; the argument is the plugin. */
+	void (*timer)(void *plugin);
+};
+
 struct registry {
 	struct plugin *plugins;
 	unsigned listing; /* counts the lists that came */
@@ -40,6 +48,3 @@ enum registry_view {
 
 /** Appends {"plugins":[…]}. @return 0, -ENOBUFS, -ENOMEM. */
 int registry_append_json(const struct registry *r, enum registry_view view, struct buffer *out);
-
-/** Frees a plugin that is gone once nothing uses it any more. */
-void registry_release(struct plugin *p);

@@ -3,7 +3,6 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "director/director.h"
-#include "director/execute/dispatch.h"
 #include "director/hosts/control.h"
 #include "director/hosts/worker.h"
 
@@ -30,20 +29,12 @@ void supervise_on_timer(void *plugin)
 	supervise(plugin);
 }
 
-uint64_t supervise_retry_after_ms(const struct plugin *p)
-{
-	uint64_t open = breaker_wait_ms(&p->breaker, now_ms(p));
-	uint64_t wait = restart_wait_ms(&p->restart, now_ms(p));
-	return open > wait ? open : wait;
-}
-
 bool supervise_takes_calls(const struct plugin *p)
 {
 	if (p->breaker.state == BREAKER_OPEN && breaker_wait_ms(&p->breaker, now_ms(p)) > 0) {
 		return false;
 	}
-	return p->workers != NULL ||
-		(supervise_retry_after_ms(p) == 0 && hosts_ready(p->director, p->host));
+	return p->workers != NULL || (plugin_wait_ms(p) == 0 && hosts_ready(p->director, p->host));
 }
 
 /* ---- the breaker ---------------------------------------------------------------------------- */
@@ -74,7 +65,7 @@ static void stop_serving(struct plugin *p)
 			worker_drain(w, ms, EXITED_STOPPED);
 		}
 	}
-	dispatch_fail_waiting(p);
+	p->director->on_plugin->hopeless(p);
 }
 
 static void apply(struct plugin *p, enum breaker_action action)
@@ -113,27 +104,6 @@ static unsigned count_current(const struct plugin *p)
 	return n;
 }
 
-static unsigned count_starting(const struct plugin *p)
-{
-	unsigned n = 0;
-	const struct worker *w;
-	DL_FOREACH (p->workers, w) {
-		n += w->state < WORKER_READY ? 1 : 0;
-	}
-	return n;
-}
-
-static bool serves(const struct plugin *p)
-{
-	const struct worker *w;
-	DL_FOREACH (p->workers, w) {
-		if (w->state == WORKER_READY) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool should_run(const struct plugin *p)
 {
 	const struct director *d = p->director;
@@ -161,11 +131,11 @@ static uint64_t start_one(struct plugin *p)
 {
 	struct director *d = p->director;
 	const struct restart_policy *policy = restart_policy(p);
-	uint64_t wait = supervise_retry_after_ms(p);
+	uint64_t wait = plugin_wait_ms(p);
 	if (wait > 0) {
 		return wait;
 	}
-	if (d->starting >= policy->at_once || count_starting(p) >= restart_share(policy) ||
+	if (d->starting >= policy->at_once || p->n_starting >= restart_share(policy) ||
 		!hosts_ready(d, p->host)) {
 		return UINT64_MAX;
 	}
@@ -201,7 +171,7 @@ void supervise(struct plugin *p)
 			break;
 		}
 	}
-	dispatch_next(p);
+	p->director->on_plugin->room(p);
 }
 
 /* A start slot is free: those that were held back get it, callers waiting for them first. */
@@ -224,13 +194,45 @@ static void supervise_others(struct director *d)
 
 /* ---- what happened -------------------------------------------------------------------------- */
 
+void supervise_drain(struct worker *w, enum worker_exit why)
+{
+	struct plugin *p = w->plugin;
+	plugin_ref(p);
+	worker_drain(w, (unsigned)p->director->settings->worker_drain_ms, why);
+	/* Its replacement, and the calls that may go to it. */
+	supervise(p);
+	plugin_unref(p);
+}
+
+void supervise_all(struct director *d)
+{
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, d->registry.plugins, p, next) {
+		supervise(p);
+	}
+}
+
+void supervise_pluginhost_gone(struct director *d, const char *host)
+{
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, d->registry.plugins, p, next) {
+		if (slice_eq(slice_str(p->host), slice_str(host))) {
+			supervise_stop(p, EXITED_HOST_GONE, "the pluginhost is gone");
+			/* What ended its workers was not its fault. */
+			restart_forget(&p->restart);
+		}
+	}
+}
+
 void supervise_ready(struct worker *w)
 {
 	struct plugin *p = w->plugin;
 	struct worker *other;
 	struct worker *next;
 	breaker_started(&p->breaker);
-	dispatch_next(p);
+	p->director->on_plugin->room(p);
 	DL_FOREACH_SAFE (p->workers, other, next) {
 		if (other->generation != w->generation) {
 			worker_drain(other, (unsigned)w->director->settings->worker_drain_ms,
@@ -255,7 +257,7 @@ static enum breaker_action judge(struct plugin *p, enum worker_exit why, uint64_
 		.violation = why == EXITED_PROTOCOL || why == EXITED_SYSCALL,
 	};
 	/* A new version that does not start is no reason to stop the old one, which serves. */
-	if (why == EXITED_START || why == EXITED_SANDBOX || (crash.init && serves(p))) {
+	if (why == EXITED_START || why == EXITED_SANDBOX || (crash.init && p->n_ready > 0)) {
 		return BREAKER_NOTHING;
 	}
 	return breaker_crashed(&p->breaker, breaker_policy(p), &crash, now_ms(p));
@@ -274,16 +276,11 @@ void supervise_ended(struct plugin *p, enum worker_exit why, uint64_t ready_ms, 
 		/* A version that never got ready: whoever waits for it would wait in vain, unless
 		 * an older version still serves. */
 		if (ready_ms == 0 && p->workers == NULL) {
-			dispatch_fail_waiting(p);
+			p->director->on_plugin->hopeless(p);
 		}
 	}
 	supervise(p);
 	supervise_others(d);
-}
-
-void supervise_forgive(struct plugin *p)
-{
-	restart_forget(&p->restart);
 }
 
 void supervise_stop(struct plugin *p, enum worker_exit why, const char *text)
@@ -292,7 +289,7 @@ void supervise_stop(struct plugin *p, enum worker_exit why, const char *text)
 	while (p->workers != NULL) {
 		worker_end(p->workers, why, text);
 	}
-	dispatch_fail_waiting(p);
+	p->director->on_plugin->hopeless(p);
 }
 
 /* ---- the operator --------------------------------------------------------------------------- */

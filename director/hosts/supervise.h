@@ -10,6 +10,14 @@
 
 #include "director/hosts/plugin.h"
 
+/* What supervision means to the calls that wait; in struct director. */
+struct queue_events {
+	/* A worker has room: waiting calls may go to it. */
+	void (*room)(struct plugin *p);
+	/* No worker will come: none of them can be served. */
+	void (*hopeless)(struct plugin *p);
+};
+
 /** Compares and acts. Call after anything that may change the answer. */
 void supervise(struct plugin *p);
 
@@ -27,8 +35,14 @@ void supervise_succeeded(struct plugin *p);
 /** Ends everything that runs of it. `text` as in worker_end(). */
 void supervise_stop(struct plugin *p, enum worker_exit why, const char *text);
 
-/** What ended its workers was not its fault: the next start need not wait. */
-void supervise_forgive(struct plugin *p);
+/** A pluginhost is gone, and its workers with it. */
+void supervise_pluginhost_gone(struct director *d, const char *host);
+
+/** supervise() for every plugin: the list of them has changed. */
+void supervise_all(struct director *d);
+
+/** No more calls for this worker: it is replaced, and ends when its calls are done. */
+void supervise_drain(struct worker *w, enum worker_exit why);
 
 /** For the operator: the breaker closes, crashes are forgotten, the plugin starts. Also ends an
  * automatic disabling; a plugin that an operator disabled stays so. */
@@ -42,11 +56,8 @@ void supervise_restart(struct plugin *p);
  * and its workers at once. Enabling is a reset, too. */
 void plugin_set_enabled(struct plugin *p, bool enabled);
 
-/** False when a call would wait in vain: 503, and supervise_retry_after_ms() says until when. */
+/** False when a call would wait in vain: 503, and plugin_wait_ms() says until when. */
 bool supervise_takes_calls(const struct plugin *p);
 
 /** A plugin's timer fired; its argument is the plugin. */
 void supervise_on_timer(void *plugin);
-
-/** Milliseconds until the next start is tried, 0 when nothing holds it back. */
-uint64_t supervise_retry_after_ms(const struct plugin *p);

@@ -3,14 +3,9 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/json/scan.h"
-#include "director/capability/calls.h"
 #include "director/director.h"
-#include "director/events/events.h"
-#include "director/execute/dispatch.h"
 #include "director/hosts/configure.h"
 #include "director/hosts/control.h"
-#include "director/hosts/history.h"
-#include "director/hosts/supervise.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -68,12 +63,19 @@ const char *worker_state_name(enum worker_state s)
 
 static void worker_move(struct worker *w, enum worker_state to)
 {
+	struct plugin *p = w->plugin;
 	invariant((next_states[w->state] & IN(to)) != 0);
-	bool was_starting = w->state < WORKER_READY;
-	w->state = to;
-	if (was_starting && to >= WORKER_READY) {
+	if (w->state < WORKER_READY && to >= WORKER_READY) {
 		w->director->starting--;
+		p->n_starting--;
 	}
+	p->n_ready += (to == WORKER_READY ? 1U : 0U) - (w->state == WORKER_READY ? 1U : 0U);
+	w->state = to;
+}
+
+static const struct worker_events *tell(const struct worker *w)
+{
+	return w->director->on_worker;
 }
 
 static void log_worker(
@@ -233,6 +235,7 @@ int worker_start(struct plugin *p)
 	DL_APPEND(p->workers, w);
 	p->counters.starts++;
 	d->starting++;
+	p->n_starting++;
 	uvx_timer_once(&w->timer, d->settings->hello_ms);
 	return 0;
 }
@@ -261,8 +264,6 @@ void worker_drain(struct worker *w, unsigned ms, enum worker_exit why)
 		channel_end(w->channel);
 	}
 	uvx_timer_once(&w->timer, ms);
-	/* Its replacement, and the calls that may go to it. */
-	supervise(w->plugin);
 	if (w->running == w->abandoned) {
 		worker_end(w, w->drained_for, NULL);
 	}
@@ -295,7 +296,7 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 		log_worker(w, LOG_WARNING, "worker.ended", text == NULL ? exit_text(why) : text);
 	}
 	/* Before its calls end: they are part of the story. */
-	worker_note_exit(w, why, text == NULL ? exit_text(why) : text, ready_ms);
+	tell(w)->ending(w, why, text == NULL ? exit_text(why) : text, ready_ms);
 	worker_move(w, WORKER_ENDING);
 	uvx_timer_stop(&w->timer);
 	/* Closing the channel is the cut; the kill is clean-up. */
@@ -303,13 +304,11 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 	hosts_kill_worker(d, p->host, w->id);
 	HASH_DELETE(hh, d->workers, w);
 	DL_DELETE(p->workers, w);
-	events_unsubscribe_worker(d->events, w);
-	capability_calls_drop(w);
 	bool succeeded = w->succeeded > 0;
 	plugin_ref(p);
-	dispatch_on_worker_gone(w);
+	tell(w)->cut(w);
 	worker_free(w);
-	supervise_ended(p, why, ready_ms, succeeded);
+	d->on_worker->ended(p, why, ready_ms, succeeded);
 	plugin_unref(p);
 }
 
@@ -340,24 +339,30 @@ uint64_t worker_next_call_id(struct worker *w)
 	}
 	do {
 		w->last_call_id++;
-	} while (w->calls[w->last_call_id % WORKER_CALL_SLOTS] != NULL);
+	} while (w->work[w->last_call_id % WORKER_CALL_SLOTS] != NULL);
 	return w->last_call_id;
 }
 
-void worker_add_call(struct worker *w, struct call *c)
+void worker_add_work(struct worker *w, struct work *x)
 {
-	w->calls[c->id % WORKER_CALL_SLOTS] = c;
+	w->work[x->id % WORKER_CALL_SLOTS] = x;
 	w->running++;
-	c->worker = w;
+	x->worker = w;
 }
 
-void worker_remove_call(struct worker *w, struct call *c)
+void worker_remove_work(struct worker *w, struct work *x)
 {
-	capability_work_ended(w, c->id);
-	w->calls[c->id % WORKER_CALL_SLOTS] = NULL;
+	tell(w)->work_ended(w, x->id);
+	w->work[x->id % WORKER_CALL_SLOTS] = NULL;
 	w->running--;
-	w->abandoned -= c->state == CALL_ABANDONED ? 1 : 0;
-	c->worker = NULL;
+	w->abandoned -= x->abandoned ? 1 : 0;
+	x->worker = NULL;
+}
+
+struct work *worker_find_work(const struct worker *w, uint64_t id)
+{
+	struct work *x = w->work[id % WORKER_CALL_SLOTS];
+	return x != NULL && x->id == id ? x : NULL;
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */
@@ -470,23 +475,6 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	uvx_timer_once(&w->timer, w->director->settings->load_ms);
 }
 
-/* What the plugin subscribed to while it was loaded; false after ending the worker. */
-static bool subscribe(struct worker *w, struct slice info)
-{
-	struct plugin *p = w->plugin;
-	int r = events_subscribe_ready(w->director->events, w, info);
-	if (r == EVENTS_TOO_MANY) {
-		(void)snprintf(p->load_error, sizeof(p->load_error),
-			"more than %llu event subscriptions in one worker "
-			"(MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)",
-			(unsigned long long)w->director->settings->event_subscriptions);
-		worker_end(w, EXITED_LOAD, p->load_error);
-	} else if (r < 0) {
-		worker_violation(w, "a malformed list of subscriptions");
-	}
-	return r == 0;
-}
-
 static void handle_ready(struct worker *w, const struct frame *f)
 {
 	struct msg_ready m;
@@ -499,7 +487,7 @@ static void handle_ready(struct worker *w, const struct frame *f)
 		worker_end(w, EXITED_LOAD, w->plugin->load_error);
 		return;
 	}
-	if (!subscribe(w, m.info)) {
+	if (!tell(w)->loaded(w, m.info)) {
 		return;
 	}
 	worker_move(w, WORKER_READY);
@@ -507,7 +495,7 @@ static void handle_ready(struct worker *w, const struct frame *f)
 	w->plugin->load_error[0] = '\0';
 	w->ready_ms = uv_now(w->director->loop);
 	log_ready(w);
-	supervise_ready(w);
+	tell(w)->ready(w);
 }
 
 static void handle_pong(struct worker *w, const struct frame *f)
@@ -530,7 +518,7 @@ static void handle_result(struct worker *w, const struct frame *f)
 		worker_violation(w, "a malformed RESULT");
 		return;
 	}
-	dispatch_on_result(w, f->call_id, &m);
+	tell(w)->result(w, f->call_id, &m);
 }
 
 static void handle_call(struct worker *w, const struct frame *f)
@@ -540,7 +528,7 @@ static void handle_call(struct worker *w, const struct frame *f)
 		worker_violation(w, "a malformed CALL");
 		return;
 	}
-	capability_on_call(w, f->capability, f->call_id, &m);
+	tell(w)->call(w, f->capability, f->call_id, &m);
 }
 
 static void handle_log(struct worker *w, const struct frame *f)

@@ -15,8 +15,6 @@
 #include "common/uvx/timer.h"
 #include "director/hosts/plugin.h"
 
-struct call;
-
 enum worker_state {
 	WORKER_STARTING,
 	WORKER_LOADING,
@@ -54,7 +52,7 @@ struct worker {
 	char *report;                 /* the sandbox report of HELLO, JSON */
 	uint64_t started_ns, ready_ms;
 
-	struct call *calls[WORKER_CALL_SLOTS]; /* by id modulo the size */
+	struct work *work[WORKER_CALL_SLOTS]; /* by id modulo the size */
 	uint64_t last_call_id;
 	unsigned running;          /* slots in use, tombstones included */
 	unsigned abandoned;        /* tombstones: answered already, RESULT to come */
@@ -65,6 +63,26 @@ struct worker {
 	uint64_t served, succeeded;
 	struct rate frame_rate; /* frames that nobody asked for */
 	uint64_t slowed_ms;     /* when that was last logged */
+};
+
+/* What a worker does, told to whoever it concerns; in struct director. */
+struct worker_events {
+	/* It has loaded its plugin and says what that wants. @return false after ending the worker. */
+	bool (*loaded)(struct worker *w, struct slice info);
+	/* It takes calls now. */
+	void (*ready)(struct worker *w);
+	void (*result)(struct worker *w, uint64_t call_id, const struct msg_result *m);
+	void (*call)(
+		struct worker *w, uint16_t capability, uint64_t call_id, const struct msg_call *m);
+	/* A call has left its slot. */
+	void (*work_ended)(struct worker *w, uint64_t call_id);
+	/* It is about to end; its calls are still there. */
+	void (*ending)(
+		const struct worker *w, enum worker_exit why, const char *text, uint64_t ready_ms);
+	/* The channel is closed. Its calls are to be taken out now; it is freed afterwards. */
+	void (*cut)(struct worker *w);
+	/* It is freed. */
+	void (*ended)(struct plugin *p, enum worker_exit why, uint64_t ready_ms, bool succeeded);
 };
 
 /** Has pluginhost start a worker for the plugin's current version.
@@ -78,8 +96,11 @@ bool worker_is_free(const struct worker *w);
 uint64_t worker_next_call_id(struct worker *w);
 
 /** Puts a call into its slot / takes it out. */
-void worker_add_call(struct worker *w, struct call *c);
-void worker_remove_call(struct worker *w, struct call *c);
+void worker_add_work(struct worker *w, struct work *x);
+void worker_remove_work(struct worker *w, struct work *x);
+
+/** The call of this id that it runs, or NULL. */
+struct work *worker_find_work(const struct worker *w, uint64_t id);
 
 /** No new calls; ends when the running ones are done, at the latest after `ms`.
  * @param why what the history then says: EXITED_REPLACED, EXITED_RECYCLED, EXITED_DEADLINE … */

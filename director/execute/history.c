@@ -1,4 +1,4 @@
-#include "director/hosts/history.h"
+#include "director/execute/history.h"
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -37,8 +37,8 @@ static char *calls_of(const struct worker *w)
 	buffer_init(&b, EXIT_JSON_MAX);
 	int r = buffer_append_byte(&b, '[');
 	for (size_t i = 0; i < WORKER_CALL_SLOTS && named < w->running; i++) {
-		if (w->calls[i] != NULL && named < EXIT_CALLS_MAX) {
-			r = r < 0 ? r : append_call(&b, w->calls[i], now);
+		if (w->work[i] != NULL && named < EXIT_CALLS_MAX) {
+			r = r < 0 ? r : append_call(&b, call_of_work(w->work[i]), now);
 			named++;
 		}
 	}

@@ -1,0 +1,112 @@
+/*
+ * The modules of a call stand in layers, and each knows only those below it:
+ *
+ *   capability/  events/        what a plugin may ask for, whom it tells
+ *   execute/                    calls: to which worker, until when
+ *   hosts/supervise.c           which workers should run
+ *   hosts/worker.c  registry.c  one worker, the table of plugins
+ *   hosts/control.c  plugin.c   the pluginhosts, one plugin
+ *
+ * What a lower one has to say goes through a table that it declares itself. Here the tables are filled.
+ */
+#include "director/wiring.h"
+
+#include "common/base/map.h"
+#include "director/capability/calls.h"
+#include "director/director.h"
+#include "director/events/events.h"
+#include "director/execute/dispatch.h"
+#include "director/execute/history.h"
+#include "director/hosts/control.h"
+#include "director/hosts/supervise.h"
+#include "director/hosts/worker.h"
+
+#include <stdio.h>
+
+/* ---- a worker ------------------------------------------------------------------------------- */
+
+static bool on_loaded(struct worker *w, struct slice info)
+{
+	struct plugin *p = w->plugin;
+	int r = events_subscribe_ready(w->director->events, w, info);
+	if (r == EVENTS_TOO_MANY) {
+		(void)snprintf(p->load_error, sizeof(p->load_error),
+			"more than %llu event subscriptions (MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)",
+			(unsigned long long)w->director->settings->event_subscriptions);
+		worker_end(w, EXITED_LOAD, p->load_error);
+	} else if (r < 0) {
+		worker_violation(w, "a malformed list of subscriptions");
+	}
+	return r == 0;
+}
+
+static void on_cut(struct worker *w)
+{
+	capability_calls_drop(w);
+	dispatch_on_worker_gone(w);
+}
+
+static const struct worker_events worker_events = {
+	.loaded = on_loaded,
+	.ready = supervise_ready,
+	.result = dispatch_on_result,
+	.call = capability_on_call,
+	.work_ended = capability_work_ended,
+	.ending = worker_note_exit,
+	.cut = on_cut,
+	.ended = supervise_ended,
+};
+
+/* ---- a pluginhost --------------------------------------------------------------------------- */
+
+static int on_plugins(struct director *d, const char *host, struct slice list)
+{
+	int r = registry_update(&d->registry, d, host, list);
+	supervise_all(d);
+	return r;
+}
+
+static void on_exited(struct director *d, uint64_t worker_id, struct exit_report *report)
+{
+	struct worker *w;
+	HASH_FIND(hh, d->workers, &worker_id, sizeof(worker_id), w);
+	if (w != NULL) {
+		worker_exited(w, report);
+	} else {
+		/* Its channel closed first, as it does when the process dies: now the true reason. */
+		history_complete(d, worker_id, report);
+	}
+}
+
+static const struct control_events control_events = {
+	.plugins = on_plugins,
+	.exited = on_exited,
+	.gone = supervise_pluginhost_gone,
+};
+
+/* ---- a plugin ------------------------------------------------------------------------------- */
+
+static void on_stopped(struct plugin *p)
+{
+	events_unsubscribe_plugin(p->director->events, p);
+	supervise_stop(p, EXITED_STOPPED, NULL);
+}
+
+static const struct registry_events registry_events = {
+	.stopped = on_stopped,
+	.timer = supervise_on_timer,
+};
+
+static const struct queue_events queue_events = {
+	.room = dispatch_next,
+	.hopeless = dispatch_fail_waiting,
+};
+
+void director_wire(struct director *d)
+{
+	d->on_worker = &worker_events;
+	d->on_pluginhost = &control_events;
+	d->on_registry = &registry_events;
+	d->on_plugin = &queue_events;
+	d->calls.deadline = dispatch_on_deadline;
+}
