@@ -250,6 +250,13 @@ bool worker_is_free(const struct worker *w)
 		w->running < w->plugin->manifest.concurrency && w->running < WORKER_CALL_SLOTS;
 }
 
+/* It drains and has nothing left but calls that it did not give up when it was told to. One that has
+ * none at all is waited for: it shuts down and closes its channel. */
+static bool is_stuck(const struct worker *w)
+{
+	return w->state == WORKER_DRAINING && w->running > 0 && w->running == w->abandoned;
+}
+
 void worker_drain(struct worker *w, unsigned ms, enum worker_exit why)
 {
 	if (w->state != WORKER_READY) {
@@ -264,7 +271,7 @@ void worker_drain(struct worker *w, unsigned ms, enum worker_exit why)
 		channel_end(w->channel);
 	}
 	uvx_timer_once(&w->timer, ms);
-	if (w->running == w->abandoned) {
+	if (is_stuck(w)) {
 		worker_end(w, w->drained_for, NULL);
 	}
 }
@@ -440,7 +447,7 @@ static void on_message(void *owner, struct slice message)
 		worker_violation(w, "a malformed frame");
 		return;
 	}
-	if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
+	if (is_stuck(w)) {
 		worker_end(w, w->drained_for, NULL);
 		return;
 	}

@@ -4,13 +4,14 @@ import collections
 import json
 import re
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
 from conftest import PLUGINS
-from runtime import Runtime, mint, wait_for
+from runtime import TOP, Runtime, mint, wait_for
 
 SECONDS = 20
 
@@ -67,6 +68,49 @@ def test_changed_without_a_failed_request(runtime):
         end.set()
         thread.join()
     assert not bad and seen == [1, 2, 3]
+
+
+SHUTTING_DOWN = """
+#include <mozaiks/plugin.h>
+
+static int execute(struct mozaiks_call *call)
+{
+	return mozaiks_answer(call, MOZAIKS_TEXT("{\\"version\\": %d}"));
+}
+
+static void say_goodbye(struct mozaiks_call *call)
+{
+	mozaiks_log(call, MOZAIKS_LOG_INFO, "version %d says goodbye");
+}
+
+static const struct mozaiks_plugin plugin = {
+	MOZAIKS_PLUGIN_HEAD,
+	.name = "polite",
+	.execute = execute,
+	.shutdown = say_goodbye,
+};
+
+const struct mozaiks_plugin *mozaiks_plugin(void)
+{
+	return &plugin;
+}
+"""
+
+
+def native_version(n, folder):
+    (folder / "plugin.c").write_text(SHUTTING_DOWN % (n, n))
+    subprocess.run(["gcc", "-shared", "-fPIC", "-I", str(TOP / "pluginhost" / "include"),
+                    "-o", str(folder / "logic.so"), str(folder / "plugin.c")], check=True)
+    return {"logic.so": (folder / "logic.so").read_bytes()}
+
+
+def test_what_is_replaced_shuts_down_first(runtime, tmp_path):
+    runtime.put_plugin("polite", native_version(1, tmp_path))
+    wait_for(answers_with(runtime, "polite", 1), SECONDS, "version 1")
+    runtime.put_plugin("polite", native_version(2, tmp_path))
+    wait_for(answers_with(runtime, "polite", 2), SECONDS, "version 2")
+    wait_for(lambda: "version 1 says goodbye" in runtime.log, SECONDS, "the goodbye")
+    assert "version 2 says goodbye" not in runtime.log
 
 
 def test_a_broken_change_keeps_the_old_version(runtime):
