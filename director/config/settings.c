@@ -289,7 +289,7 @@ static int check_host(struct settings *s, struct buffer *message)
 /* A URL's origin: what stands before its path. */
 static struct slice origin_of(struct slice url)
 {
-	const uint8_t *host = memmem(url.p, url.n, "://", 3);
+	const uint8_t *host = url.n == 0 ? NULL : memmem(url.p, url.n, "://", 3);
 	if (host == NULL) {
 		return url;
 	}
