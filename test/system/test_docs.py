@@ -75,7 +75,8 @@ def test_examples(document, tmp_path):
                "TOKEN": mint("alice")}
         for info, text in fences(document):
             if info == "sh":
-                done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=TOP, env=env,
+                here = text.replace("build/director", str(BUILD / "director"))
+                done = subprocess.run(["bash", "-euo", "pipefail", "-c", here], cwd=TOP, env=env,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                       timeout=60)
                 assert done.returncode == 0, (document, text, done.stdout)
