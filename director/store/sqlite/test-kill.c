@@ -1,7 +1,7 @@
 /*
  * kill -9 under writes, at random moments. This program is its own child: the child writes through the
  * store, as fast as it can, and reports each command before it submits it and when it is answered; the
- * parent kills it and reads everything back (history.h).
+ * parent kills it and reads everything back (test-history.h).
  *
  * KILL_POINTS: how often (20).
  */
@@ -17,7 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
-#include "director/store/sqlite/history.h"
+#include "director/store/sqlite/test-history.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -3,7 +3,7 @@
  * writes with their bytes, truncations, syncs, removals, and in between when a command was submitted and
  * when it was answered. For each point in that log the files are then made as a disk may hold them when
  * the power goes there: all that was synced, and of the rest nothing, all, or any part of it, sector by
- * sector. The store has to open them, and the history has to be right (history.h).
+ * sector. The store has to open them, and the history has to be right (test-history.h).
  *
  * KILL_POINTS: how many points (20).
  */
@@ -18,7 +18,7 @@
 
 #include "common/base/log.h"
 #include "common/base/map.h"
-#include "director/store/sqlite/history.h"
+#include "director/store/sqlite/test-history.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "director/store/sqlite/history.h"
+#include "director/store/sqlite/test-history.h"
 
 /* cmocka.h needs what stands before it. */
 /* clang-format off */
