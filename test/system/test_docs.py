@@ -19,7 +19,7 @@ import subprocess
 import pytest
 
 from conftest import EXAMPLES
-from runtime import BUILD, TOP, Runtime, mint
+from runtime import BUILD, TOP, Runtime
 
 DOCUMENTS = ["README.md", "plugins/PLUGIN_CONTRACT.md"]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
@@ -66,13 +66,14 @@ def test_examples(document, tmp_path):
     for name in ("hello", "task_manager"):
         plugins.setdefault(name, EXAMPLES / name)
     plugins.setdefault("counter", BUILD / "plugins" / "counter")
-    with Runtime(plugins) as runtime:
+    # What scripts/run starts, as far as an example can tell.
+    with Runtime(plugins, app="dev_app") as runtime:
         for name in plugins:
             entry = runtime.wait_plugin(name, lambda p: p is not None)
             assert entry["state"] == "ready", entry
         last = ""
         env = {**os.environ, **runtime.env, "URL": f"http://127.0.0.1:{runtime.port}",
-               "TOKEN": mint("alice")}
+               "TOKEN": runtime.ctl("token", "--user", "alice").stdout.strip()}
         for info, text in fences(document):
             if info == "sh":
                 here = text.replace("build/director", str(BUILD / "director"))
