@@ -37,6 +37,8 @@ static int describe(const struct exit_reason *e, char *out, size_t size)
 		return snprintf(out, size, "could not be started");
 	case WORKER_ENDED_KILLED:
 		return snprintf(out, size, "was stopped");
+	case WORKER_ENDED_ZYGOTE:
+		return snprintf(out, size, "the zygote ended");
 	}
 	return 0;
 }

@@ -12,6 +12,62 @@ const char *flavour_name(enum worker_flavour f)
 	return f == WORKER_PYTHON ? "python" : "native";
 }
 
+enum { SPARE_BACKOFF_MIN_MS = 100, SPARE_BACKOFF_MAX_MS = 5000 };
+
+/* Spares */
+
+static void keep_spares(struct generation *g)
+{
+	if (!g->ready || g->ended || g->spare_waiting) {
+		return;
+	}
+	int r = zygote_keep_spares(g->zygote, (unsigned)g->config.settings->spare_workers);
+	if (r < 0 && r != -EPIPE && r != -EUSERS) {
+		log_event(LOG_WARNING, "zygote.spare", "no process can wait ahead of a start: %s",
+			strerror(-r));
+	}
+}
+
+static void generation_on_spare_timer(void *arg)
+{
+	struct generation *g = arg;
+	g->spare_waiting = false;
+	keep_spares(g);
+}
+
+static void spare_ended(struct generation *g, const struct zygote_event *e)
+{
+	log_event(LOG_WARNING, "zygote.spare_ended",
+		"a %s process that waited for a plugin ended (%s %d)%s%s",
+		flavour_name(g->config.zygote.flavour), e->signal != 0 ? "signal" : "status",
+		e->signal != 0 ? e->signal : e->status, e->message[0] == '\0' ? "" : ": ",
+		e->message);
+	g->spare_waiting = true;
+	uvx_timer_once(&g->spare_timer, g->spare_backoff_ms);
+	g->spare_backoff_ms = g->spare_backoff_ms * 2 > SPARE_BACKOFF_MAX_MS
+		? SPARE_BACKOFF_MAX_MS
+		: g->spare_backoff_ms * 2;
+}
+
+static void see_to_spares(struct generation *g, const struct zygote_event *e)
+{
+	switch (e->type) {
+	case ZYGOTE_SPARE_ENDED:
+		spare_ended(g, e);
+		break;
+	case ZYGOTE_WORKER_STARTED:
+		g->spare_backoff_ms = SPARE_BACKOFF_MIN_MS;
+		keep_spares(g);
+		break;
+	case ZYGOTE_READY:
+	case ZYGOTE_WORKER_EXITED:
+		keep_spares(g);
+		break;
+	case ZYGOTE_ENDED:
+		break;
+	}
+}
+
 static void give(struct generation *g, const struct zygote_event *e)
 {
 	if (e->type == ZYGOTE_READY) {
@@ -22,6 +78,7 @@ static void give(struct generation *g, const struct zygote_event *e)
 	}
 	g->ended |= e->type == ZYGOTE_ENDED;
 	g->config.on_event(g, e);
+	see_to_spares(g, e);
 }
 
 static void drain(struct generation *g)
@@ -90,6 +147,7 @@ int generation_new(struct generation **ret, const struct generation_config *conf
 	}
 	g->config = *config;
 	g->started_ms = clock_ms();
+	g->spare_backoff_ms = SPARE_BACKOFF_MIN_MS;
 	int r = open_parts(g);
 	if (r < 0) {
 		zygote_free(g->zygote);
@@ -100,6 +158,7 @@ int generation_new(struct generation **ret, const struct generation_config *conf
 		}
 		return r;
 	}
+	uvx_timer_init(&g->spare_timer, config->loop, generation_on_spare_timer, g);
 	*ret = g;
 	return 0;
 }
@@ -121,6 +180,7 @@ void generation_close(struct generation *g, uvx_closed_fn closed, void *arg)
 	g->closed = closed;
 	g->closed_arg = arg;
 	uvx_closing_begin(&g->closing, generation_on_closed, g);
+	uvx_timer_close(&g->spare_timer, uvx_closing_one, uvx_closing_add(&g->closing));
 	uvx_poll_close(&g->poll, uvx_closing_one, uvx_closing_add(&g->closing));
 	logpipe_close(g->log, uvx_closing_one, uvx_closing_add(&g->closing));
 	uvx_closing_one(&g->closing);

@@ -1,6 +1,10 @@
 /*
- * A generation: one zygote with the loop's handles round it and its log. Its workers are the
- * supervisor's business; all that happens comes as struct zygote_event.
+ * A generation: one zygote with the loop's handles round it, its log and its spares. Its workers are
+ * the supervisor's business; all that happens comes as struct zygote_event.
+ *
+ * Spares: as many processes as the setting says wait ahead of the next START. One that was used is
+ * replaced when the worker it became is in its sandbox (not before: the fork would be in its way), one
+ * that died after a back-off of 100 ms doubling up to 5 s.
  *
  * Thread: the loop's.
  */
@@ -8,6 +12,7 @@
 
 #include "common/uvx/close.h"
 #include "common/uvx/poll.h"
+#include "common/uvx/timer.h"
 #include "pluginhost/logpipe.h"
 #include "pluginhost/settings.h"
 #include "pluginhost/zygote.h"
@@ -37,6 +42,9 @@ struct generation {
 	struct generation *prev, *next;
 
 	struct uvx_poll poll;
+	struct uvx_timer spare_timer;
+	bool spare_waiting; /* the timer runs */
+	uint64_t spare_backoff_ms;
 	struct logpipe *log;
 	struct log_budget log_budget;
 	struct uvx_closing closing;

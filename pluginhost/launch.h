@@ -7,12 +7,12 @@
 
 struct worker_launch {
 	struct wire_config config;
-	struct wire_start start;
-	int fds[START_FDS];
+	unsigned slot;
+	int birth_fd;
 	int program_fd; /* native workers are exec'ed from it */
 	const struct runtime *runtime;
-	struct filter_program filter;
-	struct filter_program final_filter;
+	struct filter_program filters[FILTERS]; /* those of the flavour's profiles */
+	struct wire_start start;                /* comes over the birth socket */
 };
 
 /**

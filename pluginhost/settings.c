@@ -47,6 +47,9 @@ static const struct setting table[] = {
 		.help = "Plugins; more are left out." },
 	{ "MOZAIKS_WORKERS_MAX", SETTING_NUMBER, AT(workers_max), "256", 1, 1000,
 		.help = "Worker processes at a time." },
+	{ "MOZAIKS_SPARE_WORKERS", SETTING_NUMBER, AT(spare_workers), "1", 0, 16,
+		.help = "Processes that wait, forked and in a cgroup, for the next plugin that is "
+		  "started, of each kind (Python, native). 0: each start waits for its own." },
 	{ "MOZAIKS_SNAPSHOT_FILES", SETTING_NUMBER, AT(snapshot_files), "2000", 1, 1000000,
 		.help = "Files and directories of one plugin." },
 	{ "MOZAIKS_SNAPSHOT_BYTES", SETTING_BYTES, AT(snapshot_bytes), "64M", 1, 16 * GIB,

@@ -34,6 +34,7 @@ struct settings {
 	uint64_t refresh_seconds;
 	uint64_t plugins_max;
 	uint64_t workers_max;
+	uint64_t spare_workers;
 
 	uint64_t snapshot_files;
 	uint64_t snapshot_bytes;

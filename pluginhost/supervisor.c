@@ -61,6 +61,8 @@ struct flavour {
 	struct uvx_timer retry;
 	/* The retry timer runs. */
 	bool waiting;
+	/* What the canary of the last one found: no plugin may be started. */
+	char unsafe[256];
 };
 
 struct supervisor {
@@ -126,12 +128,18 @@ static void report(struct supervisor *s, uint64_t id, const struct exit_reason *
 	buffer_deinit(&b);
 }
 
-static void report_failed_start(struct supervisor *s, uint64_t id, const char *message)
+static void report_failed(
+	struct supervisor *s, uint64_t id, enum worker_end why, const char *message)
 {
-	const struct exit_reason reason = { .reason = WORKER_ENDED_START, .message = message };
+	const struct exit_reason reason = { .reason = why, .message = message };
 	log_event(LOG_WARNING, "worker.start_failed", "worker %llu: %s", (unsigned long long)id,
 		message);
 	report(s, id, &reason);
+}
+
+static void report_failed_start(struct supervisor *s, uint64_t id, const char *message)
+{
+	report_failed(s, id, WORKER_ENDED_START, message);
 }
 
 static void run_free(struct supervisor *s, struct run *r)
@@ -223,15 +231,15 @@ static const char *explain_start(int e)
 	case -EUSERS:
 		return "all uids of the block are in use";
 	case -EPIPE:
-		return "the zygote is gone; it is being restarted";
+		return "it is being restarted";
 	default:
 		return strerror(-e);
 	}
 }
 
-static void run_fail(struct supervisor *s, struct run *r, const char *message)
+static void run_fail(struct supervisor *s, struct run *r, enum worker_end why, const char *message)
 {
-	const struct exit_reason reason = { .reason = WORKER_ENDED_START, .message = message };
+	const struct exit_reason reason = { .reason = why, .message = message };
 	log_event(LOG_WARNING, "worker.start_failed", "worker %llu of %s: %s",
 		(unsigned long long)r->id, r->plugin, message);
 	run_end(s, r, &reason);
@@ -289,7 +297,8 @@ static void run_try(struct supervisor *s, struct run *r)
 	} else if (e == -EAGAIN) {
 		uvx_timer_once(&s->pending_timer, PENDING_RETRY_MS);
 	} else {
-		run_fail(s, r, explain_start(e));
+		run_fail(s, r, e == -EPIPE ? WORKER_ENDED_ZYGOTE : WORKER_ENDED_START,
+			explain_start(e));
 	}
 }
 
@@ -360,7 +369,7 @@ static void end_runs_of(struct supervisor *s, const struct generation *g)
 			r->tries = DENIED_TRIES;
 			(void)end_denied(s, r);
 		} else if (r->generation == g) {
-			run_fail(s, r, "the zygote ended");
+			run_fail(s, r, WORKER_ENDED_ZYGOTE, "");
 		}
 	}
 }
@@ -377,6 +386,8 @@ static void generation_ended(
 	}
 	if (flavour->current == g) {
 		flavour->current = NULL;
+		(void)snprintf(flavour->unsafe, sizeof(flavour->unsafe), "%s",
+			e->reason == WORKER_ENDED_SANDBOX ? e->message : "");
 		if (clock_ms() - g->started_ms >= GENERATION_GOOD_MS) {
 			flavour->backoff_ms = GENERATION_BACKOFF_MIN_MS;
 		}
@@ -458,10 +469,6 @@ static void worker_exited(struct supervisor *s, const struct zygote_event *e)
 		.memory_peak = e->usage.memory_peak_bytes,
 		.cpu_us = e->usage.cpu_us,
 	};
-	if (e->reason == WORKER_ENDED_KILLED && !r->kill_wanted) {
-		reason.reason = WORKER_ENDED_SIGNAL;
-		reason.message = "the zygote ended";
-	}
 	if (e->reason == WORKER_ENDED_SIGNAL && e->signal == SIGSYS) {
 		r->dying = true;
 		r->pid = e->pid;
@@ -481,12 +488,16 @@ static void supervisor_on_event(struct generation *g, const struct zygote_event 
 	struct supervisor *s = g->config.owner;
 	switch (e->type) {
 	case ZYGOTE_READY:
+		s->flavours[g->config.zygote.flavour].unsafe[0] = '\0';
 		break;
 	case ZYGOTE_WORKER_STARTED:
 		worker_started(s, e);
 		break;
 	case ZYGOTE_WORKER_EXITED:
 		worker_exited(s, e);
+		break;
+	case ZYGOTE_SPARE_ENDED:
+		/* Nobody's: the generation has logged it and sees to another. */
 		break;
 	case ZYGOTE_ENDED:
 		generation_ended(s, g, e);
@@ -544,7 +555,9 @@ static void start_checked(
 {
 	struct generation *g = generation_for(s, f);
 	if (g == NULL) {
-		report_failed_start(s, id, "the zygote is gone; it is being restarted");
+		const char *unsafe = s->flavours[f].unsafe;
+		report_failed(s, id, unsafe[0] != '\0' ? WORKER_ENDED_SANDBOX : WORKER_ENDED_ZYGOTE,
+			unsafe[0] != '\0' ? unsafe : "it is being restarted");
 		return;
 	}
 	int fd = spec_connect(s->config.run_path, spec->socket);
@@ -563,7 +576,7 @@ static void start_checked(
 	}
 	int e = open_pipes(s, r);
 	if (e < 0) {
-		run_fail(s, r, strerror(-e));
+		run_fail(s, r, WORKER_ENDED_START, strerror(-e));
 		return;
 	}
 	run_try(s, r);

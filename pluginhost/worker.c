@@ -47,10 +47,10 @@ static _Noreturn void __attribute__((format(printf, 1, 2))) refuse(const char *f
 
 /* ---- The steps that need more than one line ---- */
 
-static void arrange_descriptors(const struct worker_launch *l)
+/* Until it has a START it says what there is to say into its zygote's log, and has no channel. */
+static void arrange_waiting(const struct worker_launch *l)
 {
-	const int fds[] = { STDIN_FILENO, l->fds[START_STDOUT], l->fds[START_STDERR],
-		l->fds[START_CHANNEL], l->fds[START_BIRTH] };
+	const int fds[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO, l->birth_fd };
 	int e = descriptors_arrange(fds, BIRTH_FDS);
 	if (e < 0) {
 		refuse("descriptors: %s", strerror(-e));
@@ -58,12 +58,21 @@ static void arrange_descriptors(const struct worker_launch *l)
 	birth_fd = BIRTH_FD;
 }
 
+static void arrange_descriptors(const int start_fds[START_FDS])
+{
+	const int fds[] = { STDIN_FILENO, start_fds[START_STDOUT], start_fds[START_STDERR],
+		start_fds[START_CHANNEL], BIRTH_FD };
+	int e = descriptors_arrange(fds, BIRTH_FDS);
+	if (e < 0) {
+		refuse("descriptors: %s", strerror(-e));
+	}
+}
+
 /* What a native worker takes through its exec, in a file without a name. */
 struct resume_data {
 	struct wire_config config;
-	struct wire_start start;
-	unsigned short n_filter;
-	unsigned short n_final_filter;
+	unsigned slot;
+	unsigned short n_filter[FILTERS];
 };
 
 static void write_all(int fd, const void *p, size_t n)
@@ -75,7 +84,7 @@ static void write_all(int fd, const void *p, size_t n)
 
 static void *read_all(int fd, size_t n)
 {
-	void *p = malloc(n);
+	void *p = malloc(n + 1);
 	if (p == NULL || read(fd, p, n) != (ssize_t)n) {
 		refuse("exec: cannot read the launch data");
 	}
@@ -90,13 +99,17 @@ static _Noreturn void exec_native(const struct worker_launch *l)
 	if (data < 0) {
 		refuse("exec: memfd_create: %s", strerror(errno));
 	}
-	struct resume_data d = { l->config, l->start, l->filter.n, l->final_filter.n };
+	struct resume_data d = { .config = l->config, .slot = l->slot };
+	for (enum filter_id f = FILTER_PYTHON; f < FILTERS; f++) {
+		d.n_filter[f] = l->filters[f].n;
+	}
 	write_all(data, &d, sizeof(d));
-	write_all(data, l->filter.instructions, d.n_filter * sizeof(struct sock_filter));
-	write_all(
-		data, l->final_filter.instructions, d.n_final_filter * sizeof(struct sock_filter));
-	const int fds[] = { STDIN_FILENO, l->fds[START_STDOUT], l->fds[START_STDERR],
-		l->fds[START_CHANNEL], l->fds[START_BIRTH], data, l->program_fd };
+	for (enum filter_id f = FILTER_PYTHON; f < FILTERS; f++) {
+		write_all(data, l->filters[f].instructions,
+			d.n_filter[f] * sizeof(struct sock_filter));
+	}
+	const int fds[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO, l->birth_fd,
+		data, l->program_fd };
 	int e = descriptors_arrange(fds, RESUME_FDS);
 	birth_fd = BIRTH_FD;
 	if (e < 0 || lseek(RESUME_FD_DATA, 0, SEEK_SET) < 0 ||
@@ -111,15 +124,23 @@ static _Noreturn void exec_native(const struct worker_launch *l)
 	refuse("exec: %s", strerror(errno));
 }
 
-/* Blocks until pluginhost has put us into our cgroup. */
-static enum cgroup_kind wait_for_release(void)
+/* Blocks until pluginhost has put us into our cgroup and knows a plugin for us: a spare waits here. */
+static void await_start(struct worker_launch *l)
 {
-	struct wire_release release;
-	if (wire_receive(BIRTH_FD, &release, sizeof(release), NULL, 0, NULL) != 1) {
+	int fds[START_FDS];
+	unsigned n_fds;
+	int r = wire_receive(BIRTH_FD, &l->start, sizeof(l->start), fds, START_FDS, &n_fds);
+	if (r == 0) {
 		/* Pluginhost gave up or died: nobody is left to be told. */
 		_exit(WORKER_EXIT_SANDBOX);
 	}
-	return release.cgroup;
+	if (r != 1 || n_fds != START_FDS || l->start.profile > PROFILE_NATIVE_NOFS ||
+		sandbox_profile(l->start.profile)->flavour != l->config.flavour ||
+		l->start.plugin[WORKER_PLUGIN_MAX] != '\0' ||
+		l->start.version[WORKER_VERSION_MAX] != '\0') {
+		refuse("start: %s", strerror(r < 0 ? -r : EBADMSG));
+	}
+	arrange_descriptors(fds);
 }
 
 static void fresh_process_state(void)
@@ -158,6 +179,19 @@ static void enter_landlock(const struct worker_launch *l, const struct sandbox_p
 	}
 }
 
+/* The last fence, and proof that it stands, with all the others. */
+static void enter_filter(const struct worker_launch *l, enum filter_id filter)
+{
+	int e = filter_load(&l->filters[filter]);
+	if (e < 0) {
+		refuse("seccomp: %s", strerror(-e));
+	}
+	const char *failed = selftest_run(l->start.plugin, filter, l->config.landlock_abi);
+	if (failed != NULL) {
+		refuse("self-test: %s was not stopped as it must be (%s)", failed, strerror(errno));
+	}
+}
+
 /* Some processors and hypervisors cannot; the report tells. */
 static bool restrict_speculation(void)
 {
@@ -170,10 +204,8 @@ static bool restrict_speculation(void)
 }
 
 /* The same text goes to pluginhost, which closes the birth, and to the director in HELLO. */
-static struct slice report(const struct worker_launch *l,
-	const struct sandbox_profile *profile,
-	enum cgroup_kind cgroup,
-	bool speculation)
+static struct slice report(
+	const struct worker_launch *l, const struct sandbox_profile *profile, bool speculation)
 {
 	static struct wire_birth birth = { .type = BIRTH_DONE };
 	bool own_uid = l->config.uids == SANDBOX_UIDS_BLOCK;
@@ -183,9 +215,10 @@ static struct slice report(const struct worker_launch *l,
 		"\"landlock\":%d,\"seccomp\":\"%s\",\"seccomp_instructions\":%u,\"cgroup\":\"%s\","
 		"\"speculation_restricted\":%s}",
 		l->config.tier, profile->name,
-		(unsigned)l->config.first_uid + (own_uid ? l->start.slot - 1 : 0),
+		(unsigned)l->config.first_uid + (own_uid ? l->slot - 1 : 0),
 		own_uid ? "true" : "false", l->config.landlock_abi, filter_name(profile->filter),
-		l->filter.n, cgroup_kind_name(cgroup), speculation ? "true" : "false");
+		l->filters[profile->filter].n, cgroup_kind_name(l->start.cgroup),
+		speculation ? "true" : "false");
 	if (n < 0 || (size_t)n >= sizeof(birth.text) ||
 		write(BIRTH_FD, &birth, sizeof(birth)) != sizeof(birth) || close(BIRTH_FD) < 0) {
 		refuse("report");
@@ -199,7 +232,6 @@ static struct slice report(const struct worker_launch *l,
  * only way out but the last line. */
 static _Noreturn void confine(struct worker_launch *l)
 {
-	const struct sandbox_profile *profile = sandbox_profile(l->start.profile);
 	const bool own_uid = l->config.uids == SANDBOX_UIDS_BLOCK;
 	const char *failed;
 
@@ -209,10 +241,11 @@ static _Noreturn void confine(struct worker_launch *l)
 	if (failed != NULL) {
 		refuse("namespaces: %s: %s", failed, strerror(errno));
 	}
-	enum cgroup_kind cgroup = wait_for_release();
-	enter_mounts(l, profile, own_uid ? l->start.slot : 0);
+	await_start(l);
+	const struct sandbox_profile *profile = sandbox_profile(l->start.profile);
+	enter_mounts(l, profile, own_uid ? l->slot : 0);
 
-	failed = credentials_enter_worker(l->config.uids, l->start.slot);
+	failed = credentials_enter_worker(l->config.uids, l->slot);
 	if (failed != NULL) {
 		refuse("credentials: %s: %s", failed, strerror(errno));
 	}
@@ -238,7 +271,7 @@ static _Noreturn void confine(struct worker_launch *l)
 		.version = l->start.version,
 		.channel_fd = WORKER_FD_CHANNEL,
 		.limits = l->start.limits,
-		.final_filter = &l->final_filter,
+		.final_filter = &l->filters[profile->final_filter],
 	};
 	if (l->runtime->enter != NULL && l->runtime->enter(&ctx) < 0) {
 		refuse("runtime: %s cannot be entered", l->runtime->name);
@@ -248,26 +281,25 @@ static _Noreturn void confine(struct worker_launch *l)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
 		refuse("PR_SET_DUMPABLE: %s", strerror(errno));
 	}
-	e = filter_load(&l->filter);
-	if (e < 0) {
-		refuse("seccomp: %s", strerror(-e));
+	enter_filter(l, profile->filter);
+	if (l->start.canary && profile->final_filter != profile->filter) {
+		enter_filter(l, profile->final_filter);
 	}
-	failed = selftest_run(l->start.plugin);
-	if (failed != NULL) {
-		refuse("self-test: %s was not stopped as it must be (%s)", failed, strerror(errno));
+	ctx.report = report(l, profile, speculation);
+	if (l->start.canary) {
+		_exit(0);
 	}
-	ctx.report = report(l, profile, cgroup, speculation);
 	l->runtime->run(&ctx);
 	_exit(WORKER_EXIT_RUNTIME);
 }
 
 _Noreturn void worker_launch(struct worker_launch *l)
 {
-	birth_fd = l->fds[START_BIRTH];
+	birth_fd = l->birth_fd;
 	if (l->config.flavour == WORKER_NATIVE) {
 		exec_native(l); /* goes on in worker_resume() */
 	}
-	arrange_descriptors(l);
+	arrange_waiting(l);
 	confine(l);
 }
 
@@ -276,12 +308,12 @@ _Noreturn void worker_resume(const struct runtime *runtime)
 	static struct worker_launch l;
 	struct resume_data *d = read_all(RESUME_FD_DATA, sizeof(*d));
 	l.config = d->config;
-	l.start = d->start;
+	l.slot = d->slot;
 	l.runtime = runtime;
-	l.filter = (struct filter_program){ d->n_filter,
-		read_all(RESUME_FD_DATA, d->n_filter * sizeof(struct sock_filter)) };
-	l.final_filter = (struct filter_program){ d->n_final_filter,
-		read_all(RESUME_FD_DATA, d->n_final_filter * sizeof(struct sock_filter)) };
+	for (enum filter_id f = FILTER_PYTHON; f < FILTERS; f++) {
+		l.filters[f] = (struct filter_program){ d->n_filter[f],
+			read_all(RESUME_FD_DATA, d->n_filter[f] * sizeof(struct sock_filter)) };
+	}
 	free(d);
 	if (close(RESUME_FD_DATA) < 0) {
 		refuse("exec: close: %s", strerror(errno));

@@ -2,6 +2,7 @@
 
 #include "common/base/map.h"
 #include "pluginhost/launch.h"
+#include "pluginhost/process.h"
 #include "pluginhost/sandbox/descriptors.h"
 #include "pluginhost/sandbox/namespaces.h"
 #include "pluginhost/zygote_wire.h"
@@ -20,25 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Workers are the first to go when the machine is out of memory. */
-#define WORKER_OOM_SCORE "500"
-
-enum { QUEUE_TURN = 64 };
-
-struct worker {
-	uint64_t id;
-	unsigned slot;
-	struct worker_limits limits;
-	int birth; /* our end of the birth socket; -1 once it is closed */
-	int pidfd; /* -1 until it is born */
-	pid_t pid; /* in our PID namespace */
-	int inner; /* in the zygote's: what WIRE_REAPED names */
-	struct cgroup cgroup;
-	bool kill_wanted;
-	bool started;
-	bool refused; /* the sandbox could not be built: `text` */
-	char text[sizeof(((struct wire_birth *)NULL)->text)];
-	UT_hash_handle hh;
+enum {
+	QUEUE_TURN = 64,
+	/* Slots of the uid block that spares leave to those who have a plugin. */
+	SPARE_SLOTS_LEFT = 8,
 };
 
 struct queued {
@@ -54,10 +40,13 @@ struct zygote {
 	int epoll;
 	int control;
 	int pidfd;
-	bool ended; /* reaped; ZYGOTE_ENDED is queued */
+	bool serving;      /* the canaries have sung: STARTs are given out */
+	unsigned canaries; /* that have not ended yet */
+	bool ended;        /* reaped; ZYGOTE_ENDED is queued */
 	bool stopping;
+	bool unsafe;       /* a canary found a hole: `message` */
 	char message[192]; /* why it broke */
-	struct worker *workers;
+	struct process *processes;
 	struct queued *queue;
 	struct queued *current; /* what the caller's event points into */
 };
@@ -79,6 +68,7 @@ const char *worker_end_name(enum worker_end reason)
 		[WORKER_ENDED_SANDBOX] = "sandbox",
 		[WORKER_ENDED_START] = "start",
 		[WORKER_ENDED_KILLED] = "killed",
+		[WORKER_ENDED_ZYGOTE] = "zygote",
 	};
 	return names[reason];
 }
@@ -95,225 +85,316 @@ static struct queued *enqueue(struct zygote *z, enum zygote_event_type type)
 	return q;
 }
 
-/* ---- Workers ---- */
-
-static struct worker *find_worker(struct zygote *z, uint64_t id)
-{
-	struct worker *w = NULL;
-	HASH_FIND(hh, z->workers, &id, sizeof(id), w);
-	return w;
-}
-
 static void watch(struct zygote *z, int fd, void *what)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = what };
 	(void)epoll_ctl(z->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-static void kill_now(const struct worker *w)
+static void zygote_kill(const struct zygote *z)
 {
-	if (w->pidfd >= 0) {
-		(void)syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0);
+	if (z->pidfd >= 0 && !z->ended) {
+		(void)syscall(SYS_pidfd_send_signal, z->pidfd, SIGKILL, NULL, 0);
 	}
 }
 
-/* The sandbox cannot be what it should be: the worker must not run. */
-static void refuse(struct worker *w, const char *what, int e)
+/* ---- Processes ---- */
+
+static struct process *find_worker(struct zygote *z, uint64_t worker_id)
 {
-	w->refused = true;
-	(void)snprintf(w->text, sizeof(w->text), "%s: %s", what, strerror(-e));
-	kill_now(w);
-}
-
-static void worker_free(struct zygote *z, struct worker *w)
-{
-	HASH_DEL(z->workers, w);
-	close_fd(&w->birth);
-	close_fd(&w->pidfd);
-	(void)cgroup_remove(&z->host->cgroup, &w->cgroup);
-	sandbox_slot_release(z->host, w->slot);
-	free(w);
-}
-
-static enum worker_end end_reason(
-	const struct worker *w, int status, const struct cgroup_usage *usage)
-{
-	if (w->refused || (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_SANDBOX)) {
-		return WORKER_ENDED_SANDBOX;
-	}
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && usage->oom_kills > 0) {
-		return WORKER_ENDED_OOM;
-	}
-	/* The director has a worker killed as soon as its channel closes: one that died of something
-	 * else keeps its own reason. */
-	if (w->kill_wanted && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
-		return WORKER_ENDED_KILLED;
-	}
-	return WIFSIGNALED(status) ? WORKER_ENDED_SIGNAL : WORKER_ENDED_EXIT;
-}
-
-static void on_birth(struct zygote *z, struct worker *w);
-
-/* The last of a worker: everything it held is given back, and the caller hears of it. */
-static void worker_end(struct zygote *z, struct worker *w, int status)
-{
-	if (w->birth >= 0) {
-		on_birth(z, w);
-	}
-	struct queued *q = enqueue(z, ZYGOTE_WORKER_EXITED);
-	if (q != NULL) {
-		struct zygote_event *e = &q->event;
-		e->worker_id = w->id;
-		e->pid = w->pid;
-		cgroup_usage(&z->host->cgroup, &w->cgroup, &e->usage);
-		e->reason = end_reason(w, status, &e->usage);
-		e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-		e->status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-		(void)snprintf(e->message, sizeof(e->message), "%.*s",
-			(int)(sizeof(e->message) - 1), w->refused ? w->text : "");
-	}
-	worker_free(z, w);
-}
-
-/* A worker that never was. */
-static void worker_failed(struct zygote *z, struct worker *w, const char *message)
-{
-	struct queued *q = enqueue(z, ZYGOTE_WORKER_EXITED);
-	if (q != NULL) {
-		q->event.worker_id = w->id;
-		q->event.reason = w->kill_wanted ? WORKER_ENDED_KILLED : WORKER_ENDED_START;
-		(void)snprintf(q->event.message, sizeof(q->event.message), "%s", message);
-	}
-	worker_free(z, w);
-}
-
-/* The pid behind a pidfd, in our own PID namespace. */
-static pid_t pidfd_pid(int pidfd)
-{
-	char path[64];
-	char text[512];
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0) {
-		(void)close(fd);
-	}
-	if (n <= 0) {
-		return -1;
-	}
-	text[n] = '\0';
-	const char *line = strstr(text, "\nPid:\t");
-	return line == NULL ? -1 : (pid_t)strtol(line + 6, NULL, 10);
-}
-
-/* While the worker still is our own user: later we may not. Best effort. */
-static void prefer_for_oom(pid_t pid)
-{
-	char path[64];
-	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		ssize_t n = write(fd, WORKER_OOM_SCORE, sizeof(WORKER_OOM_SCORE) - 1);
-		(void)n;
-		(void)close(fd);
-	}
-}
-
-/* Puts it into its cgroup and lets it go on. */
-static void worker_born(struct zygote *z, struct worker *w, int inner, int pidfd)
-{
-	w->inner = inner;
-	w->pidfd = pidfd;
-	w->pid = pidfd_pid(pidfd);
-	if (w->kill_wanted) {
-		kill_now(w);
-		return;
-	}
-	if (w->pid <= 0) {
-		refuse(w, "the worker's pid cannot be told", -ESRCH);
-		return;
-	}
-	prefer_for_oom(w->pid);
-	int e = cgroup_create(&z->host->cgroup, &w->cgroup, w->id, &w->limits);
-	if (e == 0) {
-		e = cgroup_enter(&z->host->cgroup, &w->cgroup, w->pid);
-	}
-	if (e < 0) {
-		refuse(w, "cgroup", e);
-		return;
-	}
-	const struct wire_release release = { z->host->cgroup.kind };
-	e = wire_send(w->birth, &release, sizeof(release), NULL, 0);
-	if (e < 0) {
-		refuse(w, "release", e);
-	}
-}
-
-static void on_birth(struct zygote *z, struct worker *w)
-{
-	struct wire_birth birth;
-	int r = wire_receive(w->birth, &birth, sizeof(birth), NULL, 0, NULL);
-	if (r == -EAGAIN) {
-		return;
-	}
-	if (r == 1) {
-		birth.text[sizeof(birth.text) - 1] = '\0';
-	}
-	if (r == 1 && birth.type == BIRTH_FAILED) {
-		w->refused = true;
-		memcpy(w->text, birth.text, sizeof(w->text));
-	} else if (r == 1 && !w->started) {
-		w->started = true;
-		struct queued *q = enqueue(z, ZYGOTE_WORKER_STARTED);
-		if (q != NULL) {
-			q->event.worker_id = w->id;
-			q->event.pid = w->pid;
-			memcpy(q->report, birth.text, sizeof(q->report));
-			q->event.report = slice_str(q->report);
-		}
-	}
-	/* One packet is all there is. */
-	close_fd(&w->birth);
-}
-
-/* ---- The zygote's messages ---- */
-
-static struct worker *find_inner(struct zygote *z, int inner)
-{
-	for (struct worker *w = z->workers; w != NULL; w = w->hh.next) {
-		if (w->inner == inner) {
-			return w;
+	for (struct process *p = z->processes; p != NULL; p = p->hh.next) {
+		if (p->role == PROCESS_WORKER && p->worker_id == worker_id) {
+			return p;
 		}
 	}
 	return NULL;
 }
 
+static struct process *find_inner(struct zygote *z, int inner)
+{
+	for (struct process *p = z->processes; p != NULL; p = p->hh.next) {
+		if (p->inner == inner) {
+			return p;
+		}
+	}
+	return NULL;
+}
+
+/* The one that will be ready first. */
+static struct process *find_spare(struct zygote *z)
+{
+	struct process *found = NULL;
+	for (struct process *p = z->processes; p != NULL; p = p->hh.next) {
+		if (p->role != PROCESS_SPARE || p->kill_wanted) {
+			continue;
+		}
+		if (p->state == PROCESS_WAITING) {
+			return p;
+		}
+		if (p->state == PROCESS_ASKED && found == NULL) {
+			found = p;
+		}
+	}
+	return found;
+}
+
+static unsigned count(const struct zygote *z, enum process_role role, enum process_state last)
+{
+	unsigned n = 0;
+	for (const struct process *p = z->processes; p != NULL; p = p->hh.next) {
+		n += p->role == role && p->state <= last;
+	}
+	return n;
+}
+
+static void process_drop(struct zygote *z, struct process *p)
+{
+	HASH_DEL(z->processes, p);
+	process_free(z->host, p);
+}
+
+/* Has the zygote fork one. */
+static int process_ask(struct zygote *z, enum process_role role, struct process **ret_process)
+{
+	struct process *p;
+	int birth;
+	int e = process_new(z->host, role, &p, &birth);
+	if (e < 0) {
+		return e;
+	}
+	HASH_ADD(hh, z->processes, number, sizeof(p->number), p);
+	if (p->hh.tbl == NULL) {
+		(void)close(birth);
+		process_free(z->host, p);
+		return -ENOMEM;
+	}
+	const struct wire_fork asked = { .number = p->number, .slot = p->slot };
+	e = wire_send(z->control, &asked, sizeof(asked), &birth, 1);
+	(void)close(birth);
+	if (e < 0) {
+		process_drop(z, p);
+		return e;
+	}
+	watch(z, p->birth, p);
+	*ret_process = p;
+	return 0;
+}
+
+/* Gives a START to who waits for it. A spare that has died meanwhile is replaced: its START is not
+ * lost, and its end is its own. */
+static void process_go(struct zygote *z, struct process *p)
+{
+	bool open = z->serving || p->role == PROCESS_CANARY;
+	while (open && p->assigned && p->state == PROCESS_WAITING &&
+		process_give(z->host, p) == -EPIPE) {
+		struct process *next = find_spare(z);
+		int e = next == NULL ? process_ask(z, PROCESS_SPARE, &next) : 0;
+		if (e < 0) {
+			process_refuse(p, "a process for it", e);
+			return;
+		}
+		process_take_start(next, p);
+		next->role = p->role;
+		next->worker_id = p->worker_id;
+		next->kill_wanted = p->kill_wanted;
+		p->role = PROCESS_SPARE;
+		p->worker_id = 0;
+		p = next;
+	}
+}
+
+/* ---- The canaries ---- */
+
+static int canary_start(struct zygote *z, enum worker_profile profile)
+{
+	struct wire_start start = { .profile = profile, .canary = true };
+	struct process *p = NULL;
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int e = null_fd < 0 ? -errno : process_ask(z, PROCESS_CANARY, &p);
+	if (e == 0) {
+		const int fds[START_FDS] = { null_fd, null_fd, null_fd };
+		(void)snprintf(start.plugin, sizeof(start.plugin), "canary");
+		sandbox_limits_fill(sandbox_profile(profile), &start.limits);
+		z->canaries++;
+		e = process_assign(p, &start, fds);
+	}
+	close_fd(&null_fd);
+	return e;
+}
+
+static void canary_failed(struct zygote *z, const char *why)
+{
+	if (!z->unsafe) {
+		(void)snprintf(z->message, sizeof(z->message), "the sandbox does not hold: %.*s",
+			(int)sizeof(z->message) / 2, why);
+	}
+	z->unsafe = true;
+	zygote_kill(z);
+}
+
+/* One per profile; the last one to end well opens the doors. */
+static void canaries_start(struct zygote *z)
+{
+	static const enum worker_profile all[] = { PROFILE_PYTHON, PROFILE_NATIVE,
+		PROFILE_NATIVE_NOFS };
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		int e = sandbox_profile(all[i])->flavour == z->flavour ? canary_start(z, all[i])
+								       : 0;
+		if (e < 0) {
+			canary_failed(z, strerror(-e));
+		}
+	}
+}
+
+static void canary_ended(struct zygote *z, const struct process *p, int status)
+{
+	bool ok = p->state == PROCESS_RUNNING && !p->refused && status == 0;
+	z->canaries--;
+	if (!ok) {
+		canary_failed(z, p->refused ? p->text : "the self-test was not finished");
+		return;
+	}
+	if (z->canaries > 0 || z->unsafe) {
+		return;
+	}
+	z->serving = true;
+	(void)enqueue(z, ZYGOTE_READY);
+	struct process *next;
+	struct process *waiting;
+	HASH_ITER (hh, z->processes, waiting, next) {
+		process_go(z, waiting);
+	}
+}
+
+/* ---- Ends ---- */
+
+static void on_birth(struct zygote *z, struct process *p)
+{
+	if (!process_on_birth(p) || p->role != PROCESS_WORKER) {
+		return;
+	}
+	struct queued *q = enqueue(z, ZYGOTE_WORKER_STARTED);
+	if (q != NULL) {
+		q->event.worker_id = p->worker_id;
+		q->event.pid = p->pid;
+		memcpy(q->report, p->text, sizeof(q->report));
+		q->event.report = slice_str(q->report);
+	}
+}
+
+static void fill_end(struct zygote_event *e, const struct process *p, int status)
+{
+	e->worker_id = p->worker_id;
+	e->pid = p->pid;
+	e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	e->status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	(void)snprintf(e->message, sizeof(e->message), "%.*s", (int)(sizeof(e->message) - 1),
+		p->refused ? p->text : "");
+}
+
+/* The last of a process: everything it held is given back, and who is concerned hears of it. */
+static void process_end(struct zygote *z, struct process *p, int status)
+{
+	if (p->birth >= 0) {
+		on_birth(z, p);
+	}
+	if (p->role == PROCESS_CANARY) {
+		/* What follows may start processes, but ends none. */
+		canary_ended(z, p, status);
+		process_drop(z, p);
+		return;
+	}
+	bool spare = p->role == PROCESS_SPARE;
+	struct queued *q = enqueue(z, spare ? ZYGOTE_SPARE_ENDED : ZYGOTE_WORKER_EXITED);
+	if (q != NULL) {
+		struct zygote_event *e = &q->event;
+		fill_end(e, p, status);
+		cgroup_usage(&z->host->cgroup, &p->cgroup, &e->usage);
+		e->reason = process_end_reason(p, status, &e->usage);
+	}
+	process_drop(z, p);
+}
+
+/* A process that never was. */
+static void process_failed(struct zygote *z, struct process *p, const char *message)
+{
+	if (p->role == PROCESS_CANARY) {
+		z->canaries--;
+		canary_failed(z, message);
+		process_drop(z, p);
+		return;
+	}
+	bool spare = p->role == PROCESS_SPARE;
+	struct queued *q = enqueue(z, spare ? ZYGOTE_SPARE_ENDED : ZYGOTE_WORKER_EXITED);
+	if (q != NULL) {
+		q->event.worker_id = p->worker_id;
+		q->event.reason = p->kill_wanted ? WORKER_ENDED_KILLED : WORKER_ENDED_START;
+		(void)snprintf(q->event.message, sizeof(q->event.message), "%s", message);
+	}
+	process_drop(z, p);
+}
+
+/* Its zygote's end was its end, whatever was ordered meanwhile: the director closes channels and has
+ * processes killed as soon as it sees them die. Only who was stopped with the zygote was killed. */
+static void process_lost(struct zygote *z, struct process *p)
+{
+	if (p->role == PROCESS_WORKER) {
+		if (p->birth >= 0) {
+			on_birth(z, p);
+		}
+		struct queued *q = enqueue(z, ZYGOTE_WORKER_EXITED);
+		if (q != NULL) {
+			fill_end(&q->event, p, SIGKILL);
+			cgroup_usage(&z->host->cgroup, &p->cgroup, &q->event.usage);
+			q->event.reason = p->refused || z->unsafe ? WORKER_ENDED_SANDBOX
+				: z->stopping                     ? WORKER_ENDED_KILLED
+								  : WORKER_ENDED_ZYGOTE;
+			if (z->unsafe) {
+				memcpy(q->event.message, z->message, sizeof(z->message));
+			}
+		}
+	}
+	process_drop(z, p);
+}
+
+/* ---- The zygote's messages ---- */
+
+static void born(struct zygote *z, struct process *p, int inner, int pidfd)
+{
+	enum worker_profile usual = z->flavour == WORKER_PYTHON ? PROFILE_PYTHON : PROFILE_NATIVE;
+	const struct worker_limits *limits =
+		p->assigned ? &p->start.limits : &sandbox_profile(usual)->limits;
+	process_born(z->host, p, limits, inner, pidfd);
+	process_go(z, p);
+}
+
 static void handle_event(struct zygote *z, struct wire_event *event, int pidfd)
 {
 	event->message[sizeof(event->message) - 1] = '\0';
-	struct worker *w = find_worker(z, event->worker_id);
+	struct process *p;
+	HASH_FIND(hh, z->processes, &event->number, sizeof(event->number), p);
 	switch (event->type) {
 	case WIRE_SERVING:
-		(void)enqueue(z, ZYGOTE_READY);
+		canaries_start(z);
 		break;
 	case WIRE_BROKEN:
 		memcpy(z->message, event->message, sizeof(z->message));
 		break;
 	case WIRE_BORN:
-		if (w != NULL && w->pidfd < 0 && pidfd >= 0) {
-			worker_born(z, w, event->pid, pidfd);
+		if (p != NULL && p->pidfd < 0 && pidfd >= 0) {
+			born(z, p, event->pid, pidfd);
 			pidfd = -1;
 		}
 		break;
 	case WIRE_FAILED:
-		if (w != NULL) {
-			worker_failed(z, w, event->message);
+		if (p != NULL) {
+			process_failed(z, p, event->message);
 		}
 		break;
 	case WIRE_REAPED:
-		w = find_inner(z, event->pid);
-		if (w != NULL) {
-			worker_end(z, w, event->status);
+		p = find_inner(z, event->pid);
+		if (p != NULL) {
+			process_end(z, p, event->status);
 		}
 		break;
 	case WIRE_FORKED:
@@ -335,14 +416,14 @@ static void on_control(struct zygote *z)
 		if (r <= 0) {
 			/* Its end follows by the pidfd. */
 			close_fd(&z->control);
-			zygote_stop(z);
+			zygote_kill(z);
 			return;
 		}
 		handle_event(z, &event, pidfd);
 	}
 }
 
-/* The zygote is gone, and so is, with its PID namespace, every worker. */
+/* The zygote is gone, and so is, with its PID namespace, every process of it. */
 static void on_end(struct zygote *z)
 {
 	siginfo_t info = { 0 };
@@ -358,20 +439,16 @@ static void on_end(struct zygote *z)
 		}
 	}
 	z->ended = true;
-	struct worker *w;
-	struct worker *next;
-	HASH_ITER (hh, z->workers, w, next) {
-		w->kill_wanted = true;
-		if (w->pidfd >= 0) {
-			worker_end(z, w, SIGKILL);
-		} else {
-			worker_failed(z, w, "the zygote ended");
-		}
+	struct process *p;
+	struct process *next;
+	HASH_ITER (hh, z->processes, p, next) {
+		process_lost(z, p);
 	}
 	struct queued *q = enqueue(z, ZYGOTE_ENDED);
 	if (q != NULL) {
 		q->event.signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
 		q->event.status = info.si_code == CLD_EXITED ? info.si_status : 0;
+		q->event.reason = z->unsafe ? WORKER_ENDED_SANDBOX : WORKER_ENDED_ZYGOTE;
 		memcpy(q->event.message, z->message, sizeof(z->message));
 	}
 }
@@ -511,7 +588,12 @@ int zygote_fd(const struct zygote *z)
 
 unsigned zygote_workers(const struct zygote *z)
 {
-	return HASH_COUNT(z->workers);
+	return count(z, PROCESS_WORKER, PROCESS_DOOMED);
+}
+
+unsigned zygote_spares(const struct zygote *z)
+{
+	return count(z, PROCESS_SPARE, PROCESS_WAITING) - count(z, PROCESS_SPARE, PROCESS_ASKED);
 }
 
 /* ---- Requests ---- */
@@ -534,43 +616,6 @@ static int fill_start(struct wire_start *wire, const struct worker_start *start)
 	return 0;
 }
 
-static int worker_new(
-	struct zygote *z, const struct wire_start *wire, struct worker **ret_worker, int *ret_birth)
-{
-	int pair[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		return -errno;
-	}
-	struct worker *w = calloc(1, sizeof(*w));
-	int e = w == NULL ? -ENOMEM : sandbox_slot_take(z->host, &w->slot);
-	if (e == 0) {
-		w->id = wire->worker_id;
-		w->limits = wire->limits;
-		w->birth = pair[0];
-		w->pidfd = -1;
-		w->inner = -1;
-		HASH_ADD(hh, z->workers, id, sizeof(w->id), w);
-		if (w->hh.tbl == NULL) {
-			sandbox_slot_release(z->host, w->slot);
-			e = -ENOMEM;
-		}
-	}
-	if (e == 0 && fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
-		e = -errno;
-		HASH_DEL(z->workers, w);
-		sandbox_slot_release(z->host, w->slot);
-	}
-	if (e < 0) {
-		(void)close(pair[0]);
-		(void)close(pair[1]);
-		free(w);
-		return e;
-	}
-	*ret_worker = w;
-	*ret_birth = pair[1];
-	return 0;
-}
-
 int zygote_start_worker(struct zygote *z, const struct worker_start *start)
 {
 	struct wire_start wire = { 0 };
@@ -582,53 +627,66 @@ int zygote_start_worker(struct zygote *z, const struct worker_start *start)
 	if (z->control < 0 || z->stopping) {
 		return -EPIPE;
 	}
-	struct worker *w;
-	int birth;
-	e = worker_new(z, &wire, &w, &birth);
-	if (e < 0) {
-		return e;
-	}
-	wire.slot = w->slot;
 	const int fds[START_FDS] = {
 		[START_CHANNEL] = start->channel_fd,
 		[START_STDOUT] = start->stdout_fd,
 		[START_STDERR] = start->stderr_fd,
-		[START_BIRTH] = birth,
 	};
-	e = wire_send(z->control, &wire, sizeof(wire), fds, START_FDS);
-	(void)close(birth);
+	struct process *p = find_spare(z);
+	e = p == NULL ? process_ask(z, PROCESS_SPARE, &p) : 0;
+	e = e < 0 ? e : process_assign(p, &wire, fds);
 	if (e < 0) {
-		worker_free(z, w);
+		/* A process that was asked for in vain is a spare now. */
 		return e;
 	}
-	watch(z, w->birth, w);
+	p->role = PROCESS_WORKER;
+	p->worker_id = start->worker_id;
+	process_go(z, p);
 	return 0;
+}
+
+int zygote_keep_spares(struct zygote *z, unsigned wanted)
+{
+	if (z->control < 0 || z->stopping) {
+		return -EPIPE;
+	}
+	int e = 0;
+	for (unsigned n = count(z, PROCESS_SPARE, PROCESS_WAITING); e == 0 && n < wanted; n++) {
+		struct process *p;
+		e = sandbox_slots_free(z->host) > SPARE_SLOTS_LEFT
+			? process_ask(z, PROCESS_SPARE, &p)
+			: -EUSERS;
+	}
+	return e;
 }
 
 int zygote_kill_worker(struct zygote *z, uint64_t worker_id)
 {
-	struct worker *w = find_worker(z, worker_id);
-	if (w == NULL) {
+	struct process *p = find_worker(z, worker_id);
+	if (p == NULL) {
 		return -ESRCH;
 	}
-	w->kill_wanted = true;
-	kill_now(w);
+	process_kill(p);
 	return 0;
 }
 
 int zygote_limit_worker(struct zygote *z, uint64_t worker_id, const struct worker_limits *limits)
 {
-	struct worker *w = find_worker(z, worker_id);
-	return w == NULL ? -ESRCH : cgroup_limit(&z->host->cgroup, &w->cgroup, limits);
+	struct process *p = find_worker(z, worker_id);
+	if (p == NULL) {
+		return -ESRCH;
+	}
+	return p->state <= PROCESS_WAITING ? process_limit_later(p, limits)
+					   : cgroup_limit(&z->host->cgroup, &p->cgroup, limits);
 }
 
 int zygote_worker_usage(struct zygote *z, uint64_t worker_id, struct cgroup_usage *ret_usage)
 {
-	struct worker *w = find_worker(z, worker_id);
-	if (w == NULL) {
+	struct process *p = find_worker(z, worker_id);
+	if (p == NULL) {
 		return -ESRCH;
 	}
-	cgroup_usage(&z->host->cgroup, &w->cgroup, ret_usage);
+	cgroup_usage(&z->host->cgroup, &p->cgroup, ret_usage);
 	return 0;
 }
 
@@ -683,9 +741,7 @@ int zygote_next_event(struct zygote *z, struct zygote_event *ret_event)
 void zygote_stop(struct zygote *z)
 {
 	z->stopping = true;
-	if (z->pidfd >= 0 && !z->ended) {
-		(void)syscall(SYS_pidfd_send_signal, z->pidfd, SIGKILL, NULL, 0);
-	}
+	zygote_kill(z);
 }
 
 void zygote_free(struct zygote *z)
@@ -699,10 +755,10 @@ void zygote_free(struct zygote *z)
 		while (waitid(P_PIDFD, (id_t)z->pidfd, &info, WEXITED) < 0 && errno == EINTR) {
 		}
 	}
-	struct worker *w;
-	struct worker *next_worker;
-	HASH_ITER (hh, z->workers, w, next_worker) {
-		worker_free(z, w);
+	struct process *p;
+	struct process *next_process;
+	HASH_ITER (hh, z->processes, p, next_process) {
+		process_drop(z, p);
 	}
 	struct queued *q;
 	struct queued *next;

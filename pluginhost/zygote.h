@@ -4,6 +4,9 @@
  * generation beside the old one when the old one should age out. It holds no secret and runs no
  * plugin code. When it dies, the kernel kills its workers.
  *
+ * Before it is ready, a canary per profile attacks the sandbox that workers will have
+ * (sandbox/selftest.h); a zygote whose sandbox does not hold ends. STARTs wait until then.
+ *
  * Control: a SOCK_SEQPACKET pair with fixed messages and SCM_RIGHTS (zygote_wire.h). pluginhost
  * never blocks on it.
  *
@@ -42,8 +45,20 @@ int zygote_start(const struct zygote_config *config, struct zygote **ret_zygote)
 /** An epoll descriptor: readable when there may be an event. */
 int zygote_fd(const struct zygote *z);
 
-/** Workers that have not been reported as exited. */
+/** Workers that have not been reported as exited. Spares are none. */
 unsigned zygote_workers(const struct zygote *z);
+
+/**
+ * Has processes wait ahead of the next START: each in namespaces, with a uid and in a cgroup of its
+ * own, without plugin, limits or descriptors of one. To be called again when one was used or ended.
+ * @param wanted how many there should be, with those that are on their way.
+ * @return 0; -EUSERS when there are too few uid slots for that; -EAGAIN, -EPIPE as below; another
+ *   negative errno.
+ */
+int zygote_keep_spares(struct zygote *z, unsigned wanted);
+
+/** Spares that wait: the next START takes one of them. */
+unsigned zygote_spares(const struct zygote *z);
 
 struct worker_start {
 	uint64_t worker_id; /* never used before in this zygote */
@@ -76,11 +91,13 @@ int zygote_limit_worker(struct zygote *z, uint64_t worker_id, const struct worke
 int zygote_worker_usage(struct zygote *z, uint64_t worker_id, struct cgroup_usage *ret_usage);
 
 enum zygote_event_type {
-	ZYGOTE_READY,          /* it serves */
+	ZYGOTE_READY, /* it serves: the canary's attacks on its own sandbox were all stopped */
 	ZYGOTE_WORKER_STARTED, /* in its finished sandbox, about to say HELLO; `pid`, `report` */
 	ZYGOTE_WORKER_EXITED, /* gone and reaped; `reason`, `signal`, `status`, `message`, `usage` */
+	ZYGOTE_SPARE_ENDED,   /* nobody's; `pid`, `signal`, `status`, `message` */
 	ZYGOTE_ENDED,         /* the zygote died or was stopped; its workers were reported before.
-	                        * `signal`, `status`, `message`. Nothing follows: zygote_free(). */
+	                        * `signal`, `status`, `message`; `reason` is WORKER_ENDED_SANDBOX when its
+	                        * sandbox did not hold. Nothing follows: zygote_free(). */
 };
 
 /* The words of the EXITED message, common/proto/messages.h. */
@@ -90,10 +107,11 @@ enum worker_end {
 	WORKER_ENDED_OOM,     /* its memory cgroup was full */
 	WORKER_ENDED_SANDBOX, /* the sandbox could not be built: `message` */
 	WORKER_ENDED_START,   /* never ran: the zygote died or could not fork: `message` */
-	WORKER_ENDED_KILLED,  /* by zygote_kill_worker(), zygote_stop() or the zygote's death */
+	WORKER_ENDED_KILLED,  /* by zygote_kill_worker() or zygote_stop() */
+	WORKER_ENDED_ZYGOTE,  /* by the death of its zygote: not the plugin's doing */
 };
 
-/** "exit", "signal", "oom", "sandbox", "start", "killed". */
+/** "exit", "signal", "oom", "sandbox", "start", "killed", "zygote". */
 const char *worker_end_name(enum worker_end reason);
 
 struct zygote_event {

@@ -89,34 +89,29 @@ static pid_t fork_into_namespace(void)
 	return pid < 0 ? -e : pid;
 }
 
-static bool start_is_valid(const struct wire_start *start, unsigned n_fds)
-{
-	return n_fds == START_FDS && start->profile <= PROFILE_NATIVE_NOFS &&
-		sandbox_profile(start->profile)->flavour == zygote.config.flavour &&
-		start->plugin[WORKER_PLUGIN_MAX] == '\0' &&
-		start->version[WORKER_VERSION_MAX] == '\0';
-}
-
-static _Noreturn void become_worker(const struct wire_start *start, const int fds[START_FDS])
+static _Noreturn void become_worker(const struct wire_fork *asked, int birth_fd)
 {
 	static struct worker_launch l;
-	const struct sandbox_profile *profile = sandbox_profile(start->profile);
 	l.config = zygote.config;
-	l.start = *start;
-	memcpy(l.fds, fds, sizeof(l.fds));
+	l.slot = asked->slot;
+	l.birth_fd = birth_fd;
 	l.program_fd = ZYGOTE_FD_PROGRAM;
 	l.runtime = zygote.runtime;
-	l.filter = zygote.filters[profile->filter];
-	l.final_filter = zygote.filters[profile->final_filter];
+	memcpy(l.filters, zygote.filters, sizeof(l.filters));
 	worker_launch(&l);
 }
 
-static void start_worker(const struct wire_start *start, const int fds[START_FDS], unsigned n_fds)
+/* Takes `birth_fd`. */
+static void fork_worker(const struct wire_fork *asked, int birth_fd)
 {
-	struct wire_event event = { .type = WIRE_BORN, .worker_id = start->worker_id };
-	pid_t pid = start_is_valid(start, n_fds) ? fork_into_namespace() : -EBADMSG;
+	struct wire_event event = { .type = WIRE_BORN, .number = asked->number };
+	pid_t pid = birth_fd >= 0 ? fork_into_namespace() : -EBADMSG;
 	if (pid == 0) {
-		become_worker(start, fds);
+		become_worker(asked, birth_fd);
+	}
+	/* Before anybody hears of it: a process that is dead must not seem to listen still. */
+	if (birth_fd >= 0) {
+		(void)close(birth_fd);
 	}
 	int pidfd = pid < 0 ? -1 : pidfd_open(pid, 0);
 	if (pid < 0 || pidfd < 0) {
@@ -138,17 +133,13 @@ static void start_worker(const struct wire_start *start, const int fds[START_FDS
 /* @return false when pluginhost is gone. */
 static bool on_control(void)
 {
-	struct wire_start start;
-	int fds[START_FDS];
-	unsigned n_fds;
-	int r = wire_receive(ZYGOTE_FD_CONTROL, &start, sizeof(start), fds, START_FDS, &n_fds);
+	struct wire_fork asked;
+	int birth_fd = -1;
+	int r = wire_receive(ZYGOTE_FD_CONTROL, &asked, sizeof(asked), &birth_fd, 1, NULL);
 	if (r <= 0) {
 		return r == -EAGAIN;
 	}
-	start_worker(&start, fds, n_fds);
-	for (unsigned i = 0; i < n_fds; i++) {
-		(void)close(fds[i]);
-	}
+	fork_worker(&asked, birth_fd);
 	return true;
 }
 

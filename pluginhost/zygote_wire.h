@@ -2,10 +2,11 @@
  * The messages between pluginhost, its zygotes and the workers that are being born. All ends are the
  * same program, so a message is a struct: one per packet (SOCK_SEQPACKET), its size is its check.
  *
- *   pluginhost -> zygote   wire_config (once), wire_start + 4 descriptors
+ *   pluginhost -> zygote   wire_config (once), wire_fork + the birth socket
  *   zygote -> pluginhost   wire_event; BORN carries a pidfd
- *   pluginhost -> worker   wire_release: "you are in your cgroup"    over the birth socket, which
- *   worker -> pluginhost   wire_birth: sandbox finished, or why not  is closed before plugin code
+ *   pluginhost -> worker   wire_start + 3 descriptors: it is in its  over the birth socket, which
+ *                          cgroup, and this is its plugin            is closed before plugin code
+ *   worker -> pluginhost   wire_birth: sandbox finished, or why not
  */
 #pragma once
 
@@ -24,13 +25,20 @@ struct wire_config {
 	char snapshots_path[PATH_MAX];
 };
 
+/* A process for no plugin yet. */
+struct wire_fork {
+	uint64_t number; /* what BORN and FAILED name */
+	unsigned slot;
+};
+
 /* Descriptors of wire_start, in order. */
-enum { START_CHANNEL, START_STDOUT, START_STDERR, START_BIRTH, START_FDS };
+enum { START_CHANNEL, START_STDOUT, START_STDERR, START_FDS };
 
 struct wire_start {
 	uint64_t worker_id;
 	enum worker_profile profile;
-	unsigned slot;
+	enum cgroup_kind cgroup;
+	bool canary;                 /* attacks its sandbox and ends; no plugin, no version */
 	struct worker_limits limits; /* complete */
 	char plugin[WORKER_PLUGIN_MAX + 1];
 	char version[WORKER_VERSION_MAX + 1];
@@ -40,8 +48,8 @@ enum wire_event_type {
 	WIRE_FORKED,  /* from the middle process: `pid` is the zygote, in pluginhost's numbers */
 	WIRE_SERVING, /* the zygote is ready */
 	WIRE_BROKEN,  /* the zygote could not get there: `message` */
-	WIRE_BORN,    /* `worker_id` is `pid`, in the zygote's numbers; a pidfd comes with it */
-	WIRE_FAILED,  /* `worker_id` could not be forked: `message` */
+	WIRE_BORN,    /* `number` is `pid`, in the zygote's numbers; a pidfd comes with it */
+	WIRE_FAILED,  /* `number` could not be forked: `message` */
 	WIRE_REAPED,  /* `pid` (the zygote's numbers) ended with the wait status `status` */
 };
 
@@ -49,12 +57,8 @@ struct wire_event {
 	enum wire_event_type type;
 	int pid;
 	int status;
-	uint64_t worker_id;
+	uint64_t number;
 	char message[192];
-};
-
-struct wire_release {
-	enum cgroup_kind cgroup;
 };
 
 enum wire_birth_type { BIRTH_DONE, BIRTH_FAILED };

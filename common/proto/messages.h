@@ -45,8 +45,8 @@ enum {
  *   DISCOVER   look again now
  *   START      call id = worker id. spec is {"plugin","version","socket","limits":{…}}
  *   KILL       call id = worker id
- *   EXITED     call id = worker id. reason is {"reason":"signal|exit|oom|sandbox|start|killed",
- *              "signal":n,"status":n,"message":"…"}
+ *   EXITED     call id = worker id. reason is {"reason":"signal|exit|oom|sandbox|start|killed|
+ *              zygote","signal":n,"status":n,"message":"…"}; zygote: not the plugin's doing
  *   LIMITS     call id = worker id. new limits for a running worker (JSON)
  */
 /* clang-format off */

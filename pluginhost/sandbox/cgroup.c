@@ -518,6 +518,14 @@ void cgroup_root_deinit(struct cgroup_root *root)
 	root->kind = CGROUP_NONE;
 }
 
+static void remove_subtree(int own, int dir, const char *claimed)
+{
+	sweep(dir);
+	(void)unlinkat(dir, "workers", AT_REMOVEDIR);
+	(void)unlinkat(dir, "supervisor", AT_REMOVEDIR);
+	(void)unlinkat(own, claimed, AT_REMOVEDIR);
+}
+
 void cgroup_root_clean(const char *name)
 {
 	struct hierarchies *h = calloc(1, sizeof(*h));
@@ -525,20 +533,30 @@ void cgroup_root_clean(const char *name)
 		free(h);
 		return;
 	}
-	for (int c = -1; c < CGROUP_CONTROLLERS; c++) {
-		const char *path = c < 0 ? h->v2 : h->v1[c];
-		int own = path[0] == '\0' ? -1 : open_dir(AT_FDCWD, path);
-		char claimed[NAME_SIZE];
-		int dir = own < 0 ? -1 : claim_dir(own, name, claimed);
+	const char *const paths[] = { h->v2, h->v1[CGROUP_MEMORY], h->v1[CGROUP_PIDS],
+		h->v1[CGROUP_CPU], h->v1[CGROUP_CPUACCT] };
+	char claimed[NAME_SIZE] = "";
+	int claim = -1;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		/* Both versions have a lock of their own, and version 1 has it where memory is. */
+		bool claims = i <= 1;
+		int own = paths[i][0] == '\0' ? -1 : open_dir(AT_FDCWD, paths[i]);
+		int dir = own < 0    ? -1
+			: claims     ? claim_dir(own, name, claimed)
+			: claim >= 0 ? open_dir(own, claimed)
+				     : -1;
 		if (dir >= 0) {
-			sweep(dir);
-			(void)unlinkat(dir, "workers", AT_REMOVEDIR);
-			(void)unlinkat(dir, "supervisor", AT_REMOVEDIR);
-			(void)unlinkat(own, claimed, AT_REMOVEDIR);
+			remove_subtree(own, dir, claimed);
 		}
-		close_fd(dir);
+		if (i == 1) {
+			/* Held until the others are removed, too. */
+			claim = dir;
+		} else {
+			close_fd(dir);
+		}
 		close_fd(own);
 	}
+	close_fd(claim);
 	free(h);
 }
 

@@ -255,7 +255,7 @@ static int mount_plugin(const char *plugin, const char *version, struct mount_fa
 		return fail(f, "mount", plugin);
 	}
 	int r = make_directory(target, 0755, f);
-	if (r == 0) {
+	if (r == 0 && version[0] != '\0') {
 		r = bind_mount(source, target, MS_NOSUID | MS_NODEV, f);
 	}
 	return r < 0 ? r

@@ -52,6 +52,7 @@ int mounts_build_tree(unsigned files,
 
 /**
  * In a worker, in a mount namespace copied from its zygote's.
+ * @param version "": nothing is bound, the plugin's directory is empty.
  * @param uid owner of /tmp, as seen in the user namespace.
  */
 int mounts_enter_worker(const struct sandbox_profile *profile,

@@ -111,3 +111,12 @@ void sandbox_slot_release(struct sandbox_host *h, unsigned slot)
 	invariant(slot >= 1 && slot <= h->n_slots);
 	h->used[slot / 8] &= (uint8_t) ~(1U << slot % 8);
 }
+
+unsigned sandbox_slots_free(const struct sandbox_host *h)
+{
+	unsigned used = 0;
+	for (size_t i = 0; i < sizeof(h->used); i++) {
+		used += (unsigned)__builtin_popcount(h->used[i]);
+	}
+	return h->n_slots - used;
+}

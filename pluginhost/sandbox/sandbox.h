@@ -36,7 +36,8 @@ struct sandbox_host {
 	struct cgroup_root cgroup;
 	uint8_t used[(SANDBOX_SLOTS_MAX + 8) / 8]; /* slots with a living worker */
 	unsigned last_slot;
-	char failure[256]; /* why sandbox_host_init() failed, for the log */
+	uint64_t last_number; /* of a process; names its cgroup */
+	char failure[256];    /* why sandbox_host_init() failed, for the log */
 };
 
 struct sandbox_options {
@@ -67,3 +68,4 @@ int sandbox_host_report(const struct sandbox_host *h, struct buffer *out);
  */
 int sandbox_slot_take(struct sandbox_host *h, unsigned *ret_slot);
 void sandbox_slot_release(struct sandbox_host *h, unsigned slot);
+unsigned sandbox_slots_free(const struct sandbox_host *h);

@@ -1,9 +1,16 @@
-/* The last step of the sandbox: the worker tries what must fail before it runs anything of a plugin. */
+/* The last check of a finished sandbox, from inside: what must fail, and how, is tried. Every worker
+ * does it before its plugin's code; a canary does it before the first plugin may be started. */
 #pragma once
 
+#include "pluginhost/sandbox/profile.h"
+
 /**
- * Each attempt must fail with exactly the errno that its layer gives.
- * @param plugin the worker's own: the directory of all snapshots must be out of reach.
- * @return NULL, or the attempt that did not fail as it should; errno is what it gave (0: it worked).
+ * @param plugin whose snapshots must not be reachable.
+ * @param filter the one that was loaded last.
+ * @param landlock an ABI above 0: Landlock must hold, too.
+ * @return NULL, or what was not stopped as it must be, with errno as the attempt left it.
  */
-const char *selftest_run(const char *plugin);
+const char *selftest_run(const char *plugin, enum filter_id filter, int landlock);
+
+/** How many attempts there are. */
+unsigned selftest_attempts(void);

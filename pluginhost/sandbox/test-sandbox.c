@@ -7,6 +7,7 @@
 #include "pluginhost/sandbox/descriptors.h"
 #include "pluginhost/sandbox/namespaces.h"
 #include "pluginhost/sandbox/profile.h"
+#include "pluginhost/sandbox/selftest.h"
 #include "pluginhost/zygote_wire.h"
 
 #include <errno.h>
@@ -190,6 +191,15 @@ static void only_the_listed_descriptors_stay(void **state)
 	int status;
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+}
+
+/* ---- The self-test ---- */
+
+/* Without a sandbox the first attempt succeeds, and it is told which. */
+static void self_test_finds_no_sandbox(void **state)
+{
+	assert_true(selftest_attempts() >= 20);
+	assert_string_equal(selftest_run("probe", FILTER_PYTHON, 0), "open(/etc/passwd)");
 }
 
 /* ---- Messages ---- */
@@ -428,6 +438,7 @@ int main(void)
 		cmocka_unit_test(slots_come_back),
 		cmocka_unit_test(limits_are_filled_and_cut),
 		cmocka_unit_test(only_the_listed_descriptors_stay),
+		cmocka_unit_test(self_test_finds_no_sandbox),
 		cmocka_unit_test(messages_are_exact),
 		WITH_FOLDER(version_2),
 		WITH_FOLDER(version_2_without_controllers),

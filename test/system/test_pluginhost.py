@@ -210,6 +210,21 @@ class Host:
         return [pid for pid in descendants(self.program.pid)
                 if stat_of(pid) and stat_of(pid)[1] == self.program.pid]
 
+    def workers(self, n):
+        """Pids of the living processes that were given a plugin, as soon as the log knows `n`."""
+        def found():
+            pids = [int(r["pid"]) for r in self.records(id="worker.started")]
+            return [pid for pid in pids if stat_of(pid)]
+        wait_for(lambda: len(found()) == n, 5, f"{n} workers")
+        return found()
+
+    def spares(self, workers):
+        """Pids of those that wait for one, beside so many workers."""
+        # Before that canaries run.
+        wait_for(lambda: self.records(id="zygote.ready"), 10, "the zygote")
+        others = self.zygotes() + self.workers(workers)
+        return [pid for pid in descendants(self.program.pid) if pid not in others]
+
     def records(self, **fields):
         return [r for r in self.program.records
                 if all(r.get(name) == value for name, value in fields.items())]
@@ -298,12 +313,45 @@ def test_ends_are_explained(host, way, reason, part):
 
 def test_killed_from_outside(host):
     worker = host.director.run_worker(1, "hello")
-    pids = set(descendants(host.program.pid)) - set(host.zygotes())
-    assert len(pids) == 1
+    pids = host.workers(1)
     os.kill(pids.pop(), signal.SIGKILL)
     exited = host.director.wait_exited(worker)
     assert (exited["reason"], exited["signal"]) == ("signal", 9), exited
     assert exited["message"] == "died of signal 9 (SIGKILL)"
+
+
+def test_a_process_waits_for_the_next_plugin(host):
+    """It becomes that plugin's worker, and another one takes its place."""
+    director = host.director
+    spares = wait_for(lambda: host.spares(0), 5, "a spare")
+    # It is not moved into its cgroup yet, perhaps.
+    time.sleep(0.2)
+    director.run_worker(1, "hello")
+    assert host.workers(1) == spares
+    wait_for(lambda: len(host.spares(1)) == 1, 5, "the next spare")
+    director.run_worker(2, "hello")
+    assert len(host.workers(2)) == 2
+
+
+def test_a_spare_is_killed(host):
+    """Nobody but the log hears of it; it is replaced, later and later; plugins start meanwhile."""
+    director = host.director
+    for n in (1, 2, 3):
+        spares = wait_for(lambda: host.spares(0), 10, "a spare")
+        os.kill(spares[0], signal.SIGKILL)
+        wait_for(lambda: len(host.records(id="zygote.spare_ended")) == n, 5, "its end in the log")
+    worker = director.run_worker(1, "hello")
+    assert worker.execute({"name": 1}) == (0, {"hello": 1})
+    assert not director.exited
+    wait_for(lambda: host.spares(1), 10, "a spare")
+
+
+def test_no_spares():
+    with Host({"hello": HELLO}, env={"MOZAIKS_SPARE_WORKERS": "0"}) as host:
+        worker = host.director.run_worker(1, "hello")
+        assert worker.execute({"name": 1}) == (0, {"hello": 1})
+        time.sleep(0.3)
+        assert not host.spares(1)
 
 
 def test_nothing_accumulates(host):
@@ -345,7 +393,7 @@ def test_a_zygote_that_cannot_load(host):
     ended = wait_for(lambda: host.records(id="zygote.ended"), 10, "the end of the zygote")
     assert "status" in ended[0]["message"]
     exited = director.wait_exited(director.start(1, "hello"))
-    assert exited["reason"] == "start", exited
+    assert exited["reason"] == "zygote", exited
     time.sleep(1)
     assert len(host.records(id="zygote.ended")) <= 6
     assert not host.records(id="pluginhost.ready")
@@ -501,7 +549,7 @@ def test_zygote_killed(host):
         os.kill(pid, signal.SIGKILL)
     for worker in workers:
         exited = director.wait_exited(worker)
-        assert exited["reason"] == "signal" and "the zygote ended" in exited["message"], exited
+        assert exited["reason"] == "zygote" and "the zygote ended" in exited["message"], exited
         assert worker.channel.is_closed()
 
     def start():
@@ -513,7 +561,7 @@ def test_zygote_killed(host):
             return worker
         with contextlib.suppress(AssertionError):
             ended = director.wait_exited(worker, 1)
-        assert ended is None or ended["reason"] == "start", ended
+        assert ended is None or ended["reason"] == "zygote", ended
         return None
     start.id = 10
     worker = wait_for(start, 15, "a worker of the new zygote")
@@ -525,8 +573,7 @@ def test_zygote_killed(host):
 def test_director_gone_and_back(host):
     director = host.director
     worker = director.run_worker(1, "hello")
-    pids = set(descendants(host.program.pid)) - set(host.zygotes())
-    assert pids
+    pids = host.workers(1)
     epoch = director.host["epoch"]
     director.hang_up()
     director.accept()
@@ -660,6 +707,8 @@ def test_stop_leaves_nothing(who):
             director.run_worker(n, "hello")
         pids = descendants(host.program.pid)
         assert len(pids) >= 4
+        assert len(host.workers(3)) == 3
+        # Spares have theirs, too.
         cgroups = worker_cgroups(set(pids) - set(host.zygotes()))
         assert bool(cgroups) == (director.host["sandbox"]["cgroup"] != "none")
         assert host.stop() == 0

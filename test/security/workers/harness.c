@@ -28,8 +28,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CGROUP_NAME "test-workers"
-
 enum { PLAIN_UID = 65000, PATIENCE_MS = 30000, CGROUP_PATIENCE_MS = 5000 };
 
 struct sandbox_host harness_host;
@@ -38,6 +36,8 @@ unsigned harness_checks;
 
 static char base[] = "/tmp/mozaiks-workers-XXXXXX";
 static char snapshots[64];
+/* Of this run: others may run beside it. */
+static char run_name[32];
 static int program_fd;
 static int python_fd;
 static uint64_t next_id = 1;
@@ -333,7 +333,7 @@ static void set_up(const char *mode)
 	const struct sandbox_options options = {
 		.uid = gives_up_root ? UID_PLUGINHOST : getuid(),
 		.gid = gives_up_root ? GID_CHANNEL : getgid(),
-		.name = CGROUP_NAME,
+		.name = run_name,
 	};
 	int e = sandbox_host_init(&harness_host, &options);
 	if (e < 0) {
@@ -357,7 +357,7 @@ static void in_child(void)
 	}
 	int status = 0;
 	(void)waitpid(child, &status, 0);
-	cgroup_root_clean(CGROUP_NAME);
+	cgroup_root_clean(run_name);
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
@@ -410,6 +410,7 @@ bool harness_open(char **argv, const char *mode)
 		give_up("no random numbers");
 	}
 	plant_canary(argv);
+	(void)snprintf(run_name, sizeof(run_name), "test-workers-%d", (int)getpid());
 	if (identity_is_root()) {
 		(void)witness_start();
 		in_child();
