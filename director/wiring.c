@@ -94,6 +94,7 @@ static void on_stopped(struct plugin *p)
 
 static const struct registry_events registry_events = {
 	.stopped = on_stopped,
+	.resumed = supervise,
 	.timer = supervise_on_timer,
 };
 

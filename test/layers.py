@@ -31,7 +31,8 @@ LAYERS = {
     "common/service": ["common/base", "common/uvx", "common/service"],
     "director": ["common", "director"],
     # A lower module tells those above it through a table that it declares: director/wiring.c.
-    "director/hosts": ["common", "director/hosts", "director/director.h", "director/config"],
+    "director/hosts": ["common", "director/hosts", "director/director.h", "director/config",
+                       "director/store/store.h"],
     "pluginhost": ["common/base", "common/confine", "common/json", "common/proto", "common/service",
                    "common/uvx", "pluginhost"],
     "plugins": [],

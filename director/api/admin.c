@@ -18,7 +18,7 @@
 
 enum { LIST_MAX = 64 * 1024 * 1024, TTL_DEFAULT_S = 24 * 3600, TTL_MAX_S = 366 * 24 * 3600 };
 
-static bool on_head(void *owner, struct http_request *r)
+bool api_admin_head(void *owner, struct http_request *r)
 {
 	uid_t uid;
 	pid_t pid;
@@ -127,17 +127,12 @@ static void plugins(void *owner, struct http_request *r, struct slice body)
 
 static void plugin(void *owner, struct http_request *r, struct slice body)
 {
-	const struct director *d = owner;
-	struct slice name = http_request_param(r, 0);
-	const struct plugin *p = registry_find(&d->registry, name);
+	const struct plugin *p = api_find_plugin(owner, r);
 	struct buffer b;
-	if (p == NULL) {
-		http_problem(r, 404, "plugin_not_found", 0, "There is no plugin '%.*s'",
-			name.n > PLUGIN_ID_MAX ? PLUGIN_ID_MAX : (int)name.n, (const char *)name.p);
-		return;
+	if (p != NULL) {
+		buffer_init(&b, LIST_MAX);
+		respond(r, &b, plugin_status_append(p, PLUGIN_STATUS_FULL, &b));
 	}
-	buffer_init(&b, LIST_MAX);
-	respond(r, &b, plugin_status_append(p, PLUGIN_STATUS_FULL, &b));
 }
 
 static void refresh(void *owner, struct http_request *r, struct slice body)
@@ -153,9 +148,9 @@ static void refresh(void *owner, struct http_request *r, struct slice body)
 	respond(r, &b, buffer_printf(&b, "{\"plugins\":%u}", HASH_COUNT(d->registry.plugins)));
 }
 
-const struct http_handler admin_token = { .on_head = on_head, .on_body = token };
-const struct http_handler admin_plugins = { .on_head = on_head, .on_body = plugins };
-const struct http_handler admin_plugin = { .on_head = on_head, .on_body = plugin };
+const struct http_handler admin_token = { .on_head = api_admin_head, .on_body = token };
+const struct http_handler admin_plugins = { .on_head = api_admin_head, .on_body = plugins };
+const struct http_handler admin_plugin = { .on_head = api_admin_head, .on_body = plugin };
 const struct http_handler operator_plugins = { .on_head = on_operator_head, .on_body = plugins };
 const struct http_handler operator_plugin = { .on_head = on_operator_head, .on_body = plugin };
-const struct http_handler admin_refresh = { .on_head = on_head, .on_body = refresh };
+const struct http_handler admin_refresh = { .on_head = api_admin_head, .on_body = refresh };

@@ -22,7 +22,19 @@ extern const struct http_handler admin_plugins;
 extern const struct http_handler admin_plugin;
 extern const struct http_handler admin_refresh;
 
+extern const struct http_handler admin_plugin_reset;
+extern const struct http_handler admin_plugin_restart;
+extern const struct http_handler admin_plugin_enable;
+extern const struct http_handler admin_plugin_disable;
+
 struct director;
+struct plugin;
+
+/** on_head of the admin socket: the peer is root or the director's own user, else 403. */
+bool api_admin_head(void *owner, struct http_request *r);
+
+/** The plugin that the path names, or NULL after 404. */
+struct plugin *api_find_plugin(const struct director *d, struct http_request *r);
 
 /** The routes of the public listener / of the admin socket. The table is the caller's to free(). */
 int routes_public(struct director *d, struct http_route **ret, size_t *ret_n);

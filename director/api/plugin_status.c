@@ -173,6 +173,7 @@ int plugin_status_append(const struct plugin *p, enum plugin_status_view view, s
 	e = e < 0 ? e : append_text(b, "pluginhost", p->host);
 	e = e < 0 ? e : append_json(b, "enabled", p->enabled ? "true" : "false", NULL);
 	e = e < 0 ? e : append_number(b, "in_flight", p->inflight);
+	e = e < 0 ? e : append_text(b, "breaker", breaker_state_name(p->breaker.state));
 	e = e < 0 ? e : append_number(b, "retry_after_ms", plugin_wait_ms(p));
 	e = e < 0 ? e : append_counters(p, b);
 	e = e < 0 ? e : append_reasons(&p->exits, b);

@@ -30,6 +30,10 @@ static const struct row admin_rows[] = {
 	{ HTTP_M_POST, "/admin/token", &admin_token },
 	{ HTTP_M_GET, "/admin/plugins", &admin_plugins },
 	{ HTTP_M_GET, "/admin/plugins/{plugin}", &admin_plugin },
+	{ HTTP_M_POST, "/admin/plugins/{plugin}/reset", &admin_plugin_reset },
+	{ HTTP_M_POST, "/admin/plugins/{plugin}/restart", &admin_plugin_restart },
+	{ HTTP_M_POST, "/admin/plugins/{plugin}/enable", &admin_plugin_enable },
+	{ HTTP_M_POST, "/admin/plugins/{plugin}/disable", &admin_plugin_disable },
 	{ HTTP_M_POST, "/admin/plugins/refresh", &admin_refresh },
 };
 

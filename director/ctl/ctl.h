@@ -35,6 +35,11 @@ struct ctl {
 int ctl_token(const struct ctl *ctl);
 int ctl_plugin_list(const struct ctl *ctl);
 int ctl_plugin_refresh(const struct ctl *ctl);
+int ctl_plugin_status(const struct ctl *ctl);
+int ctl_plugin_reset(const struct ctl *ctl);
+int ctl_plugin_restart(const struct ctl *ctl);
+int ctl_plugin_enable(const struct ctl *ctl);
+int ctl_plugin_disable(const struct ctl *ctl);
 int ctl_call(const struct ctl *ctl);
 
 /**

@@ -17,7 +17,7 @@ enum {
 
 struct command {
 	const char *words[2]; /* the second may be NULL */
-	int n_args;
+	int args_min, args_max;
 	unsigned options; /* TAKES_*; a user is required where it is taken */
 	const char *args;
 	const char *help;
@@ -26,14 +26,24 @@ struct command {
 
 /* clang-format off */
 static const struct command commands[] = {
-	{ { "token", NULL }, 0, TAKES_USER | TAKES_ROLES | TAKES_TTL,
+	{ { "token", NULL }, 0, 0, TAKES_USER | TAKES_ROLES | TAKES_TTL,
 		"--user U [--roles A,B] [--ttl SECONDS]",
 		"Makes a token for a user.", ctl_token },
-	{ { "plugin", "list" }, 0, 0, "",
+	{ { "plugin", "list" }, 0, 0, 0, "",
 		"Lists the plugins with their states and errors.", ctl_plugin_list },
-	{ { "plugin", "refresh" }, 0, 0, "",
+	{ { "plugin", "status" }, 0, 1, 0, "[NAME]",
+		"Shows what the plugins do, or of one its workers and why they ended.", ctl_plugin_status },
+	{ { "plugin", "refresh" }, 0, 0, 0, "",
 		"Looks for new, changed and removed plugins.", ctl_plugin_refresh },
-	{ { "call", NULL }, 2, TAKES_USER | TAKES_ROLES,
+	{ { "plugin", "restart" }, 1, 1, 0, "NAME",
+		"Starts new workers, which take over when they are ready.", ctl_plugin_restart },
+	{ { "plugin", "reset" }, 1, 1, 0, "NAME",
+		"Forgets a plugin's crashes: its breaker closes, it starts at once.", ctl_plugin_reset },
+	{ { "plugin", "enable" }, 1, 1, 0, "NAME",
+		"Enables a plugin, for good.", ctl_plugin_enable },
+	{ { "plugin", "disable" }, 1, 1, 0, "NAME",
+		"Disables a plugin, for good: its workers end at once.", ctl_plugin_disable },
+	{ { "call", NULL }, 2, 2, TAKES_USER | TAKES_ROLES,
 		"PLUGIN JSON --user U [--roles A,B]",
 		"Runs a plugin as a user; JSON is an object, or - for standard input.", ctl_call },
 };
@@ -42,6 +52,7 @@ static const char options_help[] =
 	"  -s, --state DIR       state directory of the director: MOZAIKS_STATE_PATH, else ./var,\n"
 	"                        else /var/lib/mozaiks-dev\n"
 	"  -o, --output FORM     table (default) or json\n"
+	"      --json            the same as --output json\n"
 	"  -t, --timeout SECONDS how long to wait for an answer: 60\n"
 	"  -u, --user U          who the token is for\n"
 	"  -r, --roles A,B       the user's roles\n"
@@ -53,7 +64,7 @@ static const char options_help[] =
 	"allowed.\n";
 /* clang-format on */
 
-enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]), OPTION_TTL = 256 };
+enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]), OPTION_TTL = 256, OPTION_JSON };
 enum { TTL_DEFAULT_S = 86400, TTL_MAX_S = 315360000, TIMEOUT_DEFAULT_S = 60 };
 
 static void print_command(FILE *file, const struct command *c)
@@ -140,6 +151,9 @@ static int take_option(struct line *line, int option)
 		return take_number(optarg, TTL_MAX_S, &line->ctl.ttl_s)
 			? CTL_OK
 			: usage("--ttl must be a whole number of seconds from 1 to %d", TTL_MAX_S);
+	case OPTION_JSON:
+		line->ctl.output = CTL_JSON;
+		return CTL_OK;
 	case 'h':
 		line->help = true;
 		return CTL_OK;
@@ -162,6 +176,7 @@ static int read_line(int argc, char **argv, struct line *line)
 		{ "user", required_argument, NULL, 'u' },
 		{ "roles", required_argument, NULL, 'r' },
 		{ "ttl", required_argument, NULL, OPTION_TTL },
+		{ "json", no_argument, NULL, OPTION_JSON },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
@@ -224,10 +239,11 @@ static int check_line(const struct command *c, const struct line *line)
 	if (!roles_are_good(line->ctl.roles)) {
 		return usage("--roles must be names separated by single commas");
 	}
-	if (line->ctl.n_args != c->n_args) {
-		return usage("%s%s%s takes %d arguments, not %d", c->words[0],
+	int n = line->ctl.n_args;
+	if (n < c->args_min || n > c->args_max) {
+		return usage("%s%s%s takes %s%d arguments, not %d", c->words[0],
 			c->words[1] == NULL ? "" : " ", c->words[1] == NULL ? "" : c->words[1],
-			c->n_args, line->ctl.n_args);
+			c->args_min < c->args_max ? "at most " : "", c->args_max, n);
 	}
 	return CTL_OK;
 }

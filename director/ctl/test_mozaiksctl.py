@@ -109,7 +109,9 @@ class CommandLine(Case):
     def test_help_and_version(self):
         for flag in ("--help", "-h"):
             text = self.expect(OK, flag).stdout.decode()
-            for command in ("token", "plugin list", "plugin refresh", "call"):
+            for command in ("token", "plugin list", "plugin status", "plugin refresh",
+                            "plugin restart", "plugin reset", "plugin enable", "plugin disable",
+                            "call"):
                 self.assertIn("  mozaiksctl " + command, text)
         text = self.expect(OK, "token", "--help").stdout.decode()
         self.assertIn("  mozaiksctl token", text)
@@ -143,6 +145,9 @@ class CommandLine(Case):
             (["plugin", "list", "x"], "plugin list takes 0 arguments, not 1"),
             (["plugin", "list", "--user", "a"], "plugin takes no --user"),
             (["plugin", "refresh", "--ttl", "5"], "plugin takes no --ttl"),
+            (["plugin", "status", "a", "b"], "plugin status takes at most 1 arguments, not 2"),
+            (["plugin", "reset"], "plugin reset takes 1 arguments, not 0"),
+            (["plugin", "disable", "a", "b"], "plugin disable takes 1 arguments, not 2"),
             (["call", "p", "{}"], "call needs --user U"),
             (["call", "p", "--user", "a"], "call takes 2 arguments, not 1"),
             (["call", "p", "{}", "--user", "a", "--ttl", "5"], "call takes no --ttl"),
@@ -167,7 +172,7 @@ class CommandLine(Case):
         text = self.expect(OK, "--help").stdout.decode()
         commands = re.findall(r"^  mozaiksctl ((?:[a-z]+ ?)+)", text, re.M)
         options = re.findall(r"--[a-z]+", text)
-        self.assertEqual(len(commands), 4)
+        self.assertEqual(len(commands), 9)
         self.assertGreaterEqual(len(set(options)), 8)
         for command in commands:
             self.assertIn("\n.B %s\n" % command.strip(), manual)
@@ -279,6 +284,18 @@ PLUGINS = {"plugins": [
 ]}
 
 
+END = {"at": "2026-11-21T12:00:00.000Z", "worker": 4, "version": "a" * 64, "reason": "signal",
+       "text": "died of\n signal 11", "in_flight": 1, "memory_peak": 5 << 20,
+       "calls": [{"kind": "execute", "user": "mal\x1blory", "request_id": "r-1", "ms": 12}],
+       "log": ["last\x9b words"], "output": ["of the process"]}
+STATUS = {"id": "hello", "state": "ready", "breaker": "closed", "version": "a" * 64,
+          "serving": "b" * 64, "error": None,
+          "counters": {"calls": 7, "errors": 3, "crashes": 2, "kills": 1, "memory_peak": None},
+          "exit_reasons": {"signal": 2}, "last_exit": END, "exits": [END],
+          "workers": [{"id": 1, "state": "ready", "version": "b" * 64, "running": 1, "served": 6,
+                       "sandbox": {"tier": 2, "landlock": 7, "namespaces": ["user", "pid"]}}]}
+
+
 class Plugins(Case):
     def test_table(self):
         self.serve(admin_plugins=value(PLUGINS))
@@ -317,6 +334,63 @@ class Plugins(Case):
         self.assertEqual(self.expect(OK, "plugin", "refresh", "-o", "json").stdout,
                          b'{"plugins": 3}\n')
         self.assertEqual(self.server.requests[0][:2], ("POST", "/admin/plugins/refresh"))
+
+    def test_status_of_all(self):
+        self.serve(admin_plugins=value({"plugins": [STATUS, {"id": "bare"}], "pluginhosts": []}))
+        self.assertEqual(
+            self.expect(OK, "plugin", "status").stdout.decode(),
+            "ID     STATE  BREAKER  SERVING       WORKERS  TIER  CALLS  ERRORS  CRASHES  KILLS  "
+            "ERROR OR LAST END\n"
+            "hello  ready  closed   bbbbbbbbbbbb  1        2     7      3       2        1      "
+            "died of\\u000a signal 11\n"
+            "bare                                 0              0      0       0        0\n")
+
+    def test_status_of_one(self):
+        self.serve()
+        self.server.answers["/admin/plugins/hello"] = value(STATUS)
+        text = self.expect(OK, "plugin", "status", "hello").stdout.decode()
+        for part in ("id            hello\n", "counters      calls=7 errors=3 crashes=2 kills=1 memory_peak=null\n",
+                     "exit_reasons  signal=2\n",
+                     "\n1       ready  bbbbbbbbbbbb  1        6       tier=2 landlock=7 "
+                     "namespaces=user,pid\n",
+                     "\n2026-11-21T12:00:00.000Z  4       aaaaaaaaaaaa  signal  1      5 MiB   "
+                     "died of\\u000a signal 11\n",
+                     "\n  execute of mal\\u001blory, request r-1, after 12 ms\n",
+                     "\n  last\\u009b words\n", "\n  of the process\n"):
+            self.assertIn(part, text)
+        self.assertEqual(self.server.requests[0][:2], ("GET", "/admin/plugins/hello"))
+        for flags in (["-o", "json"], ["--json"]):
+            r = self.expect(OK, "plugin", "status", "hello", *flags)
+            self.assertEqual(json.loads(r.stdout), STATUS)
+
+    def test_actions(self):
+        self.serve()
+        for action in ("restart", "reset", "enable", "disable"):
+            with self.subTest(action=action):
+                self.server.requests.clear()
+                self.server.answers["/admin/plugins/x%2Fy/" + action] = \
+                    value({"id": "x/y", "state": "stop\nped"})
+                r = self.expect(OK, "plugin", action, "x/y")
+                self.assertEqual(r.stdout, b"x/y: stop\\u000aped\n")
+                self.assertEqual(self.server.requests[0][:2],
+                                 ("POST", "/admin/plugins/x%2Fy/" + action))
+                r = self.expect(OK, "plugin", action, "x/y", "--json")
+                self.assertEqual(json.loads(r.stdout)["id"], "x/y")
+                self.server.answers["/admin/plugins/gone/" + action] = \
+                    problem(404, "plugin_not_found", "There is no plugin 'gone'")
+                self.expect(NOT_FOUND, "plugin", action, "gone", err="There is no plugin 'gone'")
+
+    def test_actions_that_fail(self):
+        self.serve()
+        self.server.answers["/admin/plugins/p/disable"] = problem(503, "db_unavailable", "not stored")
+        self.expect(FAILURE, "plugin", "disable", "p", err="not stored (HTTP 503, db_unavailable)")
+        for answer in (b"[]", b"{}", b'{"id":"p"}', b"{"):
+            with self.subTest(answer=answer):
+                self.server.answers["/admin/plugins/p/reset"] = value(answer)
+                self.server.answers["/admin/plugins/p"] = value(answer)
+                self.expect(FAILURE, "plugin", "reset", "p", err="the director's answer")
+                if answer != b'{"id":"p"}':
+                    self.expect(FAILURE, "plugin", "status", "p", err="the director's answer")
 
     def test_answers_that_are_none(self):
         for answer in (b"[]", b"{", b'{"plugins":{}}', b'{"plugins":"3"}', b""):

@@ -56,8 +56,9 @@ struct plugin {
 	char load_error[PLUGIN_TEXT_MAX];  /* the last version did not start */
 	unsigned listed;                   /* registry.listing when its pluginhost last had it */
 	bool enabled;
-	bool gone;   /* its files are away; freed with its last worker and call */
-	bool wanted; /* somebody called it since it was found: start it, even lazily */
+	bool in_file; /* plugin_registry.json says whether it is enabled */
+	bool gone;    /* its files are away; freed with its last worker and call */
+	bool wanted;  /* somebody called it since it was found: start it, even lazily */
 
 	struct worker *workers;  /* all that live, of any version */
 	unsigned n_starting;     /* of them: not ready yet … */

@@ -36,6 +36,7 @@ void registry_deinit(struct registry *r)
 	HASH_ITER (hh, r->plugins, p, next) {
 		remove_plugin(r, p);
 	}
+	switches_deinit(&r->switches);
 	registry_file_free(r->file);
 	r->file = NULL;
 }
@@ -54,6 +55,8 @@ static struct plugin *add_plugin(
 	if (p == NULL) {
 		return NULL;
 	}
+	const struct switch_entry *stored = switches_find(&r->switches, id);
+	p->enabled = stored == NULL || stored->enabled;
 	HASH_ADD_STR(r->plugins, id, p);
 	if (p->hh.tbl == NULL) {
 		p->gone = true;
@@ -163,6 +166,8 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 	if (result < 0) {
 		return result;
 	}
+	/* What other nodes have changed meanwhile, or what this one does not know yet. */
+	(void)switches_load(d);
 	size_t i;
 	json_t *entry;
 	r->listing++;
@@ -221,8 +226,34 @@ int registry_append_json(const struct registry *r, enum registry_view view, stru
 	return e < 0 ? e : buffer_append(out, SLICE("]}"));
 }
 
-/* The operator's "enabled" in the file wins over ours. */
-static void take_enabled(struct registry *r, struct slice text)
+static void switch_plugin(struct plugin *p, bool enabled)
+{
+	p->enabled = enabled;
+	if (enabled) {
+		(void)breaker_reset(&p->breaker);
+		restart_forget(&p->restart);
+		p->director->on_registry->resumed(p);
+	} else {
+		p->director->on_registry->stopped(p);
+	}
+}
+
+/* What the file says of a plugin: an operator's edit, unless the store knows of a later change. */
+static void take_edit(struct registry *r, struct director *d, struct plugin *p, bool enabled)
+{
+	const struct switch_entry *stored = switches_find(&r->switches, p->id);
+	p->in_file = true;
+	if (enabled == p->enabled || (stored != NULL && stored->changed_ms >= r->file_ms)) {
+		return;
+	}
+	switch_plugin(p, enabled);
+	/* Before the store has answered nobody knows which is later: registry_take_switches(). */
+	if (r->switches.known) {
+		(void)switches_save(d, p->id, enabled, NULL, NULL);
+	}
+}
+
+static void take_enabled(struct registry *r, struct director *d, struct slice text)
 {
 	json_t *tree = NULL;
 	struct json_why why = { "no memory" };
@@ -240,15 +271,8 @@ static void take_enabled(struct registry *r, struct slice text)
 	{
 		struct plugin *p = registry_find(r, slice_str(text_of(entry, "name")));
 		const json_t *enabled = json_object_get(entry, "enabled");
-		if (p == NULL || !json_is_boolean(enabled) || json_is_true(enabled) == p->enabled) {
-			continue;
-		}
-		p->enabled = json_is_true(enabled);
-		if (!p->enabled) {
-			p->director->on_registry->stopped(p);
-		} else {
-			(void)breaker_reset(&p->breaker);
-			restart_forget(&p->restart);
+		if (p != NULL && json_is_boolean(enabled)) {
+			take_edit(r, d, p, json_is_true(enabled));
 		}
 	}
 	json_decref(tree);
@@ -267,24 +291,57 @@ void registry_sync_file(struct registry *r, struct director *d)
 {
 	struct buffer text;
 	buffer_init(&text, JSON_MAX);
-	int e = registry_file_read(r->file, &text);
+	int e = registry_file_read(r->file, &text, &r->file_ms);
 	if (e < 0) {
 		log_event(LOG_WARNING, "registry.unreadable",
 			"cannot read plugin_registry.json: %s", strerror(-e));
 	} else {
-		take_enabled(r, buffer_slice(&text));
+		take_enabled(r, d, buffer_slice(&text));
 	}
 	write_file(r, &text);
 	buffer_deinit(&text);
 }
 
-void registry_set_enabled(struct registry *r, struct director *d, struct plugin *p, bool enabled)
+static void mirror(struct registry *r)
 {
 	struct buffer text;
-	/* What an operator has written there for others meanwhile stays. */
-	registry_sync_file(r, d);
-	p->enabled = enabled;
 	buffer_init(&text, JSON_MAX);
 	write_file(r, &text);
 	buffer_deinit(&text);
+}
+
+int registry_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void *owner)
+{
+	struct director *d = p->director;
+	/* What an operator has written there for others meanwhile stays. */
+	registry_sync_file(&d->registry, d);
+	p->enabled = enabled;
+	int e = switches_save(d, p->id, enabled, saved, owner);
+	mirror(&d->registry);
+	return e;
+}
+
+/* The first answer of the store meets what the file said at the start, which may have been edited while
+ * no director ran; later ones bring what other nodes changed. */
+static void take_switch(
+	struct registry *r, struct director *d, struct plugin *p, const struct switch_entry *stored)
+{
+	bool later = stored == NULL || (r->file_ms > stored->changed_ms && !r->switches.known);
+	bool differs = p->enabled != (stored == NULL || stored->enabled);
+	if (p->in_file && later && differs) {
+		(void)switches_save(d, p->id, p->enabled, NULL, NULL);
+	} else if (stored != NULL && stored->enabled != p->enabled) {
+		switch_plugin(p, stored->enabled);
+	}
+}
+
+void registry_take_switches(struct registry *r, struct director *d)
+{
+	struct plugin *p;
+	struct plugin *next;
+	HASH_ITER (hh, r->plugins, p, next) {
+		take_switch(r, d, p, switches_find(&r->switches, p->id));
+	}
+	r->switches.known = true;
+	mirror(r);
 }

@@ -6,11 +6,14 @@
 
 #include "common/base/buffer.h"
 #include "director/hosts/plugin.h"
+#include "director/hosts/switches.h"
 
 /* What the table's owner does about a change; in struct director. */
 struct registry_events {
 	/* Disabled, or removed: nothing of it may run any more. */
 	void (*stopped)(struct plugin *p);
+	/* Enabled: it may run. */
+	void (*resumed)(struct plugin *p);
 	/* Its timer; the argument is the plugin. */
 	void (*timer)(void *plugin);
 };
@@ -19,6 +22,8 @@ struct registry {
 	struct plugin *plugins;
 	unsigned listing; /* counts the lists that came */
 	struct registry_file *file;
+	struct switches switches;
+	int64_t file_ms; /* when the file was changed last, as far as it was read */
 };
 
 /** @return 0 or a negative errno. `path` is where plugin_registry.json lives. */
@@ -38,8 +43,12 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 /** Reads "enabled" from the file, applies it, and writes the file again when it is out of date. */
 void registry_sync_file(struct registry *r, struct director *d);
 
-/** Notes that a plugin is enabled or disabled, here and in the file. */
-void registry_set_enabled(struct registry *r, struct director *d, struct plugin *p, bool enabled);
+/** Notes that a plugin is enabled or disabled, here, in the store and in the file. `saved` as in
+ * switches_save(). */
+int registry_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void *owner);
+
+/** The store has said which plugins are disabled (switches.h): does so, and writes the file. */
+void registry_take_switches(struct registry *r, struct director *d);
 
 enum registry_view {
 	REGISTRY_FILE, /* the reference's fields of all plugins, for plugin_registry.json */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FILE_MAX = 8 * 1024 * 1024, FILE_MODE = 0644, PATH_BYTES = 4096 };
@@ -60,13 +61,22 @@ static void note_content(struct registry_file *f, struct slice content)
 	}
 }
 
-int registry_file_read(struct registry_file *f, struct buffer *out)
+static int64_t changed_ms(int fd)
+{
+	struct stat s;
+	return fstat(fd, &s) < 0 ? 0
+				 : (int64_t)s.st_mtim.tv_sec * 1000 + s.st_mtim.tv_nsec / 1000000;
+}
+
+int registry_file_read(struct registry_file *f, struct buffer *out, int64_t *ret_changed_ms)
 {
 	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*ret_changed_ms = 0;
 	if (fd < 0) {
 		note_content(f, SLICE_NULL);
 		return errno == ENOENT ? 0 : -errno;
 	}
+	*ret_changed_ms = changed_ms(fd);
 	int r = 0;
 	ssize_t n = 1;
 	while (r == 0 && n > 0) {

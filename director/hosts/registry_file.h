@@ -18,8 +18,9 @@ int registry_file_new(struct registry_file **ret, uv_loop_t *loop, const char *p
 void registry_file_free(struct registry_file *f);
 
 /** Reads the file, and remembers what it holds. Blocking, bounded.
+ * @param ret_changed_ms when it was changed last, since 1970; 0 for none.
  * @return 0 with an empty `out` when there is none. */
-int registry_file_read(struct registry_file *f, struct buffer *out);
+int registry_file_read(struct registry_file *f, struct buffer *out, int64_t *ret_changed_ms);
 
 /** Writes the text unless the file holds just that already. The text is taken over. */
 void registry_file_write(struct registry_file *f, struct buffer *text);

@@ -87,7 +87,7 @@ static void apply(struct plugin *p, enum breaker_action action)
 		log_breaker(p, LOG_ERROR,
 			"it is disabled: it crashed again and again, or did what is forbidden; "
 			"enable it when that is mended");
-		plugin_set_enabled(p, false);
+		(void)plugin_set_enabled(p, false, NULL, NULL);
 		break;
 	}
 }
@@ -300,7 +300,7 @@ void supervise_reset(struct plugin *p)
 	apply(p, breaker_reset(&p->breaker));
 	restart_forget(&p->restart);
 	if (switched_off && !p->enabled) {
-		plugin_set_enabled(p, true);
+		(void)plugin_set_enabled(p, true, NULL, NULL);
 		return;
 	}
 	supervise(p);
@@ -313,15 +313,15 @@ void supervise_restart(struct plugin *p)
 	supervise(p);
 }
 
-void plugin_set_enabled(struct plugin *p, bool enabled)
+int plugin_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void *owner)
 {
-	struct director *d = p->director;
-	registry_set_enabled(&d->registry, d, p, enabled);
+	int e = registry_set_enabled(p, enabled, saved, owner);
 	if (!enabled) {
-		supervise_stop(p, EXITED_STOPPED, NULL);
-		return;
+		p->director->on_registry->stopped(p);
+		return e;
 	}
 	(void)breaker_reset(&p->breaker);
 	restart_forget(&p->restart);
 	supervise(p);
+	return e;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "director/hosts/plugin.h"
+#include "director/store/store.h"
 
 /* What supervision means to the calls that wait; in struct director. */
 struct queue_events {
@@ -52,9 +53,11 @@ void supervise_reset(struct plugin *p);
  * calls are done. A plugin without workers is started. What the breaker holds back stays so. */
 void supervise_restart(struct plugin *p);
 
-/** Enables or disables a plugin and notes that in plugin_registry.json. Disabled, its calls end with 503
- * and its workers at once. Enabling is a reset, too. */
-void plugin_set_enabled(struct plugin *p, bool enabled);
+/** Enables or disables a plugin, at once, and stores that. Disabled, its calls end with 503 and its
+ * workers at once. Enabling is a reset, too.
+ * @param saved NULL, or called later with the store's answer.
+ * @return 0, or a negative errno when it could not be handed to the store: `saved` is not called. */
+int plugin_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void *owner);
 
 /** False when a call would wait in vain: 503, and plugin_wait_ms() says until when. */
 bool supervise_takes_calls(const struct plugin *p);

@@ -1,6 +1,8 @@
 """What an operator sees of a plugin and can do to it: over HTTP with the role, and with mozaiksctl."""
+import concurrent.futures
 import json
 import re
+import sqlite3
 import time
 
 import pytest
@@ -99,7 +101,7 @@ def test_why_a_worker_ended(runtime, way):
     code, reasons, text, counted = ENDS[way]
     name = f"ends_{way}"
     serves(runtime, name)
-    pid = runtime.execute(name).json["pid"]
+    born = runtime.execute(name).json["born"]
     asked = {"Content-Type": "application/json", "X-Request-Id": f"the-request-{way}"}
     answer = runtime.request("POST", f"/api/execute/{name}", json.dumps({"action": way}), asked,
                              mint("mallory"))
@@ -133,7 +135,7 @@ def test_why_a_worker_ended(runtime, way):
         # By name where the kernel's log can be read.
         assert end["signal"] == 31 and end["syscall"] in ("unshare", None)
     serves(runtime, name)
-    assert runtime.execute(name).json["pid"] != 0 and pid != 0
+    assert runtime.execute(name).json["born"] > born
 
 
 def test_a_plugin_that_cannot_be_loaded(runtime):
@@ -152,3 +154,138 @@ def test_the_history_is_bounded():
         wait_for(lambda: [e["status"] for e in status(r, "ends")["exits"]] == [3, 2], SECONDS,
                  "the last two")
         assert status(r, "ends")["counters"]["crashes"] == 3
+
+
+# What an operator can do
+
+def call(runtime, name, **data):
+    return runtime.execute(name, data)
+
+
+def test_status_for_people(runtime):
+    serves(runtime, "quiet")
+    lines = runtime.ctl("plugin", "status").stdout.splitlines()
+    row = next(line for line in lines if line.startswith("quiet "))
+    assert lines[0].startswith("ID") and " ready " in row and " closed " in row
+    text = runtime.ctl("plugin", "status", "ends_exit").stdout
+    assert "profile=python" in text and "exit_reasons" in text
+    if status(runtime, "ends_exit")["last_exit"]:
+        assert "exited with status 3" in text and "last words before exit" in text
+        assert "execute of mallory, request the-request-exit" in text
+    assert json.loads(runtime.ctl("plugin", "status", "quiet", "--json").stdout)["id"] == "quiet"
+
+
+@pytest.mark.parametrize("action", ["status", "restart", "reset", "enable", "disable"])
+def test_a_plugin_that_is_not_there(runtime, action):
+    done = runtime.ctl("plugin", action, "nobody", check=False)
+    assert done.returncode == 4 and "There is no plugin 'nobody'" in done.stderr
+
+
+def test_restart_fails_no_call(runtime):
+    serves(runtime, "quiet")
+    born = runtime.execute("quiet").json["born"]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(call, runtime, "quiet", action="sleep", seconds=1.5)
+        time.sleep(0.3)
+        runtime.ctl("plugin", "restart", "quiet")
+        seen, deadline = born, time.monotonic() + SECONDS
+        while seen == born and time.monotonic() < deadline:
+            answer = runtime.execute("quiet")
+            assert answer.status == 200, answer
+            seen = answer.json["born"]
+        assert seen > born
+        assert running.result().status == 200
+    wait_for(lambda: len(status(runtime, "quiet")["workers"]) == 1, SECONDS, "the old one's end")
+    plugin = status(runtime, "quiet")
+    assert plugin["exits"][0]["reason"] == "replaced" and not plugin["last_exit"]
+    assert plugin["counters"]["starts"] == 2 and plugin["counters"]["errors"] == 0
+
+
+def test_reset_closes_the_breaker():
+    with Runtime({"ends": PLUGINS / "ends"}) as r:
+        # As many crashes as it takes, of different users: those of one count once.
+        for n in range(12):
+            if status(r, "ends")["breaker"] != "closed":
+                break
+            wait_for(lambda: r.execute("ends").status == 200, SECONDS, "a worker")
+            r.execute("ends", {"action": "exit"}, user=f"user{n}")
+        plugin = wait_for(lambda: next((p for p in [status(r, "ends")] if p["breaker"] == "open"),
+                                       None), SECONDS, "the breaker")
+        assert plugin["retry_after_ms"] > 5000
+        answer = r.execute("ends")
+        assert answer.status == 503 and int(answer.headers["retry-after"]) > 5
+        assert r.ctl("plugin", "restart", "ends").returncode == 0
+        assert r.execute("ends").status == 503
+        r.ctl("plugin", "reset", "ends")
+        wait_for(lambda: r.execute("ends").status == 200, 5, "a worker")
+        plugin = status(r, "ends")
+        assert plugin["breaker"] == "closed" and plugin["retry_after_ms"] == 0
+        assert plugin["counters"]["crashes"] >= 5
+
+
+def public_names(runtime):
+    return {p["name"] for p in runtime.list_plugins()}
+
+
+def test_disable_and_enable_are_kept():
+    with Runtime({"quiet": PLUGINS / "ends", "answers": PLUGINS / "answers"}) as r:
+        serves(r, "quiet")
+        assert r.ctl("plugin", "disable", "quiet").stdout == "quiet: disabled\n"
+
+        def is_disabled():
+            plugin = status(r, "quiet")
+            assert r.execute("quiet").status == 404 and public_names(r) == {"answers"}
+            assert plugin["state"] == "disabled" and plugin["enabled"] is False
+            assert "quiet" in r.ctl("plugin", "list").stdout
+            return plugin
+        plugin = is_disabled()
+        assert plugin["workers"] == [] and plugin["exits"][0]["reason"] == "stopped"
+        assert r.ctl("plugin", "restart", "quiet", check=False).returncode == 1
+        # The store keeps it, whatever becomes of the file that mirrors it.
+        mirror = r.configs / "plugin_registry.json"
+        for spoil in (lambda: None, mirror.unlink, lambda: mirror.write_text("{"),
+                      lambda: mirror.write_text('{"plugins": []}')):
+            r.stop()
+            spoil()
+            r.start()
+            wait_for(lambda: r.execute("quiet").status == 404, SECONDS, "what the store says")
+            is_disabled()
+        assert "quiet: " in r.ctl("plugin", "enable", "quiet").stdout
+        serves(r, "quiet")
+        r.stop()
+        r.start()
+        serves(r, "quiet")
+        assert public_names(r) == {"answers", "quiet"}
+
+
+def test_an_edit_while_nothing_runs_is_the_later_word():
+    with Runtime({"quiet": PLUGINS / "ends"}) as r:
+        serves(r, "quiet")
+        r.ctl("plugin", "disable", "quiet")
+        r.stop()
+        path = r.configs / "plugin_registry.json"
+        data = json.loads(path.read_text())
+        assert data["plugins"][0]["enabled"] is False
+        data["plugins"][0]["enabled"] = True
+        path.write_text(json.dumps(data))
+        r.start()
+        serves(r, "quiet")
+        r.stop()
+        # It is in the store by now.
+        path.unlink()
+        r.start()
+        serves(r, "quiet")
+
+
+def test_a_store_that_cannot_keep_it():
+    """The plugin is disabled all the same, and the operator is told."""
+    with Runtime({"quiet": PLUGINS / "ends"}, env={"MOZAIKS_STORE_TIMEOUT_SECONDS": "1"}) as r:
+        serves(r, "quiet")
+        lock = sqlite3.connect(r.state / "mozaiks.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        try:
+            done = r.ctl("plugin", "disable", "quiet", check=False)
+            assert done.returncode == 1 and "could not be stored" in done.stderr, done
+            assert r.execute("quiet").status == 404
+        finally:
+            lock.close()

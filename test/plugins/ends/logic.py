@@ -9,6 +9,8 @@ import time
 
 log = logging.getLogger(__name__)
 CHANNEL = 3
+# Which worker this is: each has a pid namespace of its own.
+BORN = time.time_ns()
 
 
 def spin(data):
@@ -38,7 +40,7 @@ async def stubborn():
 async def execute(data):
     action = data.get("action")
     if action is None:
-        return {"pid": os.getpid()}
+        return {"born": BORN}
     if action == "sleep":
         await asyncio.sleep(data["seconds"])
         return {}

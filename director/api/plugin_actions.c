@@ -1,0 +1,175 @@
+/* What operators do to a plugin: POST /admin/plugins/{plugin}/ACTION. Answered with its status. */
+#include "common/base/log.h"
+#include "director/api/api.h"
+#include "director/api/plugin_status.h"
+#include "director/director.h"
+#include "director/hosts/supervise.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STATUS_MAX = 8 * 1024 * 1024 };
+
+/* Each is kept in the log: who did what to whom. */
+static void log_action(struct http_request *r, const struct plugin *p, const char *action)
+{
+	uid_t uid = 0;
+	pid_t pid = 0;
+	char who[24] = "?";
+	if (http_request_peer(r, &uid, &pid)) {
+		(void)snprintf(who, sizeof(who), "%u", (unsigned)uid);
+	}
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(p) },
+		{ "action", slice_str(action) },
+		{ "uid", slice_str(who) },
+		{ "request_id", http_request_id(r) },
+	};
+	log_fields(LOG_INFO, "admin.plugin_action", fields, 4, "an operator acts on a plugin");
+}
+
+struct plugin *api_find_plugin(const struct director *d, struct http_request *r)
+{
+	struct slice name = http_request_param(r, 0);
+	struct plugin *p = registry_find(&d->registry, name);
+	if (p == NULL) {
+		http_problem(r, 404, "plugin_not_found", 0, "There is no plugin '%.*s'",
+			name.n > PLUGIN_ID_MAX ? PLUGIN_ID_MAX : (int)name.n, (const char *)name.p);
+	}
+	return p;
+}
+
+static void answer_status(struct http_request *r, const struct plugin *p)
+{
+	struct buffer b;
+	buffer_init(&b, STATUS_MAX);
+	if (plugin_status_append(p, PLUGIN_STATUS_SHORT, &b) < 0) {
+		http_problem(r, 503, "out_of_memory", 1, "No memory for this answer now");
+	} else {
+		http_respond(
+			r, &(struct http_response){ .status = 200, .body = { buffer_slice(&b) } });
+	}
+	buffer_deinit(&b);
+}
+
+static void reset(void *owner, struct http_request *r, struct slice body)
+{
+	struct plugin *p = api_find_plugin(owner, r);
+	if (p != NULL) {
+		log_action(r, p, "reset");
+		supervise_reset(p);
+		answer_status(r, p);
+	}
+}
+
+static void restart(void *owner, struct http_request *r, struct slice body)
+{
+	struct plugin *p = api_find_plugin(owner, r);
+	if (p == NULL) {
+		return;
+	}
+	if (!p->enabled) {
+		http_problem(r, 409, "plugin_disabled", 0,
+			"Plugin '%s' is disabled: enable it first", p->id);
+		return;
+	}
+	log_action(r, p, "restart");
+	supervise_restart(p);
+	answer_status(r, p);
+}
+
+/* A request that waits for the store. Its client may go before the answer comes, and the other way
+ * round: whoever is last frees it. */
+struct switching {
+	struct http_request *r; /* NULL: gone or answered */
+	struct plugin *plugin;
+	bool enabled;
+	unsigned refs;
+};
+
+static void switching_unref(struct switching *s)
+{
+	if (--s->refs == 0) {
+		plugin_unref(s->plugin);
+		free(s);
+	}
+}
+
+static void switching_release(void *context)
+{
+	struct switching *s = context;
+	s->r = NULL;
+	switching_unref(s);
+}
+
+static void on_abort(void *owner, struct http_request *r)
+{
+	struct switching *s = http_request_context(r);
+	if (s != NULL) {
+		s->r = NULL;
+	}
+}
+
+static void answer_switched(struct switching *s, bool stored, const char *why)
+{
+	struct http_request *r = s->r;
+	s->r = NULL;
+	if (stored) {
+		answer_status(r, s->plugin);
+	} else {
+		http_problem(r, 503, "db_unavailable", 1,
+			"Plugin '%s' is %s on this node, but that could not be stored: %s",
+			s->plugin->id, s->enabled ? "enabled" : "disabled", why);
+	}
+}
+
+static void on_stored(void *owner, const struct store_result *result)
+{
+	struct switching *s = owner;
+	if (s->r != NULL) {
+		answer_switched(s, result->error == STORE_OK, result->message);
+	}
+	switching_unref(s);
+}
+
+static void set_enabled(struct director *d, struct http_request *r, bool enabled)
+{
+	struct plugin *p = api_find_plugin(d, r);
+	struct switching *s = p == NULL ? NULL : calloc(1, sizeof(*s));
+	if (p == NULL) {
+		return;
+	}
+	if (s == NULL) {
+		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
+		return;
+	}
+	log_action(r, p, enabled ? "enable" : "disable");
+	plugin_ref(p);
+	*s = (struct switching){ .r = r, .plugin = p, .enabled = enabled, .refs = 2 };
+	http_request_set_context(r, s, switching_release);
+	int e = plugin_set_enabled(p, enabled, on_stored, s);
+	if (e < 0) {
+		answer_switched(s, false, strerror(-e));
+		switching_unref(s);
+	}
+}
+
+static void enable(void *owner, struct http_request *r, struct slice body)
+{
+	set_enabled(owner, r, true);
+}
+
+static void disable(void *owner, struct http_request *r, struct slice body)
+{
+	set_enabled(owner, r, false);
+}
+
+const struct http_handler admin_plugin_reset = { .on_head = api_admin_head, .on_body = reset };
+const struct http_handler admin_plugin_restart = { .on_head = api_admin_head, .on_body = restart };
+const struct http_handler admin_plugin_enable = {
+	.on_head = api_admin_head, .on_body = enable, .on_abort = on_abort
+};
+const struct http_handler admin_plugin_disable = {
+	.on_head = api_admin_head, .on_body = disable, .on_abort = on_abort
+};
