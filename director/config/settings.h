@@ -62,6 +62,10 @@ struct settings {
 	uint64_t keepalive_ms;
 	uint64_t send_ms;
 	uint64_t plugin_ms; /* the default deadline of a call */
+	/* The most that a manifest may ask for. */
+	uint64_t max_plugin_ms;
+	uint64_t max_concurrency;
+	uint64_t max_workers;
 	uint64_t inflight_per_user;
 	uint64_t inflight_per_plugin;
 	uint64_t inflight;

@@ -1,15 +1,14 @@
 #include "director/hosts/manifest.h"
 
+#include "common/base/log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 enum {
 	TEXT_MAX = 1000,
 	CONCURRENCY_DEFAULT = 64,
-	CONCURRENCY_MAX = 256,
-	WORKERS_MAX = 16,
 	COLLECTIONS_MAX = 256,
-	TIMEOUT_MAX_S = 3600,
 };
 
 /* With no permissions in the manifest a plugin gets these. */
@@ -71,13 +70,30 @@ static char *read_text(const json_t *manifest, const char *name, const char *fal
 	return slice_dup(s);
 }
 
-static unsigned read_number(const json_t *object, const char *name, unsigned fallback, unsigned max)
+/* A number that a manifest may ask for. */
+struct bounded {
+	const char *name;
+	double scale; /* of the manifest's unit in ours */
+	unsigned fallback;
+	uint64_t max;
+	const char *setting; /* that says so */
+};
+
+static unsigned read_number(const json_t *object, const struct bounded *b, const char *plugin)
 {
-	const json_t *value = json_object_get(object, name);
-	json_int_t n = json_is_integer(value) ? json_integer_value(value)
-		: json_is_real(value)         ? (json_int_t)json_real_value(value)
-					      : 0;
-	return n < 1 ? fallback : n > (json_int_t)max ? max : (unsigned)n;
+	const json_t *value = json_object_get(object, b->name);
+	double n = json_is_number(value) ? json_number_value(value) * b->scale : 0;
+	if (!(n >= 1)) {
+		return b->fallback < b->max ? b->fallback : (unsigned)b->max;
+	}
+	if (n <= (double)b->max) {
+		return (unsigned)n;
+	}
+	log_fields(LOG_WARNING, "plugin.limit_cut",
+		(struct log_field[]){ { "plugin", slice_str(plugin) } }, 1,
+		"the manifest asks for %s %g; at most %g is given (%s)", b->name, n / b->scale,
+		(double)b->max / b->scale, b->setting);
+	return (unsigned)b->max;
 }
 
 /* ["notes", {"name": "cities", "scope": "app"}]: those that are app-scoped. */
@@ -107,16 +123,25 @@ static int read_collections(struct plugin_manifest *m, const json_t *list)
 	return 0;
 }
 
-int manifest_read(struct plugin_manifest *ret, const json_t *manifest, const char *id, bool native)
+int manifest_read(struct plugin_manifest *ret,
+	const json_t *manifest,
+	const char *id,
+	const struct settings *s)
 {
+	const struct bounded concurrency = { "concurrency", 1, CONCURRENCY_DEFAULT,
+		s->max_concurrency, "MOZAIKS_MAX_CONCURRENCY" };
+	const struct bounded workers = { "workers", 1, 1, s->max_workers,
+		"MOZAIKS_MAX_WORKERS_PER_PLUGIN" };
+	const struct bounded timeout = { "timeout", 1000, 0, s->max_plugin_ms,
+		"MOZAIKS_MAX_PLUGIN_TIMEOUT_SECONDS" };
 	struct plugin_manifest m = { 0 };
 	const json_t *limits = json_object_get(manifest, "limits");
 	m.display_name = read_text(manifest, "display_name", id);
 	m.description = read_text(manifest, "description", "");
 	m.version_text = read_text(manifest, "version", "1.0.0");
-	m.concurrency = read_number(manifest, "concurrency", CONCURRENCY_DEFAULT, CONCURRENCY_MAX);
-	m.workers = read_number(manifest, "workers", 1, WORKERS_MAX);
-	m.timeout_ms = read_number(limits, "timeout", 0, TIMEOUT_MAX_S) * 1000;
+	m.concurrency = read_number(manifest, &concurrency, id);
+	m.workers = read_number(manifest, &workers, id);
+	m.timeout_ms = read_number(limits, &timeout, id);
 	m.limits_json = limits == NULL ? NULL : json_dumps(limits, JSON_COMPACT);
 	read_permissions(&m, json_object_get(manifest, "permissions"));
 	int r = read_collections(&m, json_object_get(manifest, "collections"));

@@ -96,8 +96,7 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 		return 0;
 	}
 	(void)snprintf(p->kind, sizeof(p->kind), "%s", text_of(entry, "kind"));
-	int r = manifest_read(&m, json_object_get(entry, "manifest"), p->id,
-		slice_eq(slice_str(p->kind), SLICE("native")));
+	int r = manifest_read(&m, json_object_get(entry, "manifest"), p->id, p->director->settings);
 	if (r < 0) {
 		return r;
 	}

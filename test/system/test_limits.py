@@ -73,6 +73,32 @@ def test_time_to_drain():
         assert answers != [200]
 
 
+def test_what_a_manifest_can_ask_for():
+    """Below the limit it is given exactly, above it is cut, and the log says so."""
+    def plugin(**manifest):
+        return {"logic.py": "import asyncio\nasync def execute(data):\n    await asyncio.sleep(60)\n",
+                "manifest.json": json.dumps(manifest)}
+
+    def time_of_504(runtime, name):
+        started = time.monotonic()
+        assert runtime.execute(name).status == 504
+        return time.monotonic() - started
+    env = {"MOZAIKS_MAX_PLUGIN_TIMEOUT_SECONDS": "2", "MOZAIKS_MAX_WORKERS_PER_PLUGIN": "2",
+           "MOZAIKS_MAX_CONCURRENCY": "7"}
+    with Runtime({"short": plugin(limits={"timeout": 0.3}),
+                  "greedy": plugin(limits={"timeout": 30}, workers=3, concurrency=8)},
+                 env=env) as runtime:
+        assert 0.25 < time_of_504(runtime, "short") < 1.5
+        assert 1.9 < time_of_504(runtime, "greedy") < 5
+        says(runtime, "asks for timeout 30; at most 2 is given (MOZAIKS_MAX_PLUGIN_TIMEOUT_SECONDS)")
+        says(runtime, "asks for workers 3; at most 2 is given (MOZAIKS_MAX_WORKERS_PER_PLUGIN)")
+        says(runtime, "asks for concurrency 8; at most 7 is given (MOZAIKS_MAX_CONCURRENCY)")
+        assert not [line for line in runtime.director.lines if '"short"' in line and "asks" in line]
+        ready = {r["worker"] for r in runtime.director.records
+                 if r["id"] == "worker.ready" and r["plugin"] == "greedy"}
+        assert len(ready) == 2
+
+
 # Capability calls
 
 ASKER = {"logic.py": """
@@ -161,8 +187,7 @@ def test_events():
         assert runtime.execute("many").status == 200
     with Runtime({"many": many}, env={"MOZAIKS_MAX_EVENT_SUBSCRIPTIONS": "3"}) as runtime:
         entry = runtime.wait_plugin("many", lambda p: p["state"] == "broken")
-        assert entry["error"] == ("more than 3 event subscriptions in one worker "
-                                  "(MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)")
+        assert entry["error"] == "more than 3 event subscriptions (MOZAIKS_MAX_EVENT_SUBSCRIPTIONS)"
     chain = {"logic.py": """
 import asyncio
 from core.event_bus import event_bus
