@@ -9,6 +9,7 @@
 #include "common/uvx/listener.h"
 #include "director/api/api.h"
 #include "director/capability/quota.h"
+#include "director/config/descriptors.h"
 #include "director/config/jwt_secret.h"
 #include "director/config/privileges.h"
 #include "director/config/state_dir.h"
@@ -169,6 +170,14 @@ static int open_http(void)
 		return refuse("director.no_memory", "no memory");
 	}
 	struct http_config config = http_config(director.http_routes, n, &settings.site);
+	uint64_t connections = descriptors_for_connections(settings.connections);
+	config.limits.connections = (unsigned)connections;
+	if (connections < settings.connections) {
+		log_event(LOG_WARNING, "http.few_descriptors",
+			"%llu connections at a time instead of %llu (MOZAIKS_MAX_CONNECTIONS): the limit "
+			"of open files is too low (LimitNOFILE=, ulimit -n)",
+			(unsigned long long)connections, (unsigned long long)settings.connections);
+	}
 	int r = http_server_new(&director.http, &config);
 	if (r < 0) {
 		return refuse("http.failed", strerror(-r));

@@ -17,6 +17,7 @@ enum {
 	/* Bytes asked of the kernel at once; a longer message is asked for whole. */
 	READ_SIZE = 65536,
 	HUB_HANDLES = 2,
+	RETRY_MS = 100,
 };
 
 /* A peer, from its connection until its socket is closed. */
@@ -28,6 +29,7 @@ struct channel {
 	void *owner;
 	struct uvx_listener listener;
 	struct uvx_stream stream; /* while there is a peer */
+	struct uvx_timer retry;   /* of accepting, after it failed for want of a descriptor */
 	enum peer peer;
 	bool another; /* a connection waits until this peer is gone */
 	bool closing, dirty;
@@ -106,7 +108,7 @@ void channel_hub_close(struct channel_hub *hub, void (*done)(void *arg), void *a
 
 /* ---- The peer comes and goes ---------------------------------------------------------------- */
 
-static void accept_peer(struct channel *c);
+static void accept_peer(void *arg);
 
 static void forget_output(struct channel *c)
 {
@@ -233,16 +235,23 @@ static bool greet(struct channel *c)
 }
 
 /* Those who come while there is a peer wait in the kernel, as nng lets them wait. */
-static void accept_peer(struct channel *c)
+static void accept_peer(void *arg)
 {
+	struct channel *c = arg;
 	c->another = c->peer != PEER_NONE;
 	if (c->another) {
 		return;
 	}
 	int r = uvx_listener_accept(&c->listener, &c->stream, &peer_ops, c);
+	if (r < 0) {
+		if (r != -EAGAIN) {
+			uvx_timer_once(&c->retry, RETRY_MS);
+		}
+		return;
+	}
 	pair0_reader_init(&c->in, MESSAGE_MAX);
 	c->peer = PEER_GREETING;
-	if (r < 0 || !greet(c)) {
+	if (!greet(c)) {
 		cut_peer_off(c, CHANNEL_PEER_GONE);
 	}
 }
@@ -365,6 +374,7 @@ int channel_listen(struct channel **ret,
 		free(c);
 		return r;
 	}
+	uvx_timer_init(&c->retry, hub->check.loop, accept_peer, c);
 	uvx_timer_init(&c->pause, hub->check.loop, on_pause_over, c);
 	*ret = c;
 	return 0;
@@ -378,6 +388,7 @@ void channel_close(struct channel *c)
 	c->closing = true;
 	uvx_closing_begin(&c->closes, channel_free, c);
 	uvx_listener_close(&c->listener, uvx_closing_one, uvx_closing_add(&c->closes));
+	uvx_timer_close(&c->retry, uvx_closing_one, uvx_closing_add(&c->closes));
 	uvx_timer_close(&c->pause, uvx_closing_one, uvx_closing_add(&c->closes));
 	if (c->peer != PEER_NONE) {
 		uvx_closing_add(&c->closes);

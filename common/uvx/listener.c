@@ -16,6 +16,9 @@
 /* Connections that the kernel holds while the loop is busy. */
 enum { BACKLOG = 1024 };
 
+/* Connections that one socket may hand out in one turn of the loop. */
+enum { OFFER_BUDGET = 64 };
+
 static int fail_fd(int fd)
 {
 	int r = -errno;
@@ -114,23 +117,40 @@ int uvx_listen_port(int fd)
 	return -EINVAL;
 }
 
-static void on_waiting(uv_stream_t *stream, int status)
-{
-	struct uvx_listener *l = stream->data;
-	/* A failed accept (out of descriptors) leaves nothing to take; the next event tries again. */
-	if (status == 0) {
-		l->waiting(l);
-	}
-}
-
 static void on_closed(uv_handle_t *handle)
 {
 	struct uvx_listener *l = handle->data;
+	(void)close(l->fd);
 	free(l->path);
 	l->path = NULL;
 	if (l->closed != NULL) {
 		l->closed(l->closed_arg);
 	}
+}
+
+static bool is_closing(const struct uvx_listener *l)
+{
+	return uv_is_closing((const uv_handle_t *)&l->poll);
+}
+
+/* Offers connections until one is left waiting, or none is there. */
+static void offer(struct uvx_listener *l)
+{
+	for (int i = 0; i < OFFER_BUDGET && !is_closing(l); i++) {
+		l->held = true;
+		l->waiting(l);
+		if (l->held) {
+			break;
+		}
+	}
+	if (l->held && !is_closing(l)) {
+		(void)uv_poll_stop(&l->poll);
+	}
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+	offer(poll->data);
 }
 
 static int socket_option(int fd, int option)
@@ -164,37 +184,66 @@ int uvx_listener_init(struct uvx_listener *l,
 			return -ENOMEM;
 		}
 	}
-	bool local = domain == AF_UNIX;
-	int r = local ? uv_pipe_init(loop, &l->u.pipe, 0) : uv_tcp_init(loop, &l->u.tcp);
+	l->fd = fd;
+	l->tcp = domain != AF_UNIX;
+	/* A socket that listens already, and that this loop has not seen. */
+	int r = uv_poll_init(loop, &l->poll, fd);
 	invariant(r == 0);
-	l->u.handle.data = l;
-	r = local ? uv_pipe_open(&l->u.pipe, fd) : uv_tcp_open(&l->u.tcp, fd);
-	/* A socket that listens already, and that this loop has not seen, is taken by both. */
-	invariant(r == 0);
-	r = uv_listen(&l->u.stream, BACKLOG, on_waiting);
+	l->poll.data = l;
+	r = uv_poll_start(&l->poll, UV_READABLE, on_ready);
 	invariant(r == 0);
 	return 0;
+}
+
+/* What a connection that is gone again leaves behind; accept(2) has the list. */
+static bool is_gone(int error)
+{
+	return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM ||
+		error == ENETDOWN || error == ENETUNREACH || error == EHOSTDOWN ||
+		error == EHOSTUNREACH || error == ENONET || error == ENOPROTOOPT ||
+		error == EOPNOTSUPP;
+}
+
+static int accept_fd(const struct uvx_listener *l)
+{
+	int fd;
+	do {
+		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	} while (fd < 0 && is_gone(errno));
+	return fd < 0 ? -errno : fd;
 }
 
 int uvx_listener_accept(
 	struct uvx_listener *l, struct uvx_stream *s, const struct uvx_stream_ops *ops, void *owner)
 {
-	if (l->u.handle.type == UV_TCP) {
-		uvx_stream_init_tcp(s, l->u.handle.loop, ops, owner);
-	} else {
-		uvx_stream_init_unix(s, l->u.handle.loop, ops, owner);
+	int fd = accept_fd(l);
+	if (fd < 0 && fd != -EAGAIN) {
+		return fd;
 	}
-	int r = uv_accept(&l->u.stream, &s->u.stream);
-	if (r == 0 && l->u.handle.type == UV_TCP) {
+	l->held = false;
+	/* Told once a turn at most by offer(); here for who took it later. */
+	(void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
+	if (fd < 0) {
+		return fd;
+	}
+	if (l->tcp) {
+		uvx_stream_init_tcp(s, l->poll.loop, ops, owner);
+	} else {
+		uvx_stream_init_unix(s, l->poll.loop, ops, owner);
+	}
+	int r = uvx_stream_open(s, fd);
+	/* A fresh, connected socket. */
+	invariant(r == 0);
+	if (l->tcp) {
 		/* Without it an answer may wait for the acknowledgement of the one before. */
 		(void)uv_tcp_nodelay(&s->u.tcp, 1);
 	}
-	return r;
+	return 0;
 }
 
 void uvx_listener_close(struct uvx_listener *l, uvx_closed_fn closed, void *arg)
 {
-	if (uv_is_closing(&l->u.handle)) {
+	if (is_closing(l)) {
 		return;
 	}
 	if (l->path != NULL) {
@@ -202,5 +251,5 @@ void uvx_listener_close(struct uvx_listener *l, uvx_closed_fn closed, void *arg)
 	}
 	l->closed = closed;
 	l->closed_arg = arg;
-	uv_close(&l->u.handle, on_closed);
+	uv_close((uv_handle_t *)&l->poll, on_closed);
 }

@@ -1,6 +1,10 @@
 /*
- * A listening TCP or unix socket. `waiting` says that a connection waits; as long as nobody accepts
- * it, no other one comes: that is how a full server holds clients back. Loop thread only.
+ * A listening TCP or unix socket. `waiting` says that a connection may wait; as long as nobody
+ * accepts it, no other one is told of: that is how a full server holds clients back. Loop thread
+ * only.
+ *
+ * Not uv_listen(): without descriptors to spare it accepts and fails in a loop that never ends, once
+ * the one that it keeps for that case cannot be opened again.
  */
 #pragma once
 
@@ -9,12 +13,10 @@
 #include <uv.h>
 
 struct uvx_listener {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_tcp_t tcp;
-		uv_pipe_t pipe;
-	} u;
+	uv_poll_t poll;
+	int fd;
+	bool tcp;
+	bool held; /* not polled: a connection waits that nobody has taken */
 	void (*waiting)(struct uvx_listener *l);
 	void *owner;
 	char *path; /* of a socket that is removed with the listener */
@@ -49,8 +51,9 @@ int uvx_listener_init(struct uvx_listener *l,
 	void *owner);
 
 /**
- * Makes a stream of the waiting connection. Whatever it answers, the stream must be closed.
- * @return 0; -EAGAIN when none waits; another negative errno.
+ * Makes a stream of the waiting connection; on success it must be closed.
+ * @return 0; -EAGAIN when none waits any more; -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM when there is
+ * nothing to take it with: it goes on waiting, and the caller tries again later.
  */
 int uvx_listener_accept(struct uvx_listener *l,
 	struct uvx_stream *s,

@@ -18,10 +18,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -460,8 +462,9 @@ static void a_broken_peer_is_an_error(void **state)
 static void accept_one(struct uvx_listener *l)
 {
 	struct talker *t = l->owner;
-	assert_int_equal(uvx_listener_accept(l, &t->stream, &talker_ops, t), 0);
-	t->sents++;
+	int r = uvx_listener_accept(l, &t->stream, &talker_ops, t);
+	assert_true(r == 0 || r == -EAGAIN);
+	t->sents += r == 0;
 }
 
 static int connect_unix(const char *path)
@@ -528,6 +531,66 @@ static void unix_listener_keeps_its_file(void **state)
 	assert_int_equal(rmdir(folder), 0);
 }
 
+struct greedy {
+	int result;
+	unsigned asked;
+	struct uvx_stream stream;
+};
+
+static void accept_or_not(struct uvx_listener *l)
+{
+	struct greedy *g = l->owner;
+	g->asked++;
+	int r = uvx_listener_accept(l, &g->stream, &talker_ops, NULL);
+	g->result = r == -EAGAIN ? g->result : r;
+}
+
+/* Without a descriptor to spare the loop goes on, and who waits is taken later. */
+static void listener_outlives_a_want_of_descriptors(void **state)
+{
+	struct uvx_listener l;
+	struct greedy g = { .result = 1 };
+	unsigned ends = 0;
+	struct rlimit old;
+	int fd = uvx_listen_tcp("127.0.0.1", 0);
+	assert_true(fd >= 0);
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)uvx_listen_port(fd)) };
+	assert_int_equal(uvx_listener_init(&l, &loop, fd, NULL, accept_or_not, &g), 0);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	struct rlimit none = { .rlim_cur = 0, .rlim_max = old.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 10; i++) {
+		(void)uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(g.result, -EMFILE);
+	/* It is not told again and again of what it cannot take. */
+	assert_int_equal(g.asked, 1);
+
+	accept_or_not(&l);
+	assert_int_equal(g.result, 0);
+	uvx_stream_close(&g.stream, count, &ends);
+	run_until(&ends, 1);
+	/* And it is told of the next one. */
+	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(other, (struct sockaddr *)&address, sizeof(address)), 0);
+	g.result = 1;
+	for (int i = 0; i < 100 && g.result != 0; i++) {
+		(void)uv_run(&loop, UV_RUN_NOWAIT);
+	}
+	assert_int_equal(g.result, 0);
+	uvx_stream_close(&g.stream, count, &ends);
+	uvx_listener_close(&l, count, &ends);
+	run_until(&ends, 3);
+	(void)close(client);
+	(void)close(other);
+}
+
 static void listener_takes_only_listening_sockets(void **state)
 {
 	struct uvx_listener l;
@@ -567,6 +630,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(close_cuts_off_what_is_queued, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_broken_peer_is_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(unix_listener_keeps_its_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			listener_outlives_a_want_of_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			listener_takes_only_listening_sockets, setup, teardown),
 	};

@@ -129,7 +129,8 @@ static const struct setting table[] = {
 	{ "MOZAIKS_MAX_HEAD_BYTES", SETTING_BYTES, AT(head_bytes), "16384", KIB, 256 * KIB,
 		.help = "Size of a request's line and headers; above it 431 or 414." },
 	{ "MOZAIKS_MAX_CONNECTIONS", SETTING_NUMBER, AT(connections), "16384", 1, MILLION,
-		.help = "Client connections at a time; more wait to be accepted." },
+		.help = "Client connections at a time; more wait to be accepted. At most three quarters of the "
+			"open files that the system allows (LimitNOFILE=, ulimit -n)." },
 	{ "MOZAIKS_HEADER_TIMEOUT_SECONDS", SETTING_SECONDS, AT(header_ms), "10", 10, HOUR_MS,
 		.help = "Time for a request's head; then 408." },
 	{ "MOZAIKS_BODY_TIMEOUT_SECONDS", SETTING_SECONDS, AT(body_ms), "10", 10, HOUR_MS,

@@ -722,12 +722,15 @@ int connection_accept(struct http_server *s, struct uvx_listener *l)
 	c->deadline.kind = DEADLINE_NONE;
 	c->deadline.owner = c;
 	c->request.connection = c;
+	int r = uvx_listener_accept(l, &c->stream, &ops, c);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
 	DL_APPEND(s->connections, c);
 	s->n_connections++;
-	int r = uvx_listener_accept(l, &c->stream, &ops, c);
-	c->doomed = r < 0;
 	connection_tick(c, 0);
-	return r;
+	return 0;
 }
 
 void connection_close(struct connection *c)

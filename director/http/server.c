@@ -1,6 +1,7 @@
 #include "director/http/server.h"
 
 #include "common/base/error.h"
+#include "common/base/log.h"
 #include "common/base/map.h"
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* After a connection could not be taken for want of memory. */
-enum { RETRY_MS = 100 };
+/* After a connection could not be taken for want of memory or descriptors. */
+enum { RETRY_MS = 100, COMPLAIN_MS = 10000 };
 
 static const struct http_limits default_limits = {
 	.head_bytes = 16 * 1024,
@@ -48,6 +49,17 @@ void server_give_block(struct http_server *s, struct block *b)
 
 /* Accepting */
 
+/* At most once in a while: clients can bring it about as often as they like. */
+static void complain(struct http_server *s, int error)
+{
+	uint64_t now = uv_now(s->config.loop);
+	if (now >= s->silent_until) {
+		s->silent_until = now + COMPLAIN_MS;
+		log_event(LOG_WARNING, "http.accept_failed", "a client has to wait: %s",
+			strerrordesc_np(-error));
+	}
+}
+
 static void accept_waiting(struct http_listener *l)
 {
 	struct http_server *s = l->server;
@@ -55,11 +67,12 @@ static void accept_waiting(struct http_listener *l)
 	if (s->n_connections >= s->config.limits.connections) {
 		return;
 	}
-	if (connection_accept(s, &l->listener) == -ENOMEM) {
+	int r = connection_accept(s, &l->listener);
+	l->full = r < 0 && r != -EAGAIN;
+	if (l->full) {
+		complain(s, r);
 		uvx_timer_once(&s->retry, RETRY_MS);
-		return;
 	}
-	l->full = false;
 }
 
 static void on_waiting(struct uvx_listener *listener)

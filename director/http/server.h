@@ -27,7 +27,8 @@ struct http_server {
 	unsigned n_ready;
 	struct deadlines deadlines;
 	struct uvx_later later;
-	struct uvx_timer retry; /* of accepting, after it failed for want of memory */
+	struct uvx_timer retry; /* of accepting, after it failed */
+	uint64_t silent_until;  /* ms of the loop, for the log of that */
 
 	/* What is to be written for `out_owner`, until its tick ends. */
 	struct buffer out;

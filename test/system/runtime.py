@@ -288,9 +288,9 @@ class Runtime:
         self.wait_ready()
         return self
 
-    def start_director(self):
+    def start_director(self, program=DIRECTOR):
         (self.run / "http_port").unlink(missing_ok=True)
-        self.director = Program(DIRECTOR, self.env)
+        self.director = Program(program, self.env)
         self.port = wait_for(self._read_port, START_SECONDS, "listening")
 
     def _read_port(self):
