@@ -32,7 +32,7 @@
  * Functions that return int return 0 or one of enum mozaiks_error.
  *
  * Threads: execute() and on_event() are called from `threads` threads at once (4 unless the plugin
- * says otherwise; 1 makes them take turns). A call object belongs to the function that got it.
+ * says otherwise, at most 7; 1 makes them take turns). A call object belongs to the function that got it.
  *
  * The plugin runs in a sandbox: no network, no processes, no files but its own (read-only, at
  * /plugins/<name>) and a small private /tmp. It is sealed once mozaiks_plugin() has returned: no
@@ -95,7 +95,7 @@ struct mozaiks_plugin {
 	uint32_t abi_version; /* MOZAIKS_ABI_VERSION */
 	uint32_t size;        /* sizeof(struct mozaiks_plugin) */
 	const char *name;     /* for logs */
-	uint32_t threads;     /* how many calls at once; 0: the default */
+	uint32_t threads;     /* how many calls at once, at most 7; 0: 4 */
 	/* NULL, or the names of the events it wants, closed by NULL. */
 	const char *const *subscriptions;
 
