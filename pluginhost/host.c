@@ -53,12 +53,13 @@ static int append_report(struct host *h, struct buffer *b)
 	int r = buffer_printf(b,
 		"{\"version\":\"%s\",\"epoch\":\"%s\",\"pid\":%d,\"sandbox\":", MOZAIKS_VERSION,
 		h->epoch, (int)getpid());
-	if (r == 0 && h->config.sandbox != NULL) {
+	const char *failure = supervisor_sandbox_failure(h->supervisor);
+	if (r == 0 && failure == NULL) {
 		r = sandbox_host_report(h->config.sandbox, b);
 		return r < 0 ? r : buffer_append(b, SLICE(",\"failure\":null}"));
 	}
 	r = r < 0 ? r : buffer_append(b, SLICE("null,\"failure\":"));
-	r = r < 0 ? r : buffer_append_json(b, slice_str(h->config.sandbox_failure));
+	r = r < 0 ? r : buffer_append_json(b, slice_str(failure));
 	return r < 0 ? r : buffer_append_byte(b, '}');
 }
 
@@ -192,6 +193,14 @@ static void host_on_good(void *context, const char *plugin, const char *version)
 	plugins_mark_good(h->plugins, plugin, version);
 }
 
+static void host_on_sandbox_changed(void *context)
+{
+	struct host *h = context;
+	if (h->control != NULL && control_is_up(h->control)) {
+		(void)send_host(h);
+	}
+}
+
 static void host_on_released(void *context, const char *plugin)
 {
 	struct host *h = context;
@@ -237,6 +246,7 @@ static int open_parts(struct host *h)
 		.kind_of = host_on_kind_of,
 		.exited = host_on_exited,
 		.good = host_on_good,
+		.sandbox_changed = host_on_sandbox_changed,
 		.released = host_on_released,
 		.context = h,
 	};

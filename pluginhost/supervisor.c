@@ -231,7 +231,7 @@ static const char *explain_start(int e)
 	case -EUSERS:
 		return "all uids of the block are in use";
 	case -EPIPE:
-		return "it is being restarted";
+		return "the zygote is gone; it is being restarted";
 	default:
 		return strerror(-e);
 	}
@@ -297,8 +297,7 @@ static void run_try(struct supervisor *s, struct run *r)
 	} else if (e == -EAGAIN) {
 		uvx_timer_once(&s->pending_timer, PENDING_RETRY_MS);
 	} else {
-		run_fail(s, r, e == -EPIPE ? WORKER_ENDED_ZYGOTE : WORKER_ENDED_START,
-			explain_start(e));
+		run_fail(s, r, WORKER_ENDED_START, explain_start(e));
 	}
 }
 
@@ -374,6 +373,15 @@ static void end_runs_of(struct supervisor *s, const struct generation *g)
 	}
 }
 
+static void note_sandbox(struct flavour *flavour, const char *unsafe)
+{
+	if (strcmp(flavour->unsafe, unsafe) != 0) {
+		struct supervisor *s = flavour->s;
+		(void)snprintf(flavour->unsafe, sizeof(flavour->unsafe), "%s", unsafe);
+		s->config.sandbox_changed(s->config.context);
+	}
+}
+
 static void generation_ended(
 	struct supervisor *s, struct generation *g, const struct zygote_event *e)
 {
@@ -386,8 +394,7 @@ static void generation_ended(
 	}
 	if (flavour->current == g) {
 		flavour->current = NULL;
-		(void)snprintf(flavour->unsafe, sizeof(flavour->unsafe), "%s",
-			e->reason == WORKER_ENDED_SANDBOX ? e->message : "");
+		note_sandbox(flavour, e->reason == WORKER_ENDED_SANDBOX ? e->message : "");
 		if (clock_ms() - g->started_ms >= GENERATION_GOOD_MS) {
 			flavour->backoff_ms = GENERATION_BACKOFF_MIN_MS;
 		}
@@ -488,7 +495,7 @@ static void supervisor_on_event(struct generation *g, const struct zygote_event 
 	struct supervisor *s = g->config.owner;
 	switch (e->type) {
 	case ZYGOTE_READY:
-		s->flavours[g->config.zygote.flavour].unsafe[0] = '\0';
+		note_sandbox(&s->flavours[g->config.zygote.flavour], "");
 		break;
 	case ZYGOTE_WORKER_STARTED:
 		worker_started(s, e);
@@ -556,8 +563,8 @@ static void start_checked(
 	struct generation *g = generation_for(s, f);
 	if (g == NULL) {
 		const char *unsafe = s->flavours[f].unsafe;
-		report_failed(s, id, unsafe[0] != '\0' ? WORKER_ENDED_SANDBOX : WORKER_ENDED_ZYGOTE,
-			unsafe[0] != '\0' ? unsafe : "it is being restarted");
+		report_failed(s, id, unsafe[0] != '\0' ? WORKER_ENDED_SANDBOX : WORKER_ENDED_START,
+			unsafe[0] != '\0' ? unsafe : explain_start(-EPIPE));
 		return;
 	}
 	int fd = spec_connect(s->config.run_path, spec->socket);
@@ -693,6 +700,19 @@ bool supervisor_uses(const struct supervisor *s, const char *plugin, const char 
 		}
 	}
 	return false;
+}
+
+const char *supervisor_sandbox_failure(const struct supervisor *s)
+{
+	if (s->config.host == NULL) {
+		return s->config.host_failure;
+	}
+	for (int f = 0; f < FLAVOURS; f++) {
+		if (s->flavours[f].unsafe[0] != '\0') {
+			return s->flavours[f].unsafe;
+		}
+	}
+	return NULL;
 }
 
 bool supervisor_is_ready(const struct supervisor *s)

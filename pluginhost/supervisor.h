@@ -58,6 +58,8 @@ struct supervisor_config {
 	void (*exited)(void *context, uint64_t worker_id, struct slice reason);
 	/* A worker of this version has lived WORKER_GOOD_MS. */
 	void (*good)(void *context, const char *plugin, const char *version);
+	/* What supervisor_sandbox_failure() says is another thing now. */
+	void (*sandbox_changed)(void *context);
 	/* No worker runs this plugin's version any more. */
 	void (*released)(void *context, const char *plugin);
 	void *context;
@@ -68,6 +70,10 @@ int supervisor_new(struct supervisor **ret, const struct supervisor_config *conf
 
 /** Starts the first zygote. @return 0 or a negative errno: then no plugin can ever be started. */
 int supervisor_start(struct supervisor *s);
+
+/** Why no plugin may be started: there is no sandbox, or it does not hold. NULL: they may. Valid until
+ * the next event. */
+const char *supervisor_sandbox_failure(const struct supervisor *s);
 
 /** Does the Python zygote serve? */
 bool supervisor_is_ready(const struct supervisor *s);

@@ -6,6 +6,7 @@
 #include "director/events/events.h"
 #include "director/execute/answer.h"
 #include "director/execute/dispatch.h"
+#include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 
 #include <errno.h>
@@ -63,6 +64,11 @@ static struct plugin *find_plugin(struct director *d, struct http_request *r)
 	if (p->version[0] == '\0' && p->workers == NULL) {
 		http_problem(
 			r, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
+		return NULL;
+	}
+	if (p->n_ready == 0 && hosts_sandbox_failure(d, p->host) != NULL) {
+		http_problem(r, 503, "sandbox_unavailable", 60,
+			"Plugin '%s' cannot be started: there is no sandbox for it", p->id);
 		return NULL;
 	}
 	if (!supervise_takes_calls(p)) {

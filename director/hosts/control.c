@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/json/scan.h"
+#include "common/json/tree.h"
 #include "director/director.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ struct host {
 	bool greeted;  /* HOST came on this connection */
 	bool reported; /* a whole list of plugins came on it */
 	struct buffer list;
-	char *report; /* HOST's, a JSON object; NULL before the first */
+	char *report;  /* HOST's, a JSON object; NULL before the first */
+	char *failure; /* why it can start no plugin: it has no sandbox; NULL: it can */
 };
 
 static struct host *find_host(const struct director *d, const char *name)
@@ -62,6 +64,16 @@ static void on_close(void *owner, enum channel_end why)
 	h->director->on_pluginhost->gone(h->director, h->name);
 }
 
+static char *failure_of(struct slice report)
+{
+	json_t *tree = NULL;
+	(void)json_tree_parse(report, &tree, NULL);
+	const char *failure = json_string_value(json_object_get(tree, "failure"));
+	char *copy = failure == NULL ? NULL : slice_dup(slice_str(failure));
+	json_decref(tree);
+	return copy;
+}
+
 static void handle_host(struct host *h, const struct frame *f)
 {
 	struct msg_host m;
@@ -72,6 +84,8 @@ static void handle_host(struct host *h, const struct frame *f)
 	h->greeted = true;
 	free(h->report);
 	h->report = json_scan_is_object(m.report) ? slice_dup(m.report) : NULL;
+	free(h->failure);
+	h->failure = failure_of(m.report);
 	struct log_field fields[] = {
 		{ "pluginhost", slice_str(h->name) },
 		{ "report", m.report },
@@ -195,6 +209,7 @@ void hosts_close(struct director *d)
 		channel_close(h->channel);
 		buffer_deinit(&h->list);
 		free(h->report);
+		free(h->failure);
 		free(h);
 	}
 }
@@ -269,4 +284,10 @@ bool hosts_ready(const struct director *d, const char *host)
 		}
 	}
 	return false;
+}
+
+const char *hosts_sandbox_failure(const struct director *d, const char *host)
+{
+	const struct host *h = find_host(d, host);
+	return h == NULL || !h->reported ? NULL : h->failure;
 }

@@ -38,3 +38,7 @@ int hosts_append_json(const struct director *d, struct buffer *out);
 
 /** True when this pluginhost is connected and has reported its plugins; NULL asks for any. */
 bool hosts_ready(const struct director *d, const char *host);
+
+/** Why this pluginhost, which is connected, can start no plugin: it has no sandbox for them. NULL: it
+ * can, or it is not connected. */
+const char *hosts_sandbox_failure(const struct director *d, const char *host);

@@ -107,6 +107,7 @@ static enum worker_exit reason_of(const char *reason, int signal, const char *sy
 		{ "oom", EXITED_MEMORY },
 		{ "sandbox", EXITED_SANDBOX },
 		{ "start", EXITED_START },
+		{ "zygote", EXITED_ZYGOTE_GONE },
 		/* Killed because its channel had closed, by nobody else: it closed it itself. */
 		{ "killed", EXITED_PROTOCOL },
 	};

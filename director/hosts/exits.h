@@ -36,6 +36,7 @@
 	X(RECYCLED,      "recycled",           NORMAL, "the plugin asks for new workers from time to time") \
 	X(IDLE,          "idle",               NORMAL, "nobody had called it for a while") \
 	X(STOPPED,       "stopped",            NORMAL, "the plugin was stopped") \
+	X(ZYGOTE_GONE,   "zygote_gone",        NORMAL, "the process it was forked from is gone") \
 	X(HOST_GONE,     "pluginhost_gone",    NORMAL, "its pluginhost is gone")
 /* clang-format on */
 

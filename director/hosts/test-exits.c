@@ -79,6 +79,8 @@ static void exited_gives_the_reason(void **state)
 			"its sandbox", "" },
 		{ "{\"reason\":\"start\",\"message\":\"could not\"}", EXITED_START, "could not",
 			"" },
+		{ "{\"reason\":\"zygote\",\"signal\":9,\"message\":\"the zygote ended\"}",
+			EXITED_ZYGOTE_GONE, "the zygote ended", "" },
 		/* Its channel closed, and it had to be killed: it closed it itself. */
 		{ "{\"reason\":\"killed\",\"message\":\"was stopped\"}", EXITED_PROTOCOL, "text 1",
 			"" },
