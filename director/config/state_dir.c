@@ -26,7 +26,7 @@ enum {
 
 /* What the director makes in the state directory: handed over with it. */
 static const char *const own_files[] = { LOCK_NAME, "jwt_secret", ".jwt_secret.new", "admin.sock",
-	"mozaiks.db", "mozaiks.db-wal", "mozaiks.db-shm", "mozaiks.db-journal",
+	"mozaiks.db", "mozaiks.db-wal", "mozaiks.db-shm", "mozaiks.db-journal", "mozaiks.db.lock",
 	"plugin_registry.json", ".plugin_registry.json.new" };
 
 /* What else may lie in it when root takes it over: pluginhost's and the scripts'. */

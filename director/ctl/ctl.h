@@ -1,5 +1,6 @@
 /*
- * mozaiksctl: a client of a running director, over <state>/admin.sock (HTTP on a unix socket).
+ * mozaiksctl: a client of a running director, over <state>/admin.sock (HTTP on a unix socket); and
+ * for its embedded database, running or not, through the file.
  *
  * A command is a row of the table in main.c and a function in the file of its group. It prints its
  * result on stdout, what went wrong and what to do next on stderr, and returns an exit status.
@@ -27,6 +28,7 @@ struct ctl {
 	const char *roles; /* comma-separated; "" without */
 	unsigned ttl_s;
 	unsigned timeout_s;
+	bool force;
 	char *const *args; /* what is no option, after the command's words */
 	int n_args;
 };
@@ -41,6 +43,8 @@ int ctl_plugin_restart(const struct ctl *ctl);
 int ctl_plugin_enable(const struct ctl *ctl);
 int ctl_plugin_disable(const struct ctl *ctl);
 int ctl_call(const struct ctl *ctl);
+int ctl_backup(const struct ctl *ctl);
+int ctl_restore(const struct ctl *ctl);
 
 /**
  * Asks the director for a token (token.c).

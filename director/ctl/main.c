@@ -13,6 +13,7 @@ enum {
 	TAKES_USER = 1,
 	TAKES_ROLES = 2,
 	TAKES_TTL = 4,
+	TAKES_FORCE = 8,
 };
 
 struct command {
@@ -46,6 +47,10 @@ static const struct command commands[] = {
 	{ { "call", NULL }, 2, 2, TAKES_USER | TAKES_ROLES,
 		"PLUGIN JSON --user U [--roles A,B]",
 		"Runs a plugin as a user; JSON is an object, or - for standard input.", ctl_call },
+	{ { "backup", NULL }, 1, 1, TAKES_FORCE, "[--force] FILE",
+		"Copies the embedded database, also while a director writes to it.", ctl_backup },
+	{ { "restore", NULL }, 1, 1, 0, "FILE",
+		"Puts a backup in the place of the embedded database; no director may run.", ctl_restore },
 };
 
 static const char options_help[] =
@@ -57,6 +62,7 @@ static const char options_help[] =
 	"  -u, --user U          who the token is for\n"
 	"  -r, --roles A,B       the user's roles\n"
 	"      --ttl SECONDS     how long the token is valid: 86400\n"
+	"  -f, --force           a backup replaces FILE when it is there\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         the version\n"
 	"\n"
@@ -146,6 +152,10 @@ static int take_option(struct line *line, int option)
 		line->ctl.roles = optarg;
 		line->given |= TAKES_ROLES;
 		return CTL_OK;
+	case 'f':
+		line->ctl.force = true;
+		line->given |= TAKES_FORCE;
+		return CTL_OK;
 	case OPTION_TTL:
 		line->given |= TAKES_TTL;
 		return take_number(optarg, TTL_MAX_S, &line->ctl.ttl_s)
@@ -177,12 +187,13 @@ static int read_line(int argc, char **argv, struct line *line)
 		{ "roles", required_argument, NULL, 'r' },
 		{ "ttl", required_argument, NULL, OPTION_TTL },
 		{ "json", no_argument, NULL, OPTION_JSON },
+		{ "force", no_argument, NULL, 'f' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
 	int option;
-	while ((option = getopt_long(argc, argv, "s:o:t:u:r:hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:o:t:u:r:fhV", options, NULL)) != -1) {
 		int status = take_option(line, option);
 		if (status != CTL_OK) {
 			return status;
@@ -231,7 +242,8 @@ static int check_line(const struct command *c, const struct line *line)
 		return usage("%s takes no --%s", c->words[0],
 			(surplus & TAKES_USER) != 0            ? "user"
 				: (surplus & TAKES_ROLES) != 0 ? "roles"
-							       : "ttl");
+				: (surplus & TAKES_TTL) != 0   ? "ttl"
+							       : "force");
 	}
 	if ((c->options & TAKES_USER) != 0 && (line->given & TAKES_USER) == 0) {
 		return usage("%s needs --user U", c->words[0]);
@@ -248,14 +260,20 @@ static int check_line(const struct command *c, const struct line *line)
 	return CTL_OK;
 }
 
+/* A director runs there, or has left its database. */
+static bool has_state(const char *socket, const char *database)
+{
+	return access(socket, F_OK) == 0 || access(database, F_OK) == 0;
+}
+
 static const char *choose_state(void)
 {
 	const char *given = getenv("MOZAIKS_STATE_PATH");
 	if (given != NULL && given[0] != '\0') {
 		return given;
 	}
-	bool elsewhere = access("var/admin.sock", F_OK) < 0 &&
-		access("/var/lib/mozaiks-dev/admin.sock", F_OK) == 0;
+	bool elsewhere = !has_state("var/admin.sock", "var/mozaiks.db") &&
+		has_state("/var/lib/mozaiks-dev/admin.sock", "/var/lib/mozaiks-dev/mozaiks.db");
 	return elsewhere ? "/var/lib/mozaiks-dev" : "var";
 }
 

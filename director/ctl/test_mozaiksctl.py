@@ -172,7 +172,7 @@ class CommandLine(Case):
         text = self.expect(OK, "--help").stdout.decode()
         commands = re.findall(r"^  mozaiksctl ((?:[a-z]+ ?)+)", text, re.M)
         options = re.findall(r"--[a-z]+", text)
-        self.assertEqual(len(commands), 9)
+        self.assertEqual(len(commands), 11)
         self.assertGreaterEqual(len(set(options)), 8)
         for command in commands:
             self.assertIn("\n.B %s\n" % command.strip(), manual)

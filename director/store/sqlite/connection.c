@@ -61,7 +61,6 @@ static const char *const texts[STATEMENTS] = {
 static const char pragmas[] = "PRAGMA synchronous=FULL;"
 			      "PRAGMA trusted_schema=OFF;"
 			      "PRAGMA cell_size_check=ON;"
-			      "PRAGMA busy_timeout=5000;"
 			      "PRAGMA journal_size_limit=67108864;"
 			      "PRAGMA wal_autocheckpoint=0;";
 
@@ -88,6 +87,7 @@ int sqlite_connection_open(struct connection *c, const char *path, int flags)
 	if (r != SQLITE_OK) {
 		return sqlite_connection_failed(c);
 	}
+	(void)sqlite3_busy_timeout(c->db, CONNECTION_WAIT_MS);
 	(void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	if (sqlite3_exec(c->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
 		return sqlite_connection_failed(c);

@@ -45,6 +45,8 @@ enum statement {
 
 struct known_collection;
 
+enum { CONNECTION_WAIT_MS = 5000 }; /* for a lock of another program */
+
 struct connection {
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS]; /* prepared at first use */

@@ -37,16 +37,32 @@ _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,
 
 /* --- the lock --- */
 
-/* In the file: "open 1234\n" from start to clean stop, nothing otherwise. */
-static void read_mark(int fd, bool *ret_unclean, unsigned long *ret_pid)
+/* What the file says: a word and who wrote it. Nothing: it was left in order. */
+static const char *const marks[] = {
+	[SCHEMA_CLEAN] = "",
+	[SCHEMA_IN_USE] = "open",
+	[SCHEMA_RESTORING] = "restoring",
+};
+
+static void read_mark(int fd, enum schema_mark *ret_mark, unsigned long *ret_pid)
 {
 	char text[32] = { 0 };
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	*ret_unclean = n >= 4 && memcmp(text, "open", 4) == 0;
-	*ret_pid = *ret_unclean ? strtoul(text + 4, NULL, 10) : 0;
+	ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
+	*ret_mark = SCHEMA_CLEAN;
+	*ret_pid = 0;
+	for (enum schema_mark m = SCHEMA_IN_USE; m <= SCHEMA_RESTORING && size > 0; m++) {
+		size_t n = strlen(marks[m]);
+		if (strncmp(text, marks[m], n) == 0) {
+			*ret_mark = m;
+			*ret_pid = strtoul(text + n, NULL, 10);
+		}
+	}
 }
 
-int schema_lock(struct schema_lock *lock, const char *path, bool *ret_unclean, char why[static 256])
+int schema_lock(struct schema_lock *lock,
+	const char *path,
+	enum schema_mark *ret_mark,
+	char why[static 256])
 {
 	char name[4096];
 	unsigned long pid = 0;
@@ -62,7 +78,7 @@ int schema_lock(struct schema_lock *lock, const char *path, bool *ret_unclean, c
 		return -error;
 	}
 	int error = fcntl(fd, F_OFD_SETLK, &whole) < 0 ? errno : 0;
-	read_mark(fd, ret_unclean, &pid);
+	read_mark(fd, ret_mark, &pid);
 	if (error == 0) {
 		lock->fd = fd;
 		return 0;
@@ -79,12 +95,12 @@ int schema_lock(struct schema_lock *lock, const char *path, bool *ret_unclean, c
 	return -EBUSY;
 }
 
-int schema_lock_mark(struct schema_lock *lock, bool open)
+int schema_lock_mark(struct schema_lock *lock, enum schema_mark mark)
 {
-	if (ftruncate(lock->fd, 0) < 0) {
+	if (ftruncate(lock->fd, 0) < 0 || lseek(lock->fd, 0, SEEK_SET) < 0) {
 		return -errno;
 	}
-	if (open && dprintf(lock->fd, "open %d\n", getpid()) < 0) {
+	if (mark != SCHEMA_CLEAN && dprintf(lock->fd, "%s %d\n", marks[mark], getpid()) < 0) {
 		return -EIO;
 	}
 	return fsync(lock->fd) < 0 ? -errno : 0;
@@ -100,8 +116,12 @@ void schema_unlock(struct schema_lock *lock)
 
 /* --- the file --- */
 
-static int refused(struct connection *c, const char *path, char why[static 256])
+int schema_refused(const struct connection *c, const char *path, char why[static 256])
 {
+	if (sqlite_connection_is_full(c)) {
+		(void)snprintf(why, 256, "%.150s: no room left on its disk", path);
+		return -ENOSPC;
+	}
 	if (c->error == SQLITE_NOTADB) {
 		(void)snprintf(why, 256, "%.150s is no database", path);
 	} else if (c->error == SQLITE_CANTOPEN && c->error_errno != 0) {
@@ -149,14 +169,14 @@ static int identify(struct connection *c, const char *path, char why[static 256]
 	char text[200];
 	int r = ask(c, "PRAGMA application_id", text);
 	if (r < 0) {
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	if (strtol(text, NULL, 10) == APPLICATION_ID) {
 		return 1;
 	}
 	r = ask(c, "SELECT count(*) FROM sqlite_schema", text);
 	if (r < 0) {
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	if (strcmp(text, "0") != 0) {
 		(void)snprintf(why, 256, "%.150s is a database of another program", path);
@@ -170,7 +190,7 @@ static int read_version(
 {
 	char text[200] = "";
 	if (ask(c, "SELECT value FROM meta WHERE key = 'schema'", text) < 0) {
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	long version = strtol(text, NULL, 10);
 	if (version > SCHEMA_VERSION) {
@@ -195,12 +215,10 @@ static int check_integrity(struct connection *c, const char *path, char why[stat
 	bool large = stat(path, &st) == 0 && st.st_size > FULL_CHECK_BYTES;
 	int r = ask(c, large ? "PRAGMA quick_check(1)" : "PRAGMA integrity_check(1)", text);
 	if (r > 0 && strcmp(text, "ok") == 0) {
-		log_event(LOG_INFO, "store.checked", "the last stop was not clean; %s is sound",
-			path);
 		return 0;
 	}
 	if (r < 0 && !sqlite_connection_is_damaged(c)) {
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	(void)snprintf(why, 256,
 		"%.90s is damaged (%.50s); restore a backup, or save what is readable: sqlite3 FILE "
@@ -213,7 +231,7 @@ static int use_wal(struct connection *c, const char *path, char why[static 256])
 {
 	char text[200] = "";
 	if (ask(c, "PRAGMA journal_mode=WAL", text) < 0) {
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	if (strcmp(text, "wal") != 0) {
 		(void)snprintf(why, 256,
@@ -221,6 +239,18 @@ static int use_wal(struct connection *c, const char *path, char why[static 256])
 		return -EINVAL;
 	}
 	return 0;
+}
+
+int schema_check(struct connection *c, const char *path, bool sound, char why[static 256])
+{
+	unsigned version = 0;
+	int r = identify(c, path, why);
+	if (r == 0) {
+		(void)snprintf(why, 256, "%.150s is an empty file", path);
+		return -EINVAL;
+	}
+	r = r < 0 ? r : read_version(c, path, &version, why);
+	return r == 0 && sound ? check_integrity(c, path, why) : r;
 }
 
 /* All steps in one transaction: a file is of its old version or of ours. */
@@ -240,7 +270,7 @@ static int migrate(struct connection *c, const char *path, unsigned version, cha
 	r = r != SQLITE_OK ? r : sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
 	if (r != SQLITE_OK) {
 		(void)sqlite_connection_failed(c);
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	if (version > 0) {
 		log_event(LOG_INFO, "store.migrated", "%s: schema version %u became %d", path,
@@ -258,7 +288,7 @@ int schema_open(struct connection *c, const char *path, bool unclean, char why[s
 		return r;
 	}
 	if (sqlite_connection_open(c, path, SQLITE_OPEN_READWRITE) < 0) {
-		return refused(c, path, why);
+		return schema_refused(c, path, why);
 	}
 	r = identify(c, path, why);
 	if (r > 0) {
@@ -266,11 +296,15 @@ int schema_open(struct connection *c, const char *path, bool unclean, char why[s
 		if (r == 0 && unclean) {
 			r = check_integrity(c, path, why);
 		}
+		if (r == 0 && unclean) {
+			log_event(LOG_INFO, "store.checked",
+				"the last stop was not clean; %s is sound", path);
+		}
 	}
 	r = r < 0 ? r : use_wal(c, path, why);
 	r = r < 0 ? r : migrate(c, path, version, why);
 	if (r == 0 && undo_recover(c) < 0) {
-		r = refused(c, path, why);
+		r = schema_refused(c, path, why);
 	}
 	return r;
 }

@@ -4,7 +4,8 @@
  *
  * One director per file: a lock on `<file>.lock` (an open file description lock; a lock on the file
  * itself would be lost whenever SQLite closes one of its descriptors). The lock file also says
- * whether the last director stopped in order: it holds "open" from start to clean stop.
+ * whether the last director stopped in order: it holds "open" and its pid from start to clean stop, and
+ * "restoring" while mozaiksctl puts another file in the database's place.
  */
 #pragma once
 
@@ -18,16 +19,20 @@ struct schema_lock {
 
 #define SCHEMA_LOCK_NULL ((struct schema_lock){ .fd = -1 })
 
+/* How the last user left the file. */
+enum schema_mark { SCHEMA_CLEAN, SCHEMA_IN_USE, SCHEMA_RESTORING };
+
 /**
  * Takes the lock.
- * @param ret_unclean the last user did not stop in order.
- * @return 0; -EBUSY and `why` when another director has it; another negative errno and `why`.
+ * @return 0; -EBUSY and `why` when another process has it; another negative errno and `why`.
  */
-int schema_lock(
-	struct schema_lock *lock, const char *path, bool *ret_unclean, char why[static 256]);
+int schema_lock(struct schema_lock *lock,
+	const char *path,
+	enum schema_mark *ret_mark,
+	char why[static 256]);
 
-/** Notes that the file is in use, or (clean) that it was left in order. @return 0 or a negative errno. */
-int schema_lock_mark(struct schema_lock *lock, bool open);
+/** Notes what is being done with the file. @return 0 or a negative errno. */
+int schema_lock_mark(struct schema_lock *lock, enum schema_mark mark);
 void schema_unlock(struct schema_lock *lock);
 
 /**
@@ -37,3 +42,13 @@ void schema_unlock(struct schema_lock *lock);
  * @return 0; -EINVAL, -EIO, … and `why`.
  */
 int schema_open(struct connection *c, const char *path, bool unclean, char why[static 256]);
+
+/**
+ * Makes sure that an open file is a database of ours of a version that is known.
+ * @param sound look at every page, too.
+ * @return 0; a negative errno and `why`.
+ */
+int schema_check(struct connection *c, const char *path, bool sound, char why[static 256]);
+
+/** The text for the last failure of a connection. @return -EIO, or -ENOSPC. */
+int schema_refused(const struct connection *c, const char *path, char why[static 256]);

@@ -72,12 +72,17 @@ static void destroy(struct sqlite_store *s)
 
 static int open_database(struct sqlite_store *s, unsigned readers, char why[static 256])
 {
-	bool unclean = false;
-	int r = schema_lock(&s->lock, s->path, &unclean, why);
-	r = r < 0 ? r : schema_open(&s->writer, s->path, unclean, why);
+	enum schema_mark mark = SCHEMA_CLEAN;
+	int r = schema_lock(&s->lock, s->path, &mark, why);
+	if (r == 0 && mark == SCHEMA_RESTORING) {
+		(void)snprintf(why, 256,
+			"%.150s: a restore was cut off; run mozaiksctl restore again", s->path);
+		r = -EINVAL;
+	}
+	r = r < 0 ? r : schema_open(&s->writer, s->path, mark == SCHEMA_IN_USE, why);
 	r = r < 0 ? r : open_readers(s, readers, why);
 	if (r == 0) {
-		r = schema_lock_mark(&s->lock, true);
+		r = schema_lock_mark(&s->lock, SCHEMA_IN_USE);
 	}
 	return r < 0 ? r : start_threads(s);
 }

@@ -35,6 +35,7 @@ enum {
 	 * waited for, so that it starts anew (64 MiB). */
 	CHECKPOINT_PAGES = 1000,
 	RESTART_PAGES = 16384,
+	RESTART_WAIT_MS = 100,
 };
 
 struct batch {
@@ -268,7 +269,10 @@ static void checkpoint(struct sqlite_store *s)
 	int mode = s->wal_pages < RESTART_PAGES ? SQLITE_CHECKPOINT_PASSIVE
 						: SQLITE_CHECKPOINT_RESTART;
 	s->checkpointed = s->wal_pages;
+	/* A backup reads for minutes: the log grows meanwhile, writes go on. */
+	(void)sqlite3_busy_timeout(s->writer.db, RESTART_WAIT_MS);
 	int r = sqlite3_wal_checkpoint_v2(s->writer.db, NULL, mode, NULL, NULL);
+	(void)sqlite3_busy_timeout(s->writer.db, CONNECTION_WAIT_MS);
 	if (r == SQLITE_OK || r == SQLITE_BUSY) {
 		return;
 	}
@@ -363,7 +367,7 @@ static void close_database(struct sqlite_store *s)
 	}
 	sqlite_connection_close(&s->writer);
 	if (!s->failed) {
-		(void)schema_lock_mark(&s->lock, false);
+		(void)schema_lock_mark(&s->lock, SCHEMA_CLEAN);
 	}
 	schema_unlock(&s->lock);
 }
