@@ -266,22 +266,33 @@ static unsigned sweep(int dir)
 	return left;
 }
 
-/*
- * Makes mozaiks-NAME, or takes it over from an earlier run; while another pluginhost of that name
- * lives (it holds the lock), mozaiks-NAME-2 and so on. The lock lasts as long as the descriptor.
- */
+/* The name of the n-th pluginhost of a name, from 1. */
+static void numbered_name(const char *name, unsigned n, char ret_name[static NAME_SIZE])
+{
+	(void)snprintf(ret_name, NAME_SIZE, n == 1 ? "mozaiks-%.64s" : "mozaiks-%.64s-%u", name, n);
+}
+
+/* Makes a directory, or takes it over from an earlier run. Its lock lasts as long as the descriptor.
+ * @return the descriptor, -EBUSY when another pluginhost lives in it, or another negative errno. */
+static int make_locked_dir(int parent, const char *name)
+{
+	int dir = make_dir(parent, name);
+	if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) < 0) {
+		(void)close(dir);
+		return -EBUSY;
+	}
+	return dir;
+}
+
+/* mozaiks-NAME; while another pluginhost of that name lives, mozaiks-NAME-2 and so on. */
 static int claim_dir(int parent, const char *name, char ret_name[static NAME_SIZE])
 {
-	for (unsigned i = 1; i <= CLAIMS_MAX; i++) {
-		(void)snprintf(ret_name, NAME_SIZE, i == 1 ? "mozaiks-%.64s" : "mozaiks-%.64s-%u",
-			name, i);
-		int dir = make_dir(parent, ret_name);
-		if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) == 0) {
-			return dir;
-		}
-		(void)close(dir);
+	int dir = -EBUSY;
+	for (unsigned i = 1; dir == -EBUSY && i <= CLAIMS_MAX; i++) {
+		numbered_name(name, i, ret_name);
+		dir = make_locked_dir(parent, ret_name);
 	}
-	return -EBUSY;
+	return dir;
 }
 
 static uint64_t memory_of_all_workers(void)
@@ -403,15 +414,30 @@ static int init_v2(
 	return e;
 }
 
-/* The first one claims the name for all. */
-static int init_v1_controller(
-	const char *own, const char *name, char claimed[static NAME_SIZE], uid_t uid, gid_t gid)
+/* Version 1 has a tree per controller, or per group of them. */
+static int claim_v1_controller(struct cgroup_root *root,
+	const struct hierarchies *h,
+	int controller,
+	const char *name,
+	uid_t uid,
+	gid_t gid)
 {
+	const char *own = h->v1[controller];
+	if (own[0] == '\0') {
+		return -ENOENT;
+	}
+	for (int c = 0; c < controller; c++) {
+		/* Mounted together: a second lock would wait for our first one. */
+		if (root->dir[c] >= 0 && strcmp(h->v1[c], own) == 0) {
+			int twin = fcntl(root->dir[c], F_DUPFD_CLOEXEC, 0);
+			return twin < 0 ? -errno : twin;
+		}
+	}
 	int parent = open_dir(AT_FDCWD, own);
 	if (parent < 0) {
 		return parent;
 	}
-	int dir = claimed[0] == '\0' ? claim_dir(parent, name, claimed) : make_dir(parent, claimed);
+	int dir = make_locked_dir(parent, name);
 	(void)close(parent);
 	if (dir < 0) {
 		return dir;
@@ -424,20 +450,46 @@ static int init_v1_controller(
 	return e < 0 ? e : dir;
 }
 
+static void release_v1(struct cgroup_root *root)
+{
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
+		close_fd(root->dir[c]);
+		root->dir[c] = -1;
+	}
+}
+
+/* One name in every tree. We may share some of the trees with pluginhosts that we do not meet in the
+ * others, where the machine puts each service into a cgroup of its own. */
+static int claim_v1(struct cgroup_root *root,
+	const struct hierarchies *h,
+	const char *name,
+	uid_t uid,
+	gid_t gid)
+{
+	int e = 0;
+	for (int c = 0; e == 0 && c < CGROUP_CONTROLLERS; c++) {
+		int dir = claim_v1_controller(root, h, c, name, uid, gid);
+		root->dir[c] = dir;
+		/* Memory and pids are what the tier is about. */
+		e = dir == -EBUSY || (dir < 0 && c <= CGROUP_PIDS) ? dir : 0;
+	}
+	if (e < 0) {
+		release_v1(root);
+	}
+	return e;
+}
+
 static int init_v1(struct cgroup_root *root,
 	const struct hierarchies *h,
 	const char *name,
 	uid_t uid,
 	gid_t gid)
 {
-	char claimed[NAME_SIZE] = "";
-	int e = 0;
-	for (int c = 0; e == 0 && c < CGROUP_CONTROLLERS; c++) {
-		root->dir[c] = h->v1[c][0] == '\0'
-			? -ENOENT
-			: init_v1_controller(h->v1[c], name, claimed, uid, gid);
-		/* Memory and pids are what the tier is about. */
-		e = root->dir[c] < 0 && c <= CGROUP_PIDS ? root->dir[c] : 0;
+	int e = -EBUSY;
+	for (unsigned i = 1; e == -EBUSY && i <= CLAIMS_MAX; i++) {
+		char claimed[NAME_SIZE];
+		numbered_name(name, i, claimed);
+		e = claim_v1(root, h, claimed, uid, gid);
 	}
 	if (e == 0 && memory_of_all_workers() != 0) {
 		e = write_number(
@@ -446,9 +498,8 @@ static int init_v1(struct cgroup_root *root,
 	if (e == 0) {
 		e = write_number(root->dir[CGROUP_PIDS], "pids.max", ALL_PROCESSES_MAX);
 	}
-	for (int c = 0; e < 0 && c < CGROUP_CONTROLLERS; c++) {
-		close_fd(root->dir[c]);
-		root->dir[c] = -1;
+	if (e < 0) {
+		release_v1(root);
 	}
 	root->kind = e == 0 ? CGROUP_V1 : CGROUP_NONE;
 	root->has_cpu = e == 0 && root->dir[CGROUP_CPU] >= 0;

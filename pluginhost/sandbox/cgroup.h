@@ -29,7 +29,7 @@ struct cgroup_root {
 	enum cgroup_kind kind;
 	int dir[CGROUP_CONTROLLERS];
 	bool has_cpu;
-	int lock; /* version 2: keeps the name ours; version 1 locks dir[CGROUP_MEMORY] */
+	int lock; /* version 2: keeps the name ours; version 1 locks each of dir[] */
 	char why_none[128];
 };
 

@@ -419,6 +419,39 @@ static void version_1(void **state)
 	cgroup_root_deinit(&root);
 }
 
+/* Two pluginhosts of one name in services of their own: the machine gives each a memory cgroup, and
+ * the tree of pids is common to them. They share no directory. */
+static void version_1_common_in_part(void **state)
+{
+	static const char *const dirs[] = { "mem", "mem/one", "mem/one/mozaiks-a", "mem/two",
+		"mem/two/mozaiks-a", "mem/two/mozaiks-a-2", "pids", "pids/mozaiks-a",
+		"pids/mozaiks-a-2", NULL };
+	static const char *const memory[] = { "memory.limit_in_bytes", NULL };
+	static const char *const pids[] = { "pids.max", NULL };
+	char mounts[1024];
+	struct cgroup_root one;
+	struct cgroup_root two;
+	make_dirs(dirs);
+	make_files("mem/one/mozaiks-a", memory);
+	make_files("mem/two/mozaiks-a-2", memory);
+	make_files("pids/mozaiks-a", pids);
+	make_files("pids/mozaiks-a-2", pids);
+	(void)snprintf(mounts, sizeof(mounts),
+		"32 31 0:29 / %s/mem rw - cgroup cgroup rw,memory\n"
+		"33 31 0:30 / %s/pids rw - cgroup cgroup rw,pids\n",
+		folder, folder);
+	write_proc("9:memory:/one\n8:pids:/\n", mounts);
+	assert_int_equal(cgroup_root_init_at(&one, folder, "a", geteuid(), getegid()), 0);
+	assert_int_equal(one.kind, CGROUP_V1);
+	assert_text(path_of("pids/mozaiks-a/pids.max"), "4096");
+	write_proc("9:memory:/two\n8:pids:/\n", mounts);
+	assert_int_equal(cgroup_root_init_at(&two, folder, "a", geteuid(), getegid()), 0);
+	assert_int_equal(two.kind, CGROUP_V1);
+	assert_text(path_of("pids/mozaiks-a-2/pids.max"), "4096");
+	cgroup_root_deinit(&two);
+	cgroup_root_deinit(&one);
+}
+
 static void nothing_readable_is_no_cgroup(void **state)
 {
 	struct cgroup_root root;
@@ -443,6 +476,7 @@ int main(void)
 		WITH_FOLDER(version_2),
 		WITH_FOLDER(version_2_without_controllers),
 		WITH_FOLDER(version_1),
+		WITH_FOLDER(version_1_common_in_part),
 		WITH_FOLDER(nothing_readable_is_no_cgroup),
 	};
 	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
