@@ -1,5 +1,6 @@
 #include "pluginhost/plugins.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/uvx/later.h"
@@ -24,6 +25,8 @@ struct plugin {
 	/* As it was found at the last look. */
 	struct found found;
 	unsigned seen;
+	/* Since when looks have not found it; 0: it is there. */
+	uint64_t missing_ms;
 	/* Looked at to the end at least once: it is in the report. */
 	bool known;
 	unsigned tries;
@@ -437,9 +440,27 @@ static void remove_plugin(struct plugins *p, struct plugin *plugin)
 	free(plugin);
 }
 
+/*
+ * Whoever replaces a directory by removing it and putting another in its place leaves a moment without
+ * one. Until that has lasted as long as a directory must rest, the plugin goes on as it was.
+ */
+static void note_missing(struct plugins *p, struct plugin *plugin)
+{
+	uint64_t now = clock_ms();
+	plugin->missing_ms = plugin->missing_ms == 0 ? now : plugin->missing_ms;
+	if (now - plugin->missing_ms >= p->config.settings->settle_ms) {
+		remove_plugin(p, plugin);
+	} else {
+		p->unsettled = true;
+	}
+}
+
+/* The next that this refresh has found. */
 static void next_plugin(struct plugins *p)
 {
-	p->current = p->current == NULL ? p->by_id : p->current->hh.next;
+	do {
+		p->current = p->current == NULL ? p->by_id : p->current->hh.next;
+	} while (p->current != NULL && p->current->missing_ms != 0);
 }
 
 /* One slice: goes on with the snapshot in progress, or begins with the next plugin. */
@@ -495,6 +516,7 @@ static int take_up(struct plugins *p, const struct found *f)
 	}
 	plugin->found = *f;
 	plugin->seen = p->generation;
+	plugin->missing_ms = 0;
 	return 0;
 }
 
@@ -523,7 +545,7 @@ static int scan(struct plugins *p)
 	struct plugin *next;
 	HASH_ITER (hh, p->by_id, plugin, next) {
 		if (r == 0 && plugin->seen != p->generation) {
-			remove_plugin(p, plugin);
+			note_missing(p, plugin);
 		}
 	}
 	return r;

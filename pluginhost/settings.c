@@ -42,7 +42,8 @@ static const struct setting table[] = {
 	{ "MOZAIKS_PLUGIN_REFRESH_SECONDS", SETTING_NUMBER, AT(refresh_seconds), "300", 1, 86400,
 		.help = "How often plugin directories are looked at when nothing else asks for it." },
 	{ "MOZAIKS_PLUGIN_SETTLE_MS", SETTING_NUMBER, AT(settle_ms), "200", 0, 60000,
-		.help = "How many milliseconds a plugin's directory must rest before it is read." },
+		.help = "How many milliseconds a plugin's directory must rest before it is read, or be away "
+			"before the plugin is removed." },
 	{ "MOZAIKS_PLUGINS_MAX", SETTING_NUMBER, AT(plugins_max), "1000", 1, 10000,
 		.help = "Plugins; more are left out." },
 	{ "MOZAIKS_WORKERS_MAX", SETTING_NUMBER, AT(workers_max), "256", 1, 1000,

@@ -134,6 +134,16 @@ static void until_changes(struct fixture *f, unsigned n)
 	assert_int_equal(f->changes, n);
 }
 
+static void until_gone(struct fixture *f, const char *id)
+{
+	uint64_t end = clock_ms() + 5000;
+	while (entry_of(f, id) != NULL && clock_ms() < end) {
+		(void)uv_run(&f->loop, UV_RUN_NOWAIT);
+		sleep_ms(1);
+	}
+	assert_null(entry_of(f, id));
+}
+
 static void turn_for(struct fixture *f, uint64_t ms)
 {
 	uint64_t end = clock_ms() + ms;
@@ -250,12 +260,45 @@ static void changes_are_seen(void **state)
 	assert_string_equal(text(entry_of(&f, "hello"), "state"), "ready");
 	assert_string_equal(text(entry_of(&f, "hello"), "version"), v1);
 
-	/* Renamed: one goes, one comes, in one report. */
+	/* Renamed: one comes, one goes. */
 	assert_int_equal(renameat(f.source.fd, "hello", f.source.fd, "bye"), 0);
-	until_changes(&f, 6);
-	assert_null(entry_of(&f, "hello"));
+	until_gone(&f, "hello");
 	assert_non_null(entry_of(&f, "bye"));
+	/* The end of that look. */
+	turn_for(&f, 50);
 	assert_false(tree_has(&f.state, "plugins/hello"));
+	deinit(&f);
+}
+
+/* Replacing a directory by another leaves a moment without one. */
+static void a_gap_is_no_removal(void **state)
+{
+	struct fixture f;
+	init(&f);
+	f.settings.settle_ms = 300;
+	tree_dir(&f.source, "hello");
+	tree_file(&f.source, "hello/logic.py", "1");
+	plugins_refresh(f.p, false);
+	until_changes(&f, 1);
+
+	assert_int_equal(renameat(f.source.fd, "hello", f.source.fd, "_away"), 0);
+	plugins_refresh(f.p, false);
+	turn_for(&f, 50);
+	plugins_refresh(f.p, false);
+	turn_for(&f, 50);
+	assert_string_equal(text(entry_of(&f, "hello"), "state"), "ready");
+	assert_int_equal(renameat(f.source.fd, "_away", f.source.fd, "hello"), 0);
+	turn_for(&f, 700);
+	assert_string_equal(text(entry_of(&f, "hello"), "state"), "ready");
+	assert_int_equal(f.changes, 1);
+
+	/* The time counts from the last look that found it. */
+	assert_int_equal(renameat(f.source.fd, "hello", f.source.fd, "_away"), 0);
+	plugins_refresh(f.p, false);
+	turn_for(&f, 100);
+	assert_non_null(entry_of(&f, "hello"));
+	until_gone(&f, "hello");
+	until_changes(&f, 2);
 	deinit(&f);
 }
 
@@ -355,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reports_what_is_there),
 		cmocka_unit_test(changes_are_seen),
+		cmocka_unit_test(a_gap_is_no_removal),
 		cmocka_unit_test(the_good_version_outlives_us),
 		cmocka_unit_test(native_or_python),
 		cmocka_unit_test(a_file_that_never_rests_is_broken),
