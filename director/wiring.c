@@ -55,6 +55,7 @@ static const struct worker_events worker_events = {
 	.ending = worker_note_exit,
 	.cut = on_cut,
 	.ended = supervise_ended,
+	.room = dispatch_next,
 };
 
 /* ---- a pluginhost --------------------------------------------------------------------------- */
@@ -66,15 +67,24 @@ static int on_plugins(struct director *d, const char *host, struct slice list)
 	return r;
 }
 
-static void on_exited(struct director *d, uint64_t worker_id, struct exit_report *report)
+static struct worker *find_worker(const struct director *d, uint64_t id)
 {
 	struct worker *w;
-	HASH_FIND(hh, d->workers, &worker_id, sizeof(worker_id), w);
+	HASH_FIND(hh, d->workers, &id, sizeof(id), w);
+	return w;
+}
+
+/* The channel may have closed before, or may close now. */
+static void on_exited(struct director *d, uint64_t worker_id, struct exit_report *report)
+{
+	struct worker *w = find_worker(d, worker_id);
 	if (w != NULL) {
-		worker_exited(w, report);
-	} else {
-		/* Its channel closed first, as it does when the process dies: now the true reason. */
-		history_complete(d, worker_id, report);
+		worker_died(w);
+	}
+	const struct exit_entry *e = history_complete(d, worker_id, report);
+	w = find_worker(d, worker_id);
+	if (w != NULL) {
+		worker_finish(w, e == NULL ? w->end.why : e->why);
 	}
 }
 
@@ -89,7 +99,11 @@ static const struct control_events control_events = {
 static void on_stopped(struct plugin *p)
 {
 	events_unsubscribe_plugin(p->director->events, p);
-	supervise_stop(p, EXITED_STOPPED, NULL);
+	if (p->director->stopping) {
+		supervise_stop(p, EXITED_STOPPED, NULL);
+	} else {
+		supervise_retire(p);
+	}
 }
 
 static const struct registry_events registry_events = {

@@ -231,12 +231,20 @@ static const struct setting table[] = {
 			"often, within an hour is disabled; 0: never." },
 	{ "MOZAIKS_BREAKER_USER_SECONDS", SETTING_SECONDS, AT(breaker.source_ms), "600", 0, 24 * HOUR_MS,
 		.help = "Crashes that one user, or the same request, causes within this time count as one." },
-	{ "MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS", SETTING_SECONDS, AT(hello_ms), "10", 10, HOUR_MS,
+	{ "MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.hello_ms), "10", 10, HOUR_MS,
 		.help = "Time from a worker's start until it reports from inside its sandbox." },
-	{ "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS", SETTING_SECONDS, AT(load_ms), "30", 10, HOUR_MS,
+	{ "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.load_ms), "30", 10, HOUR_MS,
 		.help = "Time for a worker to load its plugin." },
-	{ "MOZAIKS_WORKER_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(worker_drain_ms), "35", 10, HOUR_MS,
+	{ "MOZAIKS_WORKER_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.drain_ms), "35", 10, HOUR_MS,
 		.help = "Time for a worker that was replaced to finish its calls." },
+	{ "MOZAIKS_WORKER_FINISH_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.finish_ms), "5", 10, HOUR_MS,
+		.help = "Time for such a worker to shut down once its calls are done; then it is killed." },
+	{ "MOZAIKS_WORKER_PING_SECONDS", SETTING_SECONDS, AT(life.ping_ms), "5", 10, HOUR_MS,
+		.help = "An idle worker is asked this often whether it lives, and has this long to answer; "
+			"it is killed when it misses two answers." },
+	{ "MOZAIKS_CANCEL_GRACE_SECONDS", SETTING_SECONDS, AT(life.grace_ms), "1", 10, HOUR_MS,
+		.help = "Time for a call to end after it ran over its deadline. After it the worker is killed "
+			"when it does not answer at all, and replaced when the call still runs." },
 	{ "MOZAIKS_MAX_CHANNEL_BYTES", SETTING_BYTES, AT(channel_bytes), "8M", CHANNEL_QUEUE_MIN,
 		1024 * MIB,
 		.help = "Work and answers that wait until one worker reads them, in bytes; above it requests "

@@ -104,9 +104,7 @@ struct settings {
 	uint64_t eager_plugins;
 	struct restart_policy restart;
 	struct breaker_policy breaker;
-	uint64_t hello_ms; /* from START to HELLO: fork, sandbox, handshake */
-	uint64_t load_ms;  /* from CONFIGURE to READY: imports, initialize */
-	uint64_t worker_drain_ms;
+	struct life_policy life;
 	uint64_t channel_bytes; /* that wait for one worker */
 	uint64_t frame_rate;    /* of one worker, a second */
 	uint64_t drain_ms;      /* of the director's own end */

@@ -2,7 +2,9 @@
  * One call of a plugin, from admission to its answer.
  *
  *   WAITING --a worker is free--> RUNNING --RESULT--> (answered)
- *      \__deadline__ (answered)      \__deadline, client gone--> ABANDONED --RESULT--> (forgotten)
+ *      \__deadline__ (answered)      |--client gone--> ABANDONED --RESULT--> (forgotten)
+ *                                     |                    | deadline
+ *                                     \--deadline--> OVERDUE --RESULT--> (forgotten)
  *
  * Calls come from a pool and keep their timer, so that a request allocates none. Loop thread.
  */
@@ -21,7 +23,7 @@ struct user_context;
 /* A longer id is cut. */
 enum { CALL_REQUEST_ID_MAX = 64 };
 
-enum call_state { CALL_FREE, CALL_WAITING, CALL_RUNNING, CALL_ABANDONED };
+enum call_state { CALL_FREE, CALL_WAITING, CALL_RUNNING, CALL_ABANDONED, CALL_OVERDUE };
 
 enum call_end {
 	CALL_END_RESULT,      /* the worker answered */

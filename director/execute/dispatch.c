@@ -11,12 +11,8 @@
 #include <errno.h>
 
 enum {
-	/* Time for a cancelled call to answer, before its worker is asked whether it still turns. */
-	CANCEL_GRACE_MS = 1000,
 	/* Frame header and work header beside the payload: user ids are at most 256 bytes. */
 	WORK_OVERHEAD = FRAME_HEADER_SIZE + 1024,
-	/* Calls of one plugin that a stuck one may hold up while it drains. */
-	DRAIN_MS = 30000,
 };
 
 /* The call's place among those admitted is free as soon as its client has an answer. */
@@ -206,19 +202,27 @@ static void send_cancel(struct call *c)
 }
 
 /* The client has its answer or is gone; the worker still owes a RESULT. */
-static void abandon(struct call *c, unsigned grace_ms)
+static void abandon(struct call *c)
 {
 	c->state = CALL_ABANDONED;
 	c->work.abandoned = true;
 	c->work.worker->abandoned++;
 	send_cancel(c);
-	uvx_timer_once(&c->timer, grace_ms);
+}
+
+/* A call ran over its deadline and was cancelled. It has a moment to end, and its worker to show that its
+ * loop turns: one that does not is killed. */
+static void overdue(struct call *c)
+{
+	c->state = CALL_OVERDUE;
+	/* First its worker's moment ends, then its own. */
+	worker_probe(c->work.worker);
+	uvx_timer_once(&c->timer, c->director->settings->life.grace_ms);
 }
 
 void dispatch_on_deadline(void *call)
 {
 	struct call *c = call;
-	struct worker *w = c->work.worker;
 	switch (c->state) {
 	case CALL_WAITING:
 		DL_DELETE(c->plugin->waiting, &c->work);
@@ -227,13 +231,15 @@ void dispatch_on_deadline(void *call)
 		break;
 	case CALL_RUNNING:
 		end(c, CALL_END_DEADLINE, NULL);
-		abandon(c, CANCEL_GRACE_MS);
+		abandon(c);
+		overdue(c);
 		break;
 	case CALL_ABANDONED:
-		/* Still no RESULT. No new calls for this worker; it ends when its others are done,
-		 * or at once when its loop does not turn. */
-		supervise_drain(w, EXITED_DEADLINE);
-		worker_ping(w);
+		overdue(c);
+		break;
+	case CALL_OVERDUE:
+		/* Its worker turns, and the call still runs: it gets no more, and is replaced. */
+		supervise_drain(c->work.worker, EXITED_DEADLINE);
 		break;
 	case CALL_FREE:
 		invariant(false);
@@ -250,7 +256,8 @@ void dispatch_abandon(struct call *c)
 		forget(c);
 		return;
 	}
-	abandon(c, remaining_ms(c) + CANCEL_GRACE_MS);
+	/* What it has begun may be half done: its timer runs on to the deadline. */
+	abandon(c);
 }
 
 void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_result *m)

@@ -61,7 +61,7 @@ static struct plugin *find_plugin(struct director *d, struct http_request *r)
 			name.n > PLUGIN_ID_MAX ? PLUGIN_ID_MAX : (int)name.n, (const char *)name.p);
 		return NULL;
 	}
-	if (p->version[0] == '\0' && p->workers == NULL) {
+	if (p->version[0] == '\0' && p->n_ready + p->n_starting == 0) {
 		http_problem(
 			r, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
 		return NULL;

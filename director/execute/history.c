@@ -94,7 +94,8 @@ static void log_exit(const struct plugin *p, const struct exit_entry *e)
 		"a worker exited");
 }
 
-void history_complete(struct director *d, uint64_t worker, struct exit_report *report)
+const struct exit_entry *history_complete(
+	struct director *d, uint64_t worker, struct exit_report *report)
 {
 	struct plugin *p;
 	struct plugin *next;
@@ -102,7 +103,8 @@ void history_complete(struct director *d, uint64_t worker, struct exit_report *r
 		const struct exit_entry *e = exits_complete(&p->exits, worker, report);
 		if (e != NULL) {
 			log_exit(p, e);
-			return;
+			return e;
 		}
 	}
+	return NULL;
 }

@@ -12,5 +12,7 @@ struct director;
 void worker_note_exit(
 	const struct worker *w, enum worker_exit why, const char *text, uint64_t ready_ms);
 
-/** EXITED for a worker that has ended already: adds the true reason, and logs it. */
-void history_complete(struct director *d, uint64_t worker, struct exit_report *report);
+/** EXITED for a worker that has ended already: adds the true reason, and logs it.
+ * @return the entry, NULL when it is not kept. */
+const struct exit_entry *history_complete(
+	struct director *d, uint64_t worker, struct exit_report *report);

@@ -10,7 +10,7 @@
 
 /* What the table's owner does about a change; in struct director. */
 struct registry_events {
-	/* Disabled, or removed: nothing of it may run any more. */
+	/* Disabled, or removed: it gets no more calls. */
 	void (*stopped)(struct plugin *p);
 	/* Enabled: it may run. */
 	void (*resumed)(struct plugin *p);

@@ -34,7 +34,8 @@ bool supervise_takes_calls(const struct plugin *p)
 	if (p->breaker.state == BREAKER_OPEN && breaker_wait_ms(&p->breaker, now_ms(p)) > 0) {
 		return false;
 	}
-	return p->workers != NULL || (plugin_wait_ms(p) == 0 && hosts_ready(p->director, p->host));
+	return p->n_ready + p->n_starting > 0 ||
+		(plugin_wait_ms(p) == 0 && hosts_ready(p->director, p->host));
 }
 
 /* ---- the breaker ---------------------------------------------------------------------------- */
@@ -53,17 +54,13 @@ static void log_breaker(const struct plugin *p, enum log_level level, const char
 }
 
 /* No more calls: those that run may end, those that wait cannot be served. */
-static void stop_serving(struct plugin *p)
+static void stop_serving(struct plugin *p, enum worker_exit why)
 {
 	struct worker *w;
 	struct worker *next;
-	unsigned ms = (unsigned)p->director->settings->worker_drain_ms;
+	uvx_timer_stop(&p->timer);
 	DL_FOREACH_SAFE (p->workers, w, next) {
-		if (w->state < WORKER_READY) {
-			worker_end(w, EXITED_STOPPED, NULL);
-		} else {
-			worker_drain(w, ms, EXITED_STOPPED);
-		}
+		worker_drain(w, why);
 	}
 	p->director->on_plugin->hopeless(p);
 }
@@ -75,7 +72,7 @@ static void apply(struct plugin *p, enum breaker_action action)
 		break;
 	case BREAKER_STOP:
 		log_breaker(p, LOG_ERROR, "it crashed too often and is unavailable for a while");
-		stop_serving(p);
+		stop_serving(p, EXITED_STOPPED);
 		break;
 	case BREAKER_TRY:
 		log_breaker(p, LOG_WARNING, "it is tried again, one call at a time");
@@ -88,6 +85,7 @@ static void apply(struct plugin *p, enum breaker_action action)
 			"it is disabled: it crashed again and again, or did what is forbidden; "
 			"enable it when that is mended");
 		(void)plugin_set_enabled(p, false, NULL, NULL);
+		supervise_stop(p, EXITED_STOPPED, NULL);
 		break;
 	}
 }
@@ -102,6 +100,18 @@ static unsigned count_current(const struct plugin *p)
 		n += w->state <= WORKER_READY && w->generation == p->generation ? 1 : 0;
 	}
 	return n;
+}
+
+/* A worker crashed, and what that means is not known before its pluginhost has said why. */
+static bool awaits_reason(const struct plugin *p)
+{
+	const struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		if (w->state == WORKER_ENDING && exit_class(w->end.why) != EXIT_IS_NORMAL) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool should_run(const struct plugin *p)
@@ -136,7 +146,7 @@ static uint64_t start_one(struct plugin *p)
 		return wait;
 	}
 	if (d->starting >= policy->at_once || p->n_starting >= restart_share(policy) ||
-		!hosts_ready(d, p->host)) {
+		!hosts_ready(d, p->host) || awaits_reason(p)) {
 		return UINT64_MAX;
 	}
 	if (p->restart.crashes > 0) {
@@ -198,7 +208,7 @@ void supervise_drain(struct worker *w, enum worker_exit why)
 {
 	struct plugin *p = w->plugin;
 	plugin_ref(p);
-	worker_drain(w, (unsigned)p->director->settings->worker_drain_ms, why);
+	worker_drain(w, why);
 	/* Its replacement, and the calls that may go to it. */
 	supervise(p);
 	plugin_unref(p);
@@ -235,8 +245,7 @@ void supervise_ready(struct worker *w)
 	p->director->on_plugin->room(p);
 	DL_FOREACH_SAFE (p->workers, other, next) {
 		if (other->generation != w->generation) {
-			worker_drain(other, (unsigned)w->director->settings->worker_drain_ms,
-				EXITED_REPLACED);
+			worker_drain(other, EXITED_REPLACED);
 		}
 	}
 	supervise_others(w->director);
@@ -248,48 +257,69 @@ void supervise_succeeded(struct plugin *p)
 }
 
 /* What an end means to the breaker. One that pluginhost could not start is nobody's crash. */
-static enum breaker_action judge(struct plugin *p, enum worker_exit why, uint64_t ready_ms)
+static enum breaker_action judge(struct plugin *p, const struct worker_end *end)
 {
-	bool late = why == EXITED_DEADLINE || why == EXITED_HUNG;
+	bool late = end->why == EXITED_DEADLINE || end->why == EXITED_HUNG;
 	struct breaker_crash crash = {
 		.weight = late ? BREAKER_HALF : BREAKER_WHOLE,
-		.init = ready_ms == 0,
-		.violation = why == EXITED_PROTOCOL || why == EXITED_SYSCALL,
+		.init = end->ready_ms == 0,
+		.violation = end->why == EXITED_PROTOCOL || end->why == EXITED_SYSCALL,
+		.user = end->user,
+		.request = end->request,
 	};
 	/* A new version that does not start is no reason to stop the old one, which serves. */
-	if (why == EXITED_START || why == EXITED_SANDBOX || (crash.init && p->n_ready > 0)) {
+	if (end->why == EXITED_START || end->why == EXITED_SANDBOX ||
+		(crash.init && p->n_ready > 0)) {
 		return BREAKER_NOTHING;
 	}
 	return breaker_crashed(&p->breaker, breaker_policy(p), &crash, now_ms(p));
 }
 
-void supervise_ended(struct plugin *p, enum worker_exit why, uint64_t ready_ms, bool succeeded)
+void supervise_ended(struct plugin *p, const struct worker_end *end)
 {
 	struct director *d = p->director;
 	if (d->stopping) {
 		return;
 	}
-	if (exit_class(why) != EXIT_IS_NORMAL) {
+	if (exit_class(end->why) != EXIT_IS_NORMAL) {
 		p->restarts++;
-		crashed(p, ready_ms, succeeded);
-		apply(p, judge(p, why, ready_ms));
+		crashed(p, end->ready_ms, end->succeeded);
+		apply(p, judge(p, end));
 		/* A version that never got ready: whoever waits for it would wait in vain, unless
 		 * an older version still serves. */
-		if (ready_ms == 0 && p->workers == NULL) {
-			p->director->on_plugin->hopeless(p);
+		if (end->ready_ms == 0 && p->n_ready + p->n_starting == 0) {
+			d->on_plugin->hopeless(p);
 		}
 	}
 	supervise(p);
 	supervise_others(d);
 }
 
+/* Workers that are ending are over for us; ending others may free them. */
+static struct worker *any_alive(const struct plugin *p)
+{
+	struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		if (w->state != WORKER_ENDING) {
+			return w;
+		}
+	}
+	return NULL;
+}
+
 void supervise_stop(struct plugin *p, enum worker_exit why, const char *text)
 {
+	struct worker *w;
 	uvx_timer_stop(&p->timer);
-	while (p->workers != NULL) {
-		worker_end(p->workers, why, text);
+	while ((w = any_alive(p)) != NULL) {
+		worker_end(w, why, text);
 	}
 	p->director->on_plugin->hopeless(p);
+}
+
+void supervise_retire(struct plugin *p)
+{
+	stop_serving(p, EXITED_STOPPED);
 }
 
 /* ---- the operator --------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "director/hosts/plugin.h"
+#include "director/hosts/worker.h"
 #include "director/store/store.h"
 
 /* What supervision means to the calls that wait; in struct director. */
@@ -25,15 +25,16 @@ void supervise(struct plugin *p);
 /** A worker became ready: older versions give way. */
 void supervise_ready(struct worker *w);
 
-/** A worker ended.
- * @param ready_ms how long it was ready, 0 when it never was.
- * @param succeeded one of its calls ended well. */
-void supervise_ended(struct plugin *p, enum worker_exit why, uint64_t ready_ms, bool succeeded);
+/** A worker ended, and all is known of it. */
+void supervise_ended(struct plugin *p, const struct worker_end *end);
 
 /** A call of the plugin ended well. */
 void supervise_succeeded(struct plugin *p);
 
-/** Ends everything that runs of it. `text` as in worker_end(). */
+/** No more calls: those that run may end, its workers shut down. */
+void supervise_retire(struct plugin *p);
+
+/** Ends everything that runs of it at once. `text` as in worker_end(). */
 void supervise_stop(struct plugin *p, enum worker_exit why, const char *text);
 
 /** A pluginhost is gone, and its workers with it. */
@@ -53,8 +54,8 @@ void supervise_reset(struct plugin *p);
  * calls are done. A plugin without workers is started. What the breaker holds back stays so. */
 void supervise_restart(struct plugin *p);
 
-/** Enables or disables a plugin, at once, and stores that. Disabled, its calls end with 503 and its
- * workers at once. Enabling is a reset, too.
+/** Enables or disables a plugin, at once, and stores that. Disabled, the calls that run may end.
+ * Enabling is a reset, too.
  * @param saved NULL, or called later with the store's answer.
  * @return 0, or a negative errno when it could not be handed to the store: `saved` is not called. */
 int plugin_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void *owner);

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 enum {
-	PONG_MS = 1000,
-	/* Of a worker that floods; less than PONG_MS. */
+	/* Of a worker that floods; less than the usual MOZAIKS_CANCEL_GRACE_SECONDS, so that a PONG behind
+	 * the flood does not come too late. */
 	FLOOD_PAUSE_MAX_MS = 500,
 	FLOOD_REPORT_MS = 10000,
 	FOLDER_MODE = 0750,
@@ -32,7 +32,7 @@ static void handle_call(struct worker *w, const struct frame *f);
 static void handle_log(struct worker *w, const struct frame *f);
 
 #define IN(state) (1U << (state))
-#define LOADED    (IN(WORKER_READY) | IN(WORKER_DRAINING))
+#define LOADED    (IN(WORKER_READY) | IN(WORKER_DRAINING) | IN(WORKER_FINISHING))
 
 static const struct {
 	unsigned states;
@@ -46,31 +46,20 @@ static const struct {
 	[MSG_LOG] = { IN(WORKER_LOADING) | LOADED, handle_log },
 };
 
-/* What may follow what; worker_move() refuses the rest. */
-static const unsigned next_states[] = {
-	[WORKER_STARTING] = IN(WORKER_LOADING) | IN(WORKER_ENDING),
-	[WORKER_LOADING] = IN(WORKER_READY) | IN(WORKER_ENDING),
-	[WORKER_READY] = IN(WORKER_DRAINING) | IN(WORKER_ENDING),
-	[WORKER_DRAINING] = IN(WORKER_ENDING),
-	[WORKER_ENDING] = 0,
-};
-
-const char *worker_state_name(enum worker_state s)
-{
-	static const char *const names[] = { "starting", "loading", "ready", "draining", "ending" };
-	return names[s];
-}
-
 static void worker_move(struct worker *w, enum worker_state to)
 {
 	struct plugin *p = w->plugin;
-	invariant((next_states[w->state] & IN(to)) != 0);
+	uint64_t ms = life_time_ms(to, &w->director->settings->life);
 	if (w->state < WORKER_READY && to >= WORKER_READY) {
 		w->director->starting--;
 		p->n_starting--;
 	}
 	p->n_ready += (to == WORKER_READY ? 1U : 0U) - (w->state == WORKER_READY ? 1U : 0U);
 	w->state = to;
+	uvx_timer_stop(&w->timer);
+	if (ms > 0) {
+		uvx_timer_once(&w->timer, ms);
+	}
 }
 
 static const struct worker_events *tell(const struct worker *w)
@@ -110,7 +99,7 @@ static void log_ready(const struct worker *w)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static void on_timer_closed(void *arg)
+static void on_timers_closed(void *arg)
 {
 	struct worker *w = arg;
 	log_tail_deinit(&w->log_tail);
@@ -126,38 +115,149 @@ static void worker_free(struct worker *w)
 			w->slots[i].release(w->slots[i].state);
 		}
 	}
-	uvx_timer_close(&w->timer, on_timer_closed, w);
+	uvx_closing_begin(&w->closes, on_timers_closed, w);
+	uvx_timer_close(&w->timer, uvx_closing_one, uvx_closing_add(&w->closes));
+	uvx_timer_close(&w->pulse_timer, uvx_closing_one, uvx_closing_add(&w->closes));
+	uvx_closing_one(&w->closes);
 }
 
-/* It did not get there in time: which limit that was. */
-static void end_late(struct worker *w, const char *what, uint64_t limit_ms, const char *setting)
+/* It did not get ready in time: which limit that was. */
+static void end_late(struct worker *w)
 {
+	const struct life_policy *policy = &w->director->settings->life;
+	bool loading = w->state == WORKER_LOADING;
 	char text[PLUGIN_TEXT_MAX];
-	(void)snprintf(
-		text, sizeof(text), "%s within %g s (%s)", what, (double)limit_ms / 1000, setting);
+	(void)snprintf(text, sizeof(text), "%s within %g s (%s)",
+		loading ? "it was not ready" : "it did not report from its sandbox",
+		(double)life_time_ms(w->state, policy) / 1000,
+		loading ? "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS"
+			: "MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS");
 	worker_end(w, EXITED_START_TIMEOUT, text);
+}
+
+static void say_drain(struct worker *w)
+{
+	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE + 4);
+	if (b != NULL) {
+		struct msg_drain m = { .deadline_ms =
+					       (uint32_t)w->director->settings->life.drain_ms };
+		(void)msg_drain_append(b, &(struct frame){ 0 }, &m);
+		channel_end(w->channel);
+	}
+}
+
+static void configure(struct worker *w)
+{
+	struct buffer *b = channel_begin(w->channel, 65536);
+	int r = b == NULL ? -ENOBUFS : configure_append(w, b);
+	if (r < 0) {
+		worker_end(w, EXITED_START, "no memory for its configuration");
+		return;
+	}
+	channel_end(w->channel);
+}
+
+static void serve(struct worker *w)
+{
+	w->plugin->load_error[0] = '\0';
+	w->ready_ms = uv_now(w->director->loop);
+	uvx_timer_once(&w->pulse_timer, w->director->settings->life.ping_ms);
+	log_ready(w);
+	tell(w)->ready(w);
+}
+
+/* The only way from one state to the next but worker_end(). */
+static void live(struct worker *w, enum life_event event)
+{
+	struct life_step step = life_step(w->state, event);
+	if (step.next != w->state && step.next != WORKER_ENDING) {
+		worker_move(w, step.next);
+	}
+	switch (step.action) {
+	case LIFE_NOTHING:
+		break;
+	case LIFE_REFUSE:
+		worker_violation(w, "a frame out of order");
+		break;
+	case LIFE_CONFIGURE:
+		configure(w);
+		break;
+	case LIFE_SERVE:
+		serve(w);
+		break;
+	case LIFE_SAY_DRAIN:
+		say_drain(w);
+		break;
+	case LIFE_LET_FINISH:
+		break;
+	case LIFE_END_LATE:
+		end_late(w);
+		break;
+	case LIFE_END_DONE:
+		worker_end(w, w->drained_for, NULL);
+		break;
+	case LIFE_END_DIED:
+		worker_end(w, EXITED_UNKNOWN, "the worker closed its channel");
+		break;
+	case LIFE_FREE:
+		worker_finish(w, w->end.why);
+		break;
+	}
+}
+
+/* Its calls changed: what that means to one that drains. */
+static void settle(struct worker *w)
+{
+	if (w->running == w->abandoned) {
+		live(w, w->running == 0 ? LIFE_EMPTY : LIFE_STUCK);
+	}
 }
 
 static void on_timer(void *arg)
 {
-	struct worker *w = arg;
-	const struct settings *s = w->director->settings;
-	switch (w->state) {
-	case WORKER_STARTING:
-		end_late(w, "it did not report from its sandbox", s->hello_ms,
-			"MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS");
+	live(arg, LIFE_TIMER);
+}
+
+static void send_ping(struct worker *w)
+{
+	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE);
+	if (b != NULL) {
+		(void)frame_append(b, &(struct frame){ .type = MSG_PING });
+		channel_end(w->channel);
+	}
+}
+
+static void beat(struct worker *w, enum pulse_event event)
+{
+	const struct life_policy *policy = &w->director->settings->life;
+	bool was_good = pulse_is_good(&w->pulse);
+	switch (pulse_step(&w->pulse, event)) {
+	case PULSE_NOTHING:
 		break;
-	case WORKER_LOADING:
-		end_late(w, "it was not ready", s->load_ms, "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS");
+	case PULSE_PING:
+		send_ping(w);
+		uvx_timer_once(&w->pulse_timer, pulse_time_ms(&w->pulse, policy));
 		break;
-	case WORKER_READY:
-	case WORKER_DRAINING:
-		worker_end(w, w->pinged ? EXITED_HUNG : EXITED_DEADLINE,
-			w->pinged ? "its loop does not turn" : "drained long enough");
+	case PULSE_REST:
+		uvx_timer_once(&w->pulse_timer, pulse_time_ms(&w->pulse, policy));
+		if (!was_good) {
+			tell(w)->room(w->plugin);
+		}
 		break;
-	case WORKER_ENDING:
+	case PULSE_KILL:
+		worker_end(w, EXITED_HUNG, "its loop does not turn");
+		break;
+	case PULSE_REFUSE:
+		worker_violation(w, "PONG without PING");
 		break;
 	}
+}
+
+static void on_pulse_timer(void *arg)
+{
+	struct worker *w = arg;
+	bool idle = w->state == WORKER_READY && w->running == 0;
+	beat(w, idle ? PULSE_TIMER_IDLE : PULSE_TIMER_BUSY);
 }
 
 static void on_open(void *owner);
@@ -221,6 +321,7 @@ int worker_start(struct plugin *p)
 	log_tail_init(&w->log_tail, d->settings->exit_log_bytes);
 	memcpy(w->version, p->version, sizeof(w->version));
 	uvx_timer_init(&w->timer, d->loop, on_timer, w);
+	uvx_timer_init(&w->pulse_timer, d->loop, on_pulse_timer, w);
 	int r = open_channel(w);
 	r = r < 0 ? r : send_start(w);
 	if (r == 0) {
@@ -236,7 +337,7 @@ int worker_start(struct plugin *p)
 	p->counters.starts++;
 	d->starting++;
 	p->n_starting++;
-	uvx_timer_once(&w->timer, d->settings->hello_ms);
+	uvx_timer_once(&w->timer, life_time_ms(WORKER_STARTING, &d->settings->life));
 	return 0;
 }
 
@@ -246,48 +347,24 @@ bool worker_is_free(const struct worker *w)
 	if (w->plugin->breaker.state != BREAKER_CLOSED && w->running > 0) {
 		return false;
 	}
-	return w->state == WORKER_READY && !w->pinged &&
+	return w->state == WORKER_READY && pulse_is_good(&w->pulse) &&
 		w->running < w->plugin->manifest.concurrency && w->running < WORKER_CALL_SLOTS;
 }
 
-/* It drains and has nothing left but calls that it did not give up when it was told to. One that has
- * none at all is waited for: it shuts down and closes its channel. */
-static bool is_stuck(const struct worker *w)
+void worker_drain(struct worker *w, enum worker_exit why)
 {
-	return w->state == WORKER_DRAINING && w->running > 0 && w->running == w->abandoned;
-}
-
-void worker_drain(struct worker *w, unsigned ms, enum worker_exit why)
-{
-	if (w->state != WORKER_READY) {
-		return;
-	}
-	w->drained_for = why;
-	worker_move(w, WORKER_DRAINING);
-	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE + 4);
-	if (b != NULL) {
-		(void)msg_drain_append(
-			b, &(struct frame){ 0 }, &(struct msg_drain){ .deadline_ms = ms });
-		channel_end(w->channel);
-	}
-	uvx_timer_once(&w->timer, ms);
-	if (is_stuck(w)) {
-		worker_end(w, w->drained_for, NULL);
+	if (w->state <= WORKER_READY) {
+		w->drained_for = why;
+		live(w, LIFE_DRAIN);
+		settle(w);
 	}
 }
 
-void worker_ping(struct worker *w)
+void worker_probe(struct worker *w)
 {
-	if (w->pinged || w->state < WORKER_READY || w->state == WORKER_ENDING) {
-		return;
+	if (w->state < WORKER_ENDING) {
+		beat(w, PULSE_PROBE);
 	}
-	struct buffer *b = channel_begin(w->channel, FRAME_HEADER_SIZE);
-	if (b != NULL) {
-		(void)frame_append(b, &(struct frame){ .type = MSG_PING });
-		channel_end(w->channel);
-	}
-	w->pinged = true;
-	uvx_timer_once(&w->timer, PONG_MS);
 }
 
 void worker_end(struct worker *w, enum worker_exit why, const char *text)
@@ -298,35 +375,49 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 	struct plugin *p = w->plugin;
 	struct director *d = w->director;
 	bool failed = exit_class(why) != EXIT_IS_NORMAL;
-	uint64_t ready_ms = w->ready_ms == 0 ? 0 : uv_now(d->loop) - w->ready_ms + 1;
+	w->end = (struct worker_end){
+		.why = why,
+		.ready_ms = w->ready_ms == 0 ? 0 : uv_now(d->loop) - w->ready_ms + 1,
+		.succeeded = w->succeeded > 0,
+	};
 	if (failed || text != NULL) {
 		log_worker(w, LOG_WARNING, "worker.ended", text == NULL ? exit_text(why) : text);
 	}
 	/* Before its calls end: they are part of the story. */
-	tell(w)->ending(w, why, text == NULL ? exit_text(why) : text, ready_ms);
+	tell(w)->ending(w, why, text == NULL ? exit_text(why) : text, w->end.ready_ms);
 	worker_move(w, WORKER_ENDING);
-	uvx_timer_stop(&w->timer);
+	uvx_timer_stop(&w->pulse_timer);
 	/* Closing the channel is the cut; the kill is clean-up. */
 	close_channel(w);
 	hosts_kill_worker(d, p->host, w->id);
-	HASH_DELETE(hh, d->workers, w);
-	DL_DELETE(p->workers, w);
-	bool succeeded = w->succeeded > 0;
 	plugin_ref(p);
 	tell(w)->cut(w);
-	worker_free(w);
-	d->on_worker->ended(p, why, ready_ms, succeeded);
+	/* Why it ended is said by its pluginhost, when that is there. */
+	if (d->stopping || !hosts_ready(d, p->host)) {
+		worker_finish(w, why);
+	}
 	plugin_unref(p);
 }
 
-void worker_exited(struct worker *w, struct exit_report *report)
+void worker_died(struct worker *w)
+{
+	if (w->state != WORKER_ENDING) {
+		live(w, LIFE_EXITED);
+	}
+}
+
+void worker_finish(struct worker *w, enum worker_exit why)
 {
 	struct plugin *p = w->plugin;
-	uint64_t id = w->id;
-	bool drained = w->state == WORKER_DRAINING && w->running == w->abandoned;
+	struct director *d = w->director;
+	struct worker_end end = w->end;
+	invariant(w->state == WORKER_ENDING);
+	end.why = why;
+	HASH_DELETE(hh, d->workers, w);
+	DL_DELETE(p->workers, w);
 	plugin_ref(p);
-	worker_end(w, drained ? w->drained_for : EXITED_UNKNOWN, drained ? NULL : report->text);
-	(void)exits_complete(&p->exits, id, report);
+	worker_free(w);
+	d->on_worker->ended(p, &end);
 	plugin_unref(p);
 }
 
@@ -388,10 +479,8 @@ static void on_close(void *owner, enum channel_end why)
 	struct worker *w = owner;
 	if (why == CHANNEL_BAD_MESSAGE) {
 		worker_violation(w, "what it sent is no message");
-	} else if (w->state == WORKER_DRAINING && w->running == w->abandoned) {
-		worker_end(w, w->drained_for, NULL);
 	} else {
-		worker_end(w, EXITED_UNKNOWN, "the worker closed its channel");
+		live(w, LIFE_CLOSED);
 	}
 }
 
@@ -405,7 +494,6 @@ static void charge_frames(struct worker *w, unsigned n)
 	if (wait_ms == 0) {
 		return;
 	}
-	/* A PONG behind the flood must not come too late. */
 	channel_pause(w->channel, wait_ms < FLOOD_PAUSE_MAX_MS ? wait_ms : FLOOD_PAUSE_MAX_MS);
 	if (w->slowed_ms != 0 && now_ms - w->slowed_ms < FLOOD_REPORT_MS) {
 		return;
@@ -437,9 +525,9 @@ static void on_message(void *owner, struct slice message)
 		}
 		unasked += f.type == MSG_CALL || f.type == MSG_LOG ? 1 : 0;
 		frames[f.type].handle(w, &f);
-		/* A handler may end the worker: it is there as long as its id is. */
+		/* A handler may end the worker, and free it. */
 		HASH_FIND(hh, d->workers, &id, sizeof(id), w);
-		if (w == NULL) {
+		if (w == NULL || w->state == WORKER_ENDING) {
 			return;
 		}
 	}
@@ -447,11 +535,10 @@ static void on_message(void *owner, struct slice message)
 		worker_violation(w, "a malformed frame");
 		return;
 	}
-	if (is_stuck(w)) {
-		worker_end(w, w->drained_for, NULL);
-		return;
+	settle(w);
+	if (w->state != WORKER_ENDING) {
+		charge_frames(w, unasked);
 	}
-	charge_frames(w, unasked);
 }
 
 static void handle_hello(struct worker *w, const struct frame *f)
@@ -471,15 +558,7 @@ static void handle_hello(struct worker *w, const struct frame *f)
 	}
 	w->native = m.native != 0;
 	w->report = slice_dup(m.report);
-	struct buffer *b = channel_begin(w->channel, 65536);
-	int r = b == NULL ? -ENOBUFS : configure_append(w, b);
-	if (r < 0) {
-		worker_end(w, EXITED_START, "no memory for its configuration");
-		return;
-	}
-	channel_end(w->channel);
-	worker_move(w, WORKER_LOADING);
-	uvx_timer_once(&w->timer, w->director->settings->load_ms);
+	live(w, LIFE_HELLO);
 }
 
 static void handle_ready(struct worker *w, const struct frame *f)
@@ -497,25 +576,12 @@ static void handle_ready(struct worker *w, const struct frame *f)
 	if (!tell(w)->loaded(w, m.info)) {
 		return;
 	}
-	worker_move(w, WORKER_READY);
-	uvx_timer_stop(&w->timer);
-	w->plugin->load_error[0] = '\0';
-	w->ready_ms = uv_now(w->director->loop);
-	log_ready(w);
-	tell(w)->ready(w);
+	live(w, LIFE_LOADED);
 }
 
 static void handle_pong(struct worker *w, const struct frame *f)
 {
-	if (!w->pinged) {
-		worker_violation(w, "PONG without PING");
-		return;
-	}
-	w->pinged = false;
-	uvx_timer_stop(&w->timer);
-	if (w->state == WORKER_DRAINING) {
-		uvx_timer_once(&w->timer, w->director->settings->load_ms);
-	}
+	beat(w, PULSE_PONG);
 }
 
 static void handle_result(struct worker *w, const struct frame *f)

@@ -1,8 +1,7 @@
 /*
  * One worker process as the director sees it: a channel, a state, the calls it runs.
  *
- *   STARTING --HELLO--> LOADING --READY ok--> READY --replaced, stuck--> DRAINING --empty--> ENDING
- *       \_________________\__________________\_____ channel closed, killed, timeout ________/
+ * Its states are those of life.h.
  *
  * The channel is the identity: nothing in a frame says which plugin it is from. Whatever breaks the
  * protocol closes the channel and has the process killed. Loop thread.
@@ -13,15 +12,8 @@
 #include "common/channel/channel.h"
 #include "common/proto/messages.h"
 #include "common/uvx/timer.h"
+#include "director/hosts/life.h"
 #include "director/hosts/plugin.h"
-
-enum worker_state {
-	WORKER_STARTING,
-	WORKER_LOADING,
-	WORKER_READY,
-	WORKER_DRAINING,
-	WORKER_ENDING,
-};
 
 /* Calls that a worker may have at once, tombstones of abandoned ones included. */
 enum { WORKER_CALL_SLOTS = 1024 };
@@ -34,6 +26,14 @@ struct worker_slot {
 
 enum { WORKER_CAPABILITY_SLOTS = 4 };
 
+/* How a worker ended, and who may have caused it. */
+struct worker_end {
+	enum worker_exit why;
+	uint64_t ready_ms;      /* how long it was ready; 0: it never was */
+	bool succeeded;         /* a call of it ended well */
+	uint64_t user, request; /* hashes, 0 for unknown: see breaker.h */
+};
+
 struct worker {
 	UT_hash_handle hh;          /* in director.workers, by id */
 	struct worker *prev, *next; /* in plugin.workers */
@@ -45,9 +45,13 @@ struct worker {
 	char version[PLUGIN_VERSION_MAX + 1];
 	char folder[128]; /* of its socket */
 	struct channel *channel;
-	struct uvx_timer timer; /* of the state: hello, load, drain, ping */
-	bool pinged, native;
+	struct uvx_timer timer; /* of the state */
+	struct pulse pulse;
+	struct uvx_timer pulse_timer;
+	struct uvx_closing closes;
+	bool native;
 	enum worker_exit drained_for; /* why it ends once it has drained */
+	struct worker_end end;        /* what is known of its end, once it is ENDING */
 	struct log_tail log_tail;     /* its last log records */
 	char *report;                 /* the sandbox report of HELLO, JSON */
 	uint64_t started_ns, ready_ms;
@@ -81,8 +85,10 @@ struct worker_events {
 		const struct worker *w, enum worker_exit why, const char *text, uint64_t ready_ms);
 	/* The channel is closed. Its calls are to be taken out now; it is freed afterwards. */
 	void (*cut)(struct worker *w);
-	/* It is freed. */
-	void (*ended)(struct plugin *p, enum worker_exit why, uint64_t ready_ms, bool succeeded);
+	/* It is freed, and all that will ever be known is in `end`. */
+	void (*ended)(struct plugin *p, const struct worker_end *end);
+	/* It may get calls again after a time when it seemed stuck. */
+	void (*room)(struct plugin *p);
 };
 
 /** Has pluginhost start a worker for the plugin's current version.
@@ -102,9 +108,9 @@ void worker_remove_work(struct worker *w, struct work *x);
 /** The call of this id that it runs, or NULL. */
 struct work *worker_find_work(const struct worker *w, uint64_t id);
 
-/** No new calls; ends when the running ones are done, at the latest after `ms`.
+/** No new calls; it ends when the running ones are done. One that serves not yet ends at once.
  * @param why what the history then says: EXITED_REPLACED, EXITED_RECYCLED, EXITED_DEADLINE … */
-void worker_drain(struct worker *w, unsigned ms, enum worker_exit why);
+void worker_drain(struct worker *w, enum worker_exit why);
 
 /** Closes the channel and has the process killed. Idempotent.
  * @param why for the history; EXITED_UNKNOWN when pluginhost has yet to say.
@@ -114,10 +120,11 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text);
 /** The peer broke the protocol: logged, counted, ended. */
 void worker_violation(struct worker *w, const char *what);
 
-/** Asks whether its loop still turns; ended when no PONG comes. */
-void worker_ping(struct worker *w);
+/** A call ran over its deadline: the worker has a moment to show that its loop turns. */
+void worker_probe(struct worker *w);
 
-/** pluginhost reports that the process is gone. */
-void worker_exited(struct worker *w, struct exit_report *report);
+/** pluginhost reports that the process is gone: it ends now, if it was not ending already. */
+void worker_died(struct worker *w);
 
-const char *worker_state_name(enum worker_state s);
+/** All is known of its end, which was ENDING: it is freed. */
+void worker_finish(struct worker *w, enum worker_exit why);
