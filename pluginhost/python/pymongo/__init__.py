@@ -6,6 +6,27 @@ are the constants and exceptions that code written for motor imports.
 
 from typing import Any
 
+from pymongo.operations import (
+    DeleteMany,
+    DeleteOne,
+    InsertOne,
+    ReplaceOne,
+    UpdateMany,
+    UpdateOne,
+)
+
+__all__ = [
+    "ASCENDING",
+    "DESCENDING",
+    "DeleteMany",
+    "DeleteOne",
+    "InsertOne",
+    "ReplaceOne",
+    "ReturnDocument",
+    "UpdateMany",
+    "UpdateOne",
+]
+
 ASCENDING = 1
 DESCENDING = -1
 

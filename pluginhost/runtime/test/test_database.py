@@ -376,7 +376,13 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
     "code, error, part",
     [
         ("db.items.aggregate([])", "Unsupported", "aggregate()"),
-        ("await db.items.bulk_write([])", "Unsupported", "bulk_write()"),
+        ("await db.items.bulk_write([])", "TypeError", "non-empty list"),
+        (
+            "await db.items.bulk_write([pymongo.InsertOne({}), pymongo.UpdateOne({}, {'a': 1})])",
+            "ValueError",
+            "$ operators",
+        ),
+        ("await db.items.bulk_write([{}])", "TypeError", "is no write such as UpdateOne"),
         ("await db.items.create_index('a')", "Unsupported", "create_index()"),
         ("await db.items.drop()", "Unsupported", "delete_many"),
         ("db.items.map_reduce()", "Unsupported", "map_reduce()"),
@@ -454,3 +460,71 @@ def test_large_find(start):
     worker.capabilities[fd.FIND], worker.capabilities[fd.NEXT] = finds(documents)
     assert worker.call().value == sum(range(2000))
     assert struct.calcsize("<I") == 4
+
+
+BULK = """
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
+from pymongo.errors import BulkWriteError
+writes = [
+    InsertOne({"_id": 1}),
+    InsertOne({"_id": 2}),
+    UpdateOne({"a": 1}, {"$set": {"b": 1}}, upsert=True),
+    UpdateMany({}, {"$inc": {"l.$[x]": 1}}, array_filters=[{"x": 1}]),
+    ReplaceOne({"_id": 1}, {"c": 1}),
+    DeleteOne({"_id": 2}),
+    DeleteMany({}),
+]
+"""
+
+
+def test_bulk_write_is_one_command_after_the_other(start):
+    worker = start(plugin(BULK + """
+result = await db.items.bulk_write(writes)
+return [
+    result.inserted_count, result.matched_count, result.modified_count, result.deleted_count,
+    result.upserted_count, result.upserted_ids[2], result.bulk_api_result["nRemoved"],
+]
+"""))
+    worker.capabilities[fd.INSERT] = lambda r: bson.encode({"inserted": 2, "errors": []})
+    worker.capabilities[fd.UPDATE] = lambda r: bson.encode(
+        {"matched": 0, "modified": 0, "upserted": 7}
+        if r.bson()["upsert"]
+        else {"matched": 3, "modified": 2}
+    )
+    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
+    assert worker.call().value == [2, 6, 4, 2, 1, 7, 2]
+    assert [r.capability for r in worker.requests] == [
+        fd.INSERT,
+        fd.UPDATE,
+        fd.UPDATE,
+        fd.UPDATE,
+        fd.DELETE,
+        fd.DELETE,
+    ]
+    assert worker.requests[0].bson()["documents"] == [{"_id": 1}, {"_id": 2}]
+    assert worker.requests[2].bson()["array_filters"] == [{"x": 1}]
+    assert [r.bson()["multi"] for r in worker.requests[1:]] == [False, True, False, False, True]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_bulk_write_says_which_failed(start, ordered):
+    worker = start(plugin(BULK + f"""
+try:
+    await db.items.bulk_write(writes, ordered={ordered})
+except BulkWriteError as error:
+    d = error.details
+    return [[[e["index"], e["code"]] for e in d["writeErrors"]], d["nInserted"], d["nRemoved"]]
+"""))
+    worker.capabilities[fd.INSERT] = lambda r: bson.encode(
+        {"inserted": 1, "errors": [{"index": 1, "code": "duplicate_key", "message": "_id"}]}
+    )
+
+    def refuse(request):
+        raise fd.Refusal(code="invalid_argument", message="no")
+
+    worker.capabilities[fd.UPDATE] = refuse
+    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
+    expected = [[[1, 11000]], 1, 0]
+    if not ordered:
+        expected = [[[1, 11000], [2, 2], [3, 2], [4, 2]], 1, 2]
+    assert worker.call().value == expected

@@ -4,6 +4,7 @@ from mozaiks._database.collection import Collection
 from mozaiks._database.cursor import Cursor
 from mozaiks._database.database import Database
 from mozaiks._database.results import (
+    BulkWriteResult,
     DeleteResult,
     InsertManyResult,
     InsertOneResult,
@@ -11,6 +12,7 @@ from mozaiks._database.results import (
 )
 
 __all__ = [
+    "BulkWriteResult",
     "Collection",
     "Cursor",
     "Database",

@@ -76,3 +76,21 @@ def refuse(method: str, options: Mapping[str, Any], ignored: Iterable[str] = ())
     for name, value in options.items():
         if name not in harmless and value is not None and value is not False:
             raise Unsupported(f"{method}() does not know the option {name!r}")
+
+
+def operators(method: str, value: Any) -> Mapping[str, Any]:
+    """The update of a method that takes update operators only."""
+    if isinstance(value, (list, tuple)):
+        raise Unsupported(f"{method}() does not take a pipeline")
+    update = mapping("update", value)
+    if not update or not all(isinstance(k, str) and k.startswith("$") for k in update):
+        raise ValueError("update only works with $ operators")
+    return update
+
+
+def replacement(value: Any) -> Mapping[str, Any]:
+    """A whole document, without update operators."""
+    document = mapping("replacement", value)
+    if any(isinstance(k, str) and k.startswith("$") for k in document):
+        raise ValueError("replacement can not include $ operators")
+    return document

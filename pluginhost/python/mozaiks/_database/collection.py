@@ -1,6 +1,6 @@
 """One collection of the plugin."""
 
-from typing import Any, Dict, Iterable, List, Mapping, MutableMapping, NoReturn, Optional
+from typing import Any, Dict, Iterable, List, Mapping, MutableMapping, NoReturn, Optional, Tuple
 
 from bson import ObjectId
 
@@ -8,15 +8,16 @@ import _mozaiks
 from mozaiks import _client
 from mozaiks._database import arguments
 from mozaiks._database.arguments import ArrayFilters, Filter, Projection, Sort
+from mozaiks._database.bulk import Bulk, Write, error_number
 from mozaiks._database.cursor import Cursor, Document
 from mozaiks._database.results import (
+    BulkWriteResult,
     DeleteResult,
     InsertManyResult,
     InsertOneResult,
     UpdateResult,
 )
 from mozaiks.errors import (
-    DuplicateKey,
     MessageTooLarge,
     Unsupported,
     from_fields,
@@ -157,17 +158,24 @@ class Collection:
         batch = list(documents)
         if not batch:
             raise TypeError("documents must be a non-empty list")
-        for document in batch:
-            self._identify(document)
-        errors = await self._insert_batch(batch, 0, ordered)
+        inserted, errors = await self.insert_batch(batch, 0, ordered)
         if errors:
-            raise BulkWriteError(
-                {
-                    "nInserted": len(batch) - _not_inserted(errors, len(batch), ordered),
-                    "writeErrors": errors,
-                }
-            )
+            raise BulkWriteError({"nInserted": inserted, "writeErrors": errors})
         return InsertManyResult([document["_id"] for document in batch])
+
+    async def insert_batch(
+        self, documents: List[Any], first: int, ordered: bool
+    ) -> Tuple[int, List[Dict[str, Any]]]:
+        """Of ``insert_many()`` and ``bulk_write()``: how many went in, and which did not.
+
+        ``first`` is the place of the first document in the whole list.
+        """
+        for document in documents:
+            self._identify(document)
+        errors = await self._insert_batch(documents, first, ordered)
+        if errors and ordered:
+            return int(errors[0]["index"]) - first, errors
+        return len(documents) - len(errors), errors
 
     @staticmethod
     def _identify(document: Any) -> None:
@@ -197,7 +205,7 @@ class Collection:
             return [
                 {
                     "index": first + int(error["index"]),
-                    "code": _number(error),
+                    "code": error_number(error.get("code")),
                     "errmsg": error.get("message", ""),
                     "op": documents[int(error["index"])],
                 }
@@ -222,7 +230,7 @@ class Collection:
         """Changes the first document that matches, by update operators such as ``$set``."""
         arguments.refuse("update_one", options, ("bypass_document_validation",))
         return await self._write_update(
-            filter, _operators("update_one", update), bool(upsert), False, array_filters
+            filter, arguments.operators("update_one", update), bool(upsert), False, array_filters
         )
 
     async def update_many(
@@ -236,7 +244,7 @@ class Collection:
         """Changes all documents that match, by update operators such as ``$set``."""
         arguments.refuse("update_many", options, ("bypass_document_validation",))
         return await self._write_update(
-            filter, _operators("update_many", update), bool(upsert), True, array_filters
+            filter, arguments.operators("update_many", update), bool(upsert), True, array_filters
         )
 
     async def replace_one(
@@ -248,7 +256,7 @@ class Collection:
     ) -> UpdateResult:
         """Puts a document in the place of the first that matches; its ``_id`` stays."""
         arguments.refuse("replace_one", options, ("bypass_document_validation",))
-        return await self._write_update(filter, _replacement(replacement), bool(upsert), False)
+        return await self._write_update(filter, arguments.replacement(replacement), bool(upsert), False)
 
     async def _write_update(
         self,
@@ -299,6 +307,13 @@ class Collection:
         )
         return DeleteResult(int(result["deleted"]))
 
+    async def bulk_write(
+        self, requests: Iterable[Write], ordered: bool = True, **options: Any
+    ) -> BulkWriteResult:
+        """Writes such as ``UpdateOne``, one after the other; ``ordered`` stops at an error."""
+        arguments.refuse("bulk_write", options, ("bypass_document_validation",))
+        return await Bulk(self, bool(ordered)).run(requests)
+
     # ---- finding and changing in one step ----
 
     async def find_one_and_update(
@@ -321,7 +336,7 @@ class Collection:
             filter,
             projection,
             sort,
-            update=_operators("find_one_and_update", update),
+            update=arguments.operators("find_one_and_update", update),
             upsert=bool(upsert),
             new=bool(return_document),
             **change,
@@ -343,7 +358,7 @@ class Collection:
             filter,
             projection,
             sort,
-            update=_replacement(replacement),
+            update=arguments.replacement(replacement),
             upsert=bool(upsert),
             new=bool(return_document),
         )
@@ -385,10 +400,6 @@ class Collection:
             "aggregate() is not offered yet: use find(), count_documents(), distinct()"
         )
 
-    async def bulk_write(self, *args: Any, **options: Any) -> NoReturn:
-        """Not offered yet."""
-        raise Unsupported("bulk_write() is not offered yet: use insert_many(), update_many()")
-
     async def create_index(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered yet."""
         raise Unsupported("create_index() is not offered yet")
@@ -400,28 +411,3 @@ class Collection:
     async def drop(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered."""
         raise Unsupported("drop() is not offered: use delete_many({})")
-
-
-def _operators(method: str, value: Any) -> Update:
-    if isinstance(value, (list, tuple)):
-        raise Unsupported(f"{method}() does not take a pipeline")
-    update = arguments.mapping("update", value)
-    if not update or not all(isinstance(k, str) and k.startswith("$") for k in update):
-        raise ValueError("update only works with $ operators")
-    return update
-
-
-def _replacement(value: Any) -> Mapping[str, Any]:
-    document = arguments.mapping("replacement", value)
-    if any(isinstance(k, str) and k.startswith("$") for k in document):
-        raise ValueError("replacement can not include $ operators")
-    return document
-
-
-def _number(error: Mapping[str, Any]) -> int:
-    """MongoDB's number of the errors that plugins look at."""
-    return 11000 if error.get("code") == DuplicateKey.code else 2
-
-
-def _not_inserted(errors: List[Dict[str, Any]], total: int, ordered: bool) -> int:
-    return total - int(errors[0]["index"]) if ordered else len(errors)

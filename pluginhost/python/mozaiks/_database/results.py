@@ -1,7 +1,7 @@
 """What writes return."""
 
-from dataclasses import dataclass
-from typing import Any, List
+from dataclasses import dataclass, field
+from typing import Any, Dict, List
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,32 @@ class DeleteResult:
 
     deleted_count: int
     acknowledged: bool = True
+
+
+@dataclass(frozen=True)
+class BulkWriteResult:
+    """Of ``bulk_write()``. ``upserted_ids``: by the place of the write in the list."""
+
+    inserted_count: int = 0
+    matched_count: int = 0
+    modified_count: int = 0
+    deleted_count: int = 0
+    upserted_ids: Dict[int, Any] = field(default_factory=dict)
+    acknowledged: bool = True
+
+    @property
+    def upserted_count(self) -> int:
+        """How many documents upserts have made."""
+        return len(self.upserted_ids)
+
+    @property
+    def bulk_api_result(self) -> Dict[str, Any]:
+        """The same as a document."""
+        return {
+            "nInserted": self.inserted_count,
+            "nMatched": self.matched_count,
+            "nModified": self.modified_count,
+            "nRemoved": self.deleted_count,
+            "nUpserted": self.upserted_count,
+            "upserted": [{"index": i, "_id": v} for i, v in self.upserted_ids.items()],
+        }

@@ -1,0 +1,142 @@
+"""``bulk_write()``: a list of single writes, one command after the other.
+
+Inserts that stand next to each other travel together. Each write is durable by itself: a list is no
+transaction.
+"""
+
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Union
+
+from mozaiks._database import arguments
+from mozaiks._database.results import BulkWriteResult, DeleteResult, UpdateResult
+from mozaiks.errors import CapabilityError, DuplicateKey, UnknownOutcome
+from pymongo.errors import BulkWriteError
+from pymongo.operations import (
+    DeleteMany,
+    DeleteOne,
+    InsertOne,
+    ReplaceOne,
+    UpdateMany,
+    UpdateOne,
+)
+
+if TYPE_CHECKING:
+    from mozaiks._database.collection import Collection
+
+Write = Union[InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany]
+
+_WRITES = (InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany)
+_DUPLICATE_KEY = 11000
+_BAD_VALUE = 2
+
+
+def error_number(code: Any) -> int:
+    """MongoDB's number of the errors that plugins look at."""
+    return _DUPLICATE_KEY if code == DuplicateKey.code else _BAD_VALUE
+
+
+def _check(write: Any) -> None:
+    """What is wrong with a write by itself is said before the first is sent."""
+    if not isinstance(write, _WRITES):
+        raise TypeError(f"{write!r} is no write such as UpdateOne")
+    if isinstance(write, (UpdateOne, UpdateMany)):
+        arguments.operators(type(write).__name__, write.update)
+    elif isinstance(write, ReplaceOne):
+        arguments.replacement(write.replacement)
+    if not isinstance(write, InsertOne):
+        arguments.mapping("filter", write.filter)
+
+
+class Bulk:
+    """One run of a list of writes."""
+
+    def __init__(self, collection: "Collection", ordered: bool) -> None:
+        self._collection = collection
+        self._ordered = ordered
+        self._counts = {"inserted": 0, "matched": 0, "modified": 0, "deleted": 0}
+        self._upserted: Dict[int, Any] = {}
+        self._errors: List[Dict[str, Any]] = []
+
+    async def run(self, requests: Iterable[Write]) -> BulkWriteResult:
+        """All of them, in their order; ``ordered`` stops at the first that fails."""
+        writes = list(requests)
+        if not writes:
+            raise TypeError("bulk_write() needs a non-empty list")
+        for write in writes:
+            _check(write)
+        index = 0
+        while index < len(writes) and not (self._ordered and self._errors):
+            end = index
+            while end < len(writes) and isinstance(writes[end], InsertOne):
+                end += 1
+            if end > index:
+                await self._insert(writes[index:end], index)
+                index = end
+            else:
+                await self._one(writes[index], index)
+                index += 1
+        result = BulkWriteResult(
+            inserted_count=self._counts["inserted"],
+            matched_count=self._counts["matched"],
+            modified_count=self._counts["modified"],
+            deleted_count=self._counts["deleted"],
+            upserted_ids=self._upserted,
+        )
+        if self._errors:
+            self._errors.sort(key=lambda error: error["index"])
+            raise BulkWriteError(
+                {**result.bulk_api_result, "writeErrors": self._errors, "writeConcernErrors": []}
+            )
+        return result
+
+    async def _insert(self, writes: List[Any], first: int) -> None:
+        documents = [write.document for write in writes]
+        try:
+            inserted, errors = await self._collection.insert_batch(documents, first, self._ordered)
+        except CapabilityError as error:
+            if not self._ordered and len(writes) > 1:
+                # One of them is to blame; the others shall go in.
+                for offset, write in enumerate(writes):
+                    await self._insert([write], first + offset)
+                return
+            self._note(first, writes[0], error)
+            return
+        self._counts["inserted"] += inserted
+        self._errors += errors
+
+    async def _one(self, write: Any, index: int) -> None:
+        try:
+            result = await self._send(write)
+        except CapabilityError as error:
+            self._note(index, write, error)
+            return
+        if isinstance(result, DeleteResult):
+            self._counts["deleted"] += result.deleted_count
+            return
+        self._counts["matched"] += result.matched_count
+        self._counts["modified"] += result.modified_count
+        if result.upserted_id is not None:
+            self._upserted[index] = result.upserted_id
+
+    async def _send(self, write: Any) -> Union[UpdateResult, DeleteResult]:
+        collection = self._collection
+        if isinstance(write, UpdateOne):
+            return await collection.update_one(
+                write.filter, write.update, write.upsert, write.array_filters
+            )
+        if isinstance(write, UpdateMany):
+            return await collection.update_many(
+                write.filter, write.update, write.upsert, write.array_filters
+            )
+        if isinstance(write, ReplaceOne):
+            return await collection.replace_one(write.filter, write.replacement, write.upsert)
+        if isinstance(write, DeleteMany):
+            return await collection.delete_many(write.filter)
+        return await collection.delete_one(write.filter)
+
+    def _note(self, index: int, write: Any, error: CapabilityError) -> None:
+        """A write that was refused; what is unknown is no result of a list."""
+        if isinstance(error, UnknownOutcome):
+            raise error
+        self._errors.append(
+            {"index": index, "code": error_number(error.code), "errmsg": str(error), "op": write}
+        )
