@@ -17,6 +17,7 @@
  * database.delete    {collection, filter, multi?} -> {deleted}
  * database.modify    {collection, filter, update | remove: true, upsert?, new?, sort?, projection?,
  *                    array_filters?} -> {value: document | null}   (findAndModify)
+ * database.aggregate {collection, pipeline: [...]} -> as find
  * settings.get       {"user_id"?, "plugin"?} -> the value saved, or {}
  * settings.save      {"user_id"?, "plugin"?, "settings": any} -> {"success":true}
  * events.publish     {"event", "data"} -> {}      events.subscribe {"events": [...]} -> {}
@@ -38,6 +39,7 @@
 	X(DATABASE_UPDATE,      7, "database.update",      "database.write") \
 	X(DATABASE_DELETE,      8, "database.delete",      "database.write") \
 	X(DATABASE_MODIFY,      9, "database.modify",      "database.write") \
+	X(DATABASE_AGGREGATE,  10, "database.aggregate",   "database.read") \
 	X(SETTINGS_GET,        32, "settings.get",         "") \
 	X(SETTINGS_SAVE,       33, "settings.save",        "") \
 	X(EVENTS_PUBLISH,      48, "events.publish",       "events.publish") \

@@ -47,6 +47,7 @@ enum field {
 	F_REMOVE,
 	F_NEW,
 	F_ARRAY_FILTERS,
+	F_PIPELINE,
 	F_CURSOR,
 	FIELDS,
 };
@@ -55,7 +56,7 @@ enum field {
 
 static const char *const field_names[FIELDS] = { "collection", "filter", "projection", "sort",
 	"update", "documents", "field", "skip", "limit", "multi", "upsert", "ordered", "remove",
-	"new", "array_filters", "cursor" };
+	"new", "array_filters", "pipeline", "cursor" };
 
 static const struct {
 	uint16_t code;
@@ -86,6 +87,8 @@ static const struct {
 			ONLY(F_UPSERT) | ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION) |
 			ONLY(F_ARRAY_FILTERS),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
+	{ CAP_DATABASE_AGGREGATE, STORE_AGGREGATE, ONLY(F_COLLECTION) | ONLY(F_PIPELINE),
+		ONLY(F_COLLECTION) | ONLY(F_PIPELINE) },
 	{ CAP_DATABASE_NEXT, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
 	{ CAP_DATABASE_CLOSE, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
 };
@@ -200,6 +203,8 @@ static bool take_field(struct arguments *a, enum field f, const bson_iter_t *it)
 		return take_bool(it, &c->return_new);
 	case F_ARRAY_FILTERS:
 		return take_array(it, &c->array_filters);
+	case F_PIPELINE:
+		return take_array(it, &c->pipeline);
 	case F_CURSOR:
 		return take_number(it, &a->cursor);
 	case FIELDS:
@@ -224,6 +229,7 @@ static const char *const field_kinds[FIELDS] = {
 	[F_REMOVE] = "true or false",
 	[F_NEW] = "true or false",
 	[F_ARRAY_FILTERS] = "an array",
+	[F_PIPELINE] = "an array",
 	[F_CURSOR] = "a cursor's number",
 };
 
@@ -486,6 +492,7 @@ static void on_done(void *owner, const struct store_result *result)
 	}
 	switch (capability_code(c)) {
 	case CAP_DATABASE_FIND:
+	case CAP_DATABASE_AGGREGATE:
 		reply_find(c, result);
 		break;
 	case CAP_DATABASE_DISTINCT:

@@ -10,6 +10,7 @@
 #define handler_DATABASE_UPDATE      capability_database, false
 #define handler_DATABASE_DELETE      capability_database, false
 #define handler_DATABASE_MODIFY      capability_database, false
+#define handler_DATABASE_AGGREGATE   capability_database, false
 #define handler_SETTINGS_GET         capability_settings, true
 #define handler_SETTINGS_SAVE        capability_settings, true
 #define handler_EVENTS_PUBLISH       capability_events, true

@@ -96,6 +96,8 @@ static const struct setting table[] = {
 		.help = "Largest skip of a find." },
 	{ "MOZAIKS_MAX_REGEX_BYTES", SETTING_BYTES, AT(regex_bytes), "1000", 1, 32768,
 		.help = "Length of a $regex pattern." },
+	{ "MOZAIKS_MAX_PIPELINE_STAGES", SETTING_NUMBER, AT(stages), "50", 1, 200,
+		.help = "Stages of one aggregation." },
 	{ "MOZAIKS_MAX_COLLECTIONS", SETTING_NUMBER, AT(collections), "1000", 1, MILLION,
 		.help = "Collections of one plugin." },
 	{ "MOZAIKS_MAX_CURSOR_BYTES", SETTING_BYTES, AT(cursor_bytes), "32M", MIB, 4096 * MIB,

@@ -263,6 +263,35 @@ static int run_distinct(struct run *run)
 	return end_with(run, r);
 }
 
+/* --- aggregate --- */
+
+static int emit_aggregate(void *arg, struct slice document)
+{
+	struct run *run = (struct run *)arg;
+	writer_raw(&run->t->out, document);
+	run->t->result.n++;
+	return written(run, &run->t->out);
+}
+
+static int run_aggregate(struct run *run)
+{
+	struct store_task *t = run->t;
+	struct pipeline_run pipeline = { t->pipeliner, &run->budget, run->now_ms, &run->failure,
+		emit_aggregate, run };
+	struct slice document;
+	int64_t rid = 0;
+	int error = 0;
+	while (error == 0 && !pipeline_is_full(t->pipeliner) &&
+		next_match(run, &rid, &document, &error) == FOUND) {
+		error = pipeline_push(&pipeline, document);
+	}
+	error = error != 0 ? error : pipeline_finish(&pipeline);
+	if (error == 0 && budget_spent(&run->budget)) {
+		error = spent(run);
+	}
+	return end_with(run, error);
+}
+
 /* --- insert --- */
 
 static int outside(struct run *run)
@@ -669,6 +698,7 @@ static int run_operation(struct run *run)
 		[STORE_UPDATE] = run_update,
 		[STORE_DELETE] = run_delete,
 		[STORE_MODIFY] = run_modify,
+		[STORE_AGGREGATE] = run_aggregate,
 	};
 	int r = operations[run->t->op](run);
 	store_task_finish(run->t);

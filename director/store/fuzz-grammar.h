@@ -331,6 +331,35 @@ static inline void fuzz_array_filters(struct fuzz_bytes *in, struct document_wri
 	writer_close(w, start);
 }
 
+/* Stages that show as much as they can of what reaches them. */
+static inline void fuzz_pipeline(struct fuzz_bytes *in, struct document_writer *w)
+{
+	static const char *const whole[] = { "$$ROOT", "$s", "$user_id", "$a" };
+	static const char *const stages[] = { "$match", "$group", "$set", "$project", "$sort",
+		"$unset", "$lookup", "$unionWith" };
+	char text[24];
+	unsigned n = fuzz_byte(in) % 4;
+	for (unsigned i = 0; i < n; i++) {
+		size_t one = writer_open_in(w, BT_OBJECT, index_name(i, text));
+		struct slice name = FUZZ_PICK(in, stages);
+		size_t start = writer_open_in(w, BT_OBJECT, name);
+		if (slice_eq(name, SLICE("$match"))) {
+			fuzz_filter(in, w, 2);
+		} else if (slice_eq(name, SLICE("$group"))) {
+			writer_string(w, SLICE("_id"), FUZZ_PICK(in, whole));
+			size_t field = writer_open_in(w, BT_OBJECT, SLICE("l"));
+			writer_string(w, SLICE("$push"), FUZZ_PICK(in, whole));
+			writer_close(w, field);
+		} else if (slice_eq(name, SLICE("$set")) || slice_eq(name, SLICE("$project"))) {
+			writer_string(w, FUZZ_PICK(in, fuzz_fields), FUZZ_PICK(in, whole));
+		} else {
+			fuzz_spec(in, w);
+		}
+		writer_close(w, start);
+		writer_close(w, one);
+	}
+}
+
 enum fuzz_shape {
 	FUZZ_ANY,
 	FUZZ_FILTER,
@@ -338,6 +367,7 @@ enum fuzz_shape {
 	FUZZ_FIELDS,
 	FUZZ_SPEC,
 	FUZZ_ARRAY_FILTERS,
+	FUZZ_PIPELINE,
 };
 
 /** A whole document; writer_deinit() frees it. */
@@ -361,6 +391,9 @@ static inline struct slice fuzz_root(
 		break;
 	case FUZZ_SPEC:
 		fuzz_spec(in, w);
+		break;
+	case FUZZ_PIPELINE:
+		fuzz_pipeline(in, w);
 		break;
 	case FUZZ_ARRAY_FILTERS:
 		fuzz_array_filters(in, w);

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { COMMANDS_MAX = 6, CALLERS = 6 };
 
-static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10 };
+static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10, 8 };
 
 static const struct {
 	const char *collection;
@@ -179,14 +179,14 @@ static void check_reach(unsigned caller,
 
 static void run_command(struct memory_store *m, struct fuzz_bytes *in)
 {
-	struct document_writer w[5];
+	struct document_writer w[6];
 	struct memory_store *before = malloc(sizeof(*before));
 	struct store_task t;
 	invariant(before != NULL);
 	unsigned caller = fuzz_byte(in) % CALLERS;
 	uint8_t flags = fuzz_byte(in);
 	struct store_command c = {
-		.op = (enum store_op)(fuzz_byte(in) % 7),
+		.op = (enum store_op)(fuzz_byte(in) % 8),
 		.collection = SLICE("c"),
 		.filter = fuzz_root(in, &w[0], FUZZ_FILTER),
 		.field = SLICE("s"),
@@ -207,6 +207,7 @@ static void run_command(struct memory_store *m, struct fuzz_bytes *in)
 		c.update = extra[0];
 	}
 	c.array_filters = fuzz_root(in, &w[4], FUZZ_ARRAY_FILTERS);
+	c.pipeline = fuzz_root(in, &w[5], FUZZ_PIPELINE);
 	c.sort = (flags & 32) != 0 ? extra[1] : SLICE_NULL;
 	c.projection = (flags & 64) != 0 ? extra[2] : SLICE_NULL;
 	c.field = (flags & 128) != 0 ? SLICE("user_id") : c.field;
@@ -220,7 +221,7 @@ static void run_command(struct memory_store *m, struct fuzz_bytes *in)
 	store_task_deinit(&t);
 	memory_deinit(before);
 	free(before);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		writer_deinit(&w[i]);
 	}
 }

@@ -62,6 +62,7 @@ void store_config_init(struct store_config *c)
 		.regex_bytes = 1000,
 		.operation_ms = 2000,
 		.collections = 1000,
+		.stages = 50,
 	};
 }
 
@@ -213,6 +214,7 @@ static void take_config(struct store *s, const struct store_config *c)
 		.regex_bytes = c->regex_bytes,
 		.operation_ms = c->operation_ms,
 		.collections = c->collections,
+		.stages = c->stages,
 	};
 	s->queue = c->queue;
 	s->queue_bytes = c->queue_bytes;

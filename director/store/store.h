@@ -40,6 +40,7 @@ enum store_op {
 	STORE_UPDATE,
 	STORE_DELETE,
 	STORE_MODIFY,
+	STORE_AGGREGATE,
 };
 
 /* BSON documents are slices; an absent one is empty. They need to be valid (bson_check()) and are
@@ -54,6 +55,7 @@ struct store_command {
 	struct slice array_filters; /* UPDATE, MODIFY: a BSON array */
 	struct slice documents;     /* INSERT: documents in a row */
 	struct slice field;         /* DISTINCT */
+	struct slice pipeline;      /* AGGREGATE: a BSON array of stages */
 	uint64_t skip;
 	uint64_t limit; /* 0: all */
 	bool multi, upsert, ordered, remove, return_new;
@@ -71,11 +73,11 @@ struct store_result {
 	 * says how many went in, write_errors which did not. */
 	enum store_error error;
 	char message[STORE_MESSAGE_MAX]; /* for the plugin's author; no data of others in it */
-	/* FIND: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}, of all
+	/* FIND, AGGREGATE: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}, of all
 	 * documents in their order, inserted or not. MODIFY: the document or empty. Owned by the
 	 * result. */
 	struct slice documents;
-	uint64_t n; /* FIND, COUNT, inserted, matched, deleted */
+	uint64_t n; /* FIND, AGGREGATE, COUNT, inserted, matched, deleted */
 	uint64_t modified;
 	struct slice upserted_id; /* a document {_id: …}, or empty */
 	const struct store_write_error *write_errors;
@@ -108,6 +110,7 @@ struct store_config {
 	unsigned skip;         /* 10000: MOZAIKS_MAX_SKIP */
 	unsigned regex_bytes;  /* 1000: MOZAIKS_MAX_REGEX_BYTES */
 	unsigned operation_ms; /* 2000: MOZAIKS_STORE_TIMEOUT_SECONDS, of one command at work */
+	unsigned stages;       /* 50: MOZAIKS_MAX_PIPELINE_STAGES */
 	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
 	/* Called once, on the loop thread, when the database is no longer to be trusted (a failed
 	 * fsync): every further command is answered "unavailable"; the program should end, and its

@@ -125,6 +125,7 @@ enum part {
 	PART_ARRAY_FILTERS,
 	PART_DOCUMENTS,
 	PART_FIELD,
+	PART_PIPELINE,
 	PARTS
 };
 
@@ -168,6 +169,10 @@ static int check_sizes(struct making *m)
 	}
 	if (c->array_filters.n > l->filter_bytes) {
 		return refuse_size(m, "arrayFilters", c->array_filters.n, l->filter_bytes,
+			"MOZAIKS_MAX_FILTER_BYTES");
+	}
+	if (c->pipeline.n > l->filter_bytes) {
+		return refuse_size(m, "a pipeline", c->pipeline.n, l->filter_bytes,
 			"MOZAIKS_MAX_FILTER_BYTES");
 	}
 	if (c->field.n > FIELD_BYTES_MAX) {
@@ -265,6 +270,46 @@ static int make_documents(struct making *m)
 	return r;
 }
 
+/* The filter of a $match that stands first, and the stages behind it. */
+static struct slice split_pipeline(struct slice pipeline, struct document_iter *ret_rest)
+{
+	struct document_iter it = document_iter(pipeline);
+	struct element stage;
+	struct element e;
+	struct element surplus;
+	*ret_rest = it;
+	if (!document_next(&it, &stage) || stage.value.type != BT_OBJECT) {
+		return SLICE_NULL;
+	}
+	struct document_iter inner = document_iter(stage.value.data);
+	if (!document_next(&inner, &e) || !slice_eq(e.name, SLICE("$match")) ||
+		e.value.type != BT_OBJECT || document_next(&inner, &surplus)) {
+		return SLICE_NULL;
+	}
+	*ret_rest = it;
+	return e.value.data;
+}
+
+/* What the pipeline begins with is the caller's documents, whatever it says. */
+static int make_pipeline(struct making *m)
+{
+	struct document_iter it;
+	struct element stage;
+	char text[24];
+	struct slice match = split_pipeline(m->c->pipeline, &it);
+	begin(m, PART_FILTER);
+	int r = scope_filter(m->scope, match, &m->w, &m->failure);
+	end(m, PART_FILTER);
+	begin(m, PART_PIPELINE);
+	size_t start = writer_open(&m->w);
+	for (uint64_t n = 0; document_next(&it, &stage); n++) {
+		writer_value(&m->w, index_name(n, text), stage.value);
+	}
+	writer_close(&m->w, start);
+	end(m, PART_PIPELINE);
+	return r;
+}
+
 static int make_parts(struct making *m)
 {
 	const struct store_command *c = m->c;
@@ -272,6 +317,9 @@ static int make_parts(struct making *m)
 	make_names(m);
 	if (c->op == STORE_INSERT) {
 		return make_documents(m);
+	}
+	if (c->op == STORE_AGGREGATE) {
+		return make_pipeline(m);
 	}
 	begin(m, PART_FILTER);
 	r = scope_filter(m->scope, c->filter, &m->w, &m->failure);
@@ -309,6 +357,7 @@ static void take_parts(struct making *m)
 	t->array_filters = part_of(m, PART_ARRAY_FILTERS);
 	t->documents = part_of(m, PART_DOCUMENTS);
 	t->field = part_of(m, PART_FIELD);
+	t->pipeline = part_of(m, PART_PIPELINE);
 }
 
 /* Every document may grow by its _id and its owner. */
@@ -316,7 +365,7 @@ static size_t room_for(const struct store_command *c)
 {
 	size_t documents = c->documents.n / DOCUMENT_EMPTY_BYTES + 4;
 	return c->filter.n + c->projection.n + c->sort.n + c->update.n + c->array_filters.n +
-		c->documents.n + c->field.n + documents * SCOPE_BYTES_MAX;
+		c->documents.n + c->field.n + c->pipeline.n + documents * SCOPE_BYTES_MAX;
 }
 
 int store_task_init(struct store_task *t,
@@ -367,6 +416,7 @@ void store_task_deinit(struct store_task *t)
 	update_free(t->updater);
 	sort_free(t->sorter);
 	projection_free(t->projector);
+	pipeline_free(t->pipeliner);
 	writer_deinit(&t->out);
 	writer_deinit(&t->id);
 	free(t->write_errors);
@@ -402,6 +452,20 @@ static int compile_field(struct store_task *t, struct store_failure *f)
 	return r;
 }
 
+static int compile_pipeline(
+	struct store_task *t, const struct match_limits *match, struct store_failure *f)
+{
+	const struct pipeline_limits limits = {
+		.match = *match,
+		.stages = t->limits->stages,
+		.skip = t->limits->skip,
+		.result_bytes = t->limits->result_bytes,
+		.text_bytes = t->limits->filter_bytes,
+	};
+	return t->op == STORE_AGGREGATE ? pipeline_compile(&t->pipeliner, t->pipeline, &limits, f)
+					: 0;
+}
+
 int store_task_compile(struct store_task *t)
 {
 	struct match_limits match = { t->limits->in_values, t->limits->regex_bytes };
@@ -415,5 +479,6 @@ int store_task_compile(struct store_task *t)
 	r = r != 0 ? r : sort_compile(&t->sorter, t->sort, &f);
 	r = r != 0 ? r : projection_compile(&t->projector, t->projection, &match, &f);
 	r = r != 0 ? r : compile_field(t, &f);
+	r = r != 0 ? r : compile_pipeline(t, &match, &f);
 	return r != 0 ? task_refuse(t, r, &f) : 0;
 }

@@ -13,6 +13,7 @@
 
 #include "director/store/query/document.h"
 #include "director/store/query/match.h"
+#include "director/store/query/pipeline.h"
 #include "director/store/query/project.h"
 #include "director/store/query/sort.h"
 #include "director/store/query/update.h"
@@ -28,6 +29,7 @@ struct store_limits {
 	unsigned regex_bytes;
 	unsigned operation_ms;
 	unsigned collections;
+	unsigned stages;
 };
 
 struct store_task {
@@ -48,6 +50,8 @@ struct store_task {
 	struct slice array_filters;
 	struct slice documents; /* INSERT: each with its _id first, scoped */
 	struct slice field;
+	/* AGGREGATE: a BSON array; a $match at its beginning has become part of `filter`. */
+	struct slice pipeline;
 	uint64_t skip;
 	uint64_t limit;
 	bool multi, upsert, ordered, remove, return_new;
@@ -60,6 +64,7 @@ struct store_task {
 	struct update *updater;
 	struct sort *sorter;
 	struct projection *projector;
+	struct pipeline *pipeliner;
 
 	/* The answer. Writers fill `out` (for `documents`) and `id`. */
 	struct store_result result;

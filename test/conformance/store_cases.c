@@ -41,6 +41,12 @@
 		.who = (w), .op = STORE_MODIFY, .filter = (f), .update = (u), .documents = (doc), \
 		.n = ANY, .modified = ANY, .upserted = "", __VA_ARGS__                            \
 	}
+#define AGGREGATE(w, stages, docs, ...)                                                  \
+	{                                                                                \
+		.who = (w), .op = STORE_AGGREGATE, .pipeline = "{stages: [" stages "]}", \
+		.documents = (docs), .n = ANY, .modified = ANY, __VA_ARGS__              \
+	}
+#define SORTED           .sort = "{}"
 #define REFUSED(e, text) .error = (e), .says = (text), .n = ANY, .modified = ANY
 #define INVALID(text)    REFUSED(STORE_E_INVALID, text)
 #define DENIED(text)     REFUSED(STORE_E_PERMISSION, text)
@@ -580,6 +586,113 @@ const struct store_case store_cases[] = {
 { "refused: $jsonSchema", {
 	FIND(SHARED, "{$jsonSchema: {required: ['a']}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$jsonSchema")),
 } },
+/* --- aggregate --------------------------------------------------------------------------------- */
+{ "aggregate: nothing, and everything", {
+	AGGREGATE(SHARED, "", ""),
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 2}"),
+	AGGREGATE(SHARED, "", "{_id: 1, a: 1} {_id: 2, a: 2}"),
+	AGGREGATE(SHARED, "{$match: {a: 2}}", "{_id: 2, a: 2}"),
+	AGGREGATE(SHARED, "{$match: {a: {$gt: 0}}}, {$match: {_id: 1}}", "{_id: 1, a: 1}"),
+} },
+{ "aggregate: $sort, $skip, $limit", {
+	PUT(SHARED, "{_id: 1, a: 3} {_id: 2, a: 1} {_id: 3, a: 2} {_id: 4, a: 4}"),
+	AGGREGATE(SHARED, "{$sort: {a: -1}}", "{_id: 4, a: 4} {_id: 1, a: 3} {_id: 3, a: 2} {_id: 2, a: 1}", SORTED),
+	AGGREGATE(SHARED, "{$sort: {a: 1}}, {$skip: 1}, {$limit: 2}", "{_id: 3, a: 2} {_id: 1, a: 3}", SORTED),
+	AGGREGATE(SHARED, "{$sort: {a: 1}}, {$limit: 2}, {$skip: 1}", "{_id: 3, a: 2}", SORTED),
+	AGGREGATE(SHARED, "{$limit: 3}, {$count: 'n'}", "{n: 3}"),
+} },
+{ "aggregate: $project", {
+	PUT(SHARED, "{_id: 1, a: 1, b: {c: 2, d: 3}, e: [{f: 1, g: 2}, {g: 3}]}"),
+	AGGREGATE(SHARED, "{$project: {a: 1}}", "{_id: 1, a: 1}"),
+	AGGREGATE(SHARED, "{$project: {a: 0, b: 0}}", "{_id: 1, e: [{f: 1, g: 2}, {g: 3}]}"),
+	AGGREGATE(SHARED, "{$project: {_id: 0, s: {$add: ['$a', '$b.c', 10]}, f: '$e.g'}}", "{s: 13, f: [2, 3]}"),
+} },
+{ "aggregate: $project of names with dots", {
+	PUT(SHARED, "{_id: 1, a: 1, b: {c: 2, d: 3}, e: [{f: 1, g: 2}, {g: 3}]}"),
+	AGGREGATE(SHARED, "{$project: {_id: 0, 'b.c': 1, 'e.f': 1}}", "{b: {c: 2}, e: [{f: 1}, {}]}"),
+} },
+{ "aggregate: $set of names with dots", {
+	PUT(SHARED, "{_id: 1, a: 1, b: {c: 2}}"),
+	AGGREGATE(SHARED, "{$set: {a: 'x', 'b.d': '$a'}}", "{_id: 1, a: 'x', b: {c: 2, d: 1}}"),
+} },
+{ "aggregate: $addFields, $set, $unset", {
+	PUT(SHARED, "{_id: 1, a: 1, b: {c: 2}}"),
+	AGGREGATE(SHARED, "{$addFields: {d: {$multiply: ['$a', 5]}}}", "{_id: 1, a: 1, b: {c: 2}, d: 5}"),
+	AGGREGATE(SHARED, "{$set: {a: 'x', d: '$b.c'}}", "{_id: 1, a: 'x', b: {c: 2}, d: 2}"),
+	AGGREGATE(SHARED, "{$unset: 'b'}", "{_id: 1, a: 1}"),
+	AGGREGATE(SHARED, "{$unset: ['a', 'b.c']}", "{_id: 1, b: {}}"),
+} },
+{ "aggregate: $group", {
+	PUT(SHARED, "{_id: 1, k: 'x', n: 1} {_id: 2, k: 'y', n: 10} {_id: 3, k: 'x', n: 2.5} {_id: 4, n: 7}"),
+	AGGREGATE(SHARED, "{$group: {_id: '$k', s: {$sum: '$n'}, c: {$sum: 1}, a: {$avg: '$n'}, lo: {$min: '$n'}, hi: {$max: '$n'}}}",
+		"{_id: 'x', s: 3.5, c: 2, a: 1.75, lo: 1, hi: 2.5} {_id: 'y', s: 10, c: 1, a: 10.0, lo: 10, hi: 10} {_id: null, s: 7, c: 1, a: 7.0, lo: 7, hi: 7}"),
+	AGGREGATE(SHARED, "{$group: {_id: null, n: {$sum: 1}}}", "{_id: null, n: 4}"),
+	AGGREGATE(SHARED, "{$match: {_id: 99}}, {$group: {_id: null, n: {$sum: 1}}}", ""),
+	AGGREGATE(SHARED, "{$sort: {_id: 1}}, {$group: {_id: '$k', l: {$push: '$n'}, f: {$first: '$n'}, e: {$last: '$n'}}}",
+		"{_id: 'x', l: [1, 2.5], f: 1, e: 2.5} {_id: 'y', l: [10], f: 10, e: 10} {_id: null, l: [7], f: 7, e: 7}"),
+} },
+{ "aggregate: groups by several values and of sets", {
+	PUT(SHARED, "{_id: 1, a: 1, b: 1, c: 'p'} {_id: 2, a: 1, b: 1, c: 'p'} {_id: 3, a: 1, b: 2, c: 'q'}"),
+	AGGREGATE(SHARED, "{$group: {_id: {a: '$a', b: '$b'}, s: {$addToSet: '$c'}}}", "{_id: {a: 1, b: 1}, s: ['p']} {_id: {a: 1, b: 2}, s: ['q']}"),
+} },
+{ "aggregate: $unwind", {
+	PUT(SHARED, "{_id: 1, t: ['a', 'b']} {_id: 2, t: []} {_id: 3} {_id: 4, t: 'c'}"),
+	AGGREGATE(SHARED, "{$unwind: '$t'}", "{_id: 1, t: 'a'} {_id: 1, t: 'b'} {_id: 4, t: 'c'}"),
+	AGGREGATE(SHARED, "{$unwind: {path: '$t', preserveNullAndEmptyArrays: true}}", "{_id: 1, t: 'a'} {_id: 1, t: 'b'} {_id: 2} {_id: 3} {_id: 4, t: 'c'}"),
+	AGGREGATE(SHARED, "{$match: {_id: 1}}, {$unwind: {path: '$t', includeArrayIndex: 'i'}}", "{_id: 1, t: 'a', i: 0L} {_id: 1, t: 'b', i: 1L}"),
+	AGGREGATE(SHARED, "{$unwind: '$t'}, {$group: {_id: '$t', n: {$sum: 1}}}, {$sort: {_id: 1}}", "{_id: 'a', n: 1} {_id: 'b', n: 1} {_id: 'c', n: 1}", SORTED),
+} },
+{ "aggregate: $count and $sortByCount", {
+	PUT(SHARED, "{_id: 1, k: 'x'} {_id: 2, k: 'y'} {_id: 3, k: 'x'}"),
+	AGGREGATE(SHARED, "{$count: 'n'}", "{n: 3}"),
+	AGGREGATE(SHARED, "{$match: {k: 'z'}}, {$count: 'n'}", ""),
+	AGGREGATE(SHARED, "{$sortByCount: '$k'}", "{_id: 'x', count: 2} {_id: 'y', count: 1}", SORTED),
+} },
+{ "aggregate: comparing and deciding", {
+	PUT(SHARED, "{_id: 1, a: 5, b: 'x'} {_id: 2, a: 1}"),
+	AGGREGATE(SHARED, "{$project: {big: {$gt: ['$a', 3]}, is: {$cond: [{$eq: ['$b', 'x']}, 'yes', 'no']}, b: {$ifNull: ['$b', 'none']}}}",
+		"{_id: 1, big: true, is: 'yes', b: 'x'} {_id: 2, big: false, is: 'no', b: 'none'}"),
+	AGGREGATE(SHARED, "{$project: {_id: 0, r: {$and: [{$gte: ['$a', 1]}, {$not: [{$lt: ['$a', 2]}]}]}}}", "{r: true} {r: false}"),
+} },
+{ "aggregate: dates and text", {
+	PUT(SHARED, "{_id: 1, at: DATE(1709210096007), s: 'Ab'}"),
+	AGGREGATE(SHARED, "{$project: {_id: 0, y: {$year: '$at'}, m: {$month: '$at'}, d: {$dayOfMonth: '$at'}, t: {$concat: [{$toUpper: '$s'}, '-', {$toLower: '$s'}]}}}",
+		"{y: 2024, m: 2, d: 29, t: 'AB-ab'}"),
+	AGGREGATE(SHARED, "{$group: {_id: {$dateToString: {format: '%Y-%m-%d', date: '$at'}}, n: {$sum: 1}}}", "{_id: '2024-02-29', n: 1}"),
+} },
+{ "aggregate: two users, and nobody", {
+	PUT(ALICE, "{_id: 1, a: 1} {_id: 2, a: 2}"),
+	PUT(BOB, "{_id: 3, a: 10}"),
+	PUT(APP, "{_id: 4, a: 100}"),
+	AGGREGATE(ALICE, "", "{_id: 1, a: 1, user_id: 'alice'} {_id: 2, a: 2, user_id: 'alice'}"),
+	AGGREGATE(ALICE, "{$group: {_id: null, s: {$sum: '$a'}}}", "{_id: null, s: 3}"),
+	AGGREGATE(BOB, "{$match: {$or: [{a: {$gt: 0}}, {_id: 1}]}}, {$group: {_id: '$user_id', s: {$sum: '$a'}}}", "{_id: 'bob', s: 10}"),
+	AGGREGATE(APP, "{$count: 'n'}", "{n: 1}"),
+	AGGREGATE(OTHER_PLUGIN, "{$count: 'n'}", ""),
+	AGGREGATE(ALICE, "{$match: {user_id: 'bob'}}", NULL, DENIED("user_id")),
+	AGGREGATE(ALICE, "{$match: {$or: [{user_id: {$ne: 'alice'}}]}}", NULL, DENIED("user_id")),
+	AGGREGATE(ALICE, "{$project: {a: 1}}, {$match: {user_id: 'bob'}}", ""),
+	AGGREGATE(ALICE, "{$addFields: {user_id: 'bob'}}, {$match: {user_id: 'bob'}}, {$count: 'n'}", "{n: 2}"),
+	AGGREGATE(APP, "{$match: {user_id: 'alice'}}", NULL, DENIED("user_id")),
+} },
+{ "refused: stages and expressions that leave the collection", {
+	AGGREGATE(ALICE, "{$lookup: {from: 'c', as: 'x', pipeline: []}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "unsupported stage $lookup")),
+	AGGREGATE(ALICE, "{$unionWith: 'c'}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$unionWith")),
+	AGGREGATE(ALICE, "{$graphLookup: {}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$graphLookup")),
+	AGGREGATE(ALICE, "{$facet: {a: []}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$facet")),
+	AGGREGATE(ALICE, "{$out: 'x'}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$out")),
+	AGGREGATE(ALICE, "{$merge: 'x'}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$merge")),
+	AGGREGATE(ALICE, "{$documents: []}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$documents")),
+	AGGREGATE(ALICE, "{$collStats: {}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$collStats")),
+	AGGREGATE(ALICE, "{$project: {a: {$function: {body: 'x', args: [], lang: 'js'}}}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$function")),
+	AGGREGATE(ALICE, "{$group: {_id: null, a: {$accumulator: {}}}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$accumulator")),
+	AGGREGATE(ALICE, "{$project: {a: {$let: {vars: {}, in: 1}}}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$let")),
+	AGGREGATE(ALICE, "{$project: {a: '$$USER_ROLES'}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$$USER_ROLES")),
+	AGGREGATE(ALICE, "{$match: {$expr: {$eq: [1, 1]}}}", NULL, REFUSED(STORE_E_UNSUPPORTED, "$expr")),
+	AGGREGATE(ALICE, "{$limit: 0}", NULL, INVALID("$limit")),
+	AGGREGATE(ALICE, "{$group: {a: 1}}", NULL, INVALID("$group")),
+	AGGREGATE(ALICE, "{$match: {}, $limit: 1}", NULL, INVALID("a stage is")),
+} },
 /* --- delete ------------------------------------------------------------------------------------ */
 { "delete: one or all", {
 	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1} {_id: 3, a: 1} {_id: 4, a: 2}"),
@@ -806,6 +919,12 @@ const struct store_case tight_cases[] = {
 	FIND(SHARED, NULL, "", .skip = 10),
 	FIND(SHARED, NULL, NULL, .skip = 11, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_SKIP")),
 } },
+{ "limits: a pipeline", {
+	AGGREGATE(SHARED, "{$limit: 1}, {$limit: 1}, {$limit: 1}", ""),
+	AGGREGATE(SHARED, "{$limit: 1}, {$limit: 1}, {$limit: 1}, {$limit: 1}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_PIPELINE_STAGES")),
+	AGGREGATE(SHARED, "{$skip: 11}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_SKIP")),
+	AGGREGATE(SHARED, "{$match: {a: '" LONG500 LONG500 LONG500 "'}}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_FILTER_BYTES")),
+} },
 };
 const size_t tight_cases_n = sizeof(tight_cases) / sizeof(tight_cases[0]);
 /* clang-format on */
@@ -818,6 +937,7 @@ void tight_limits(struct store_config *c)
 	c->in_values = 5;
 	c->regex_bytes = 20;
 	c->skip = 10;
+	c->stages = 3;
 	/* One of each plugin's is for the test of this limit. */
 	c->collections = (unsigned)tight_cases_n + 1;
 }

@@ -20,6 +20,7 @@ struct step {
 	enum store_op op;
 	const char *filter, *update, *insert, *sort, *projection, *field;
 	const char *array_filters; /* "{filters: […]}" */
+	const char *pipeline;      /* "{stages: […]}" */
 	uint64_t skip, limit;
 	bool multi, upsert, ordered, remove, return_new;
 

@@ -205,6 +205,7 @@ static bool same_rows(struct slice expected, struct slice got, bool ordered)
 static bool check_documents(const struct step *s, struct slice got)
 {
 	bool distinct = s->op == STORE_DISTINCT;
+	/* A pipeline that sorts says so in the table, too. */
 	bool ordered = !distinct && s->sort != NULL;
 	struct slice expected = parse_row(s->documents);
 	struct slice a = distinct ? values_row(expected) : expected;
@@ -251,7 +252,7 @@ static bool check(const struct step *s, const struct reply *r)
 	if (s->documents != NULL) {
 		ok = check_documents(s, r->documents) && ok;
 	}
-	if (s->op == STORE_FIND && r->error == STORE_OK) {
+	if ((s->op == STORE_FIND || s->op == STORE_AGGREGATE) && r->error == STORE_OK) {
 		struct slice row = r->documents;
 		struct slice d;
 		long n = 0;
@@ -274,14 +275,16 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 {
 	struct store_scope scope = scope_of(who);
 	struct slice filters = parse_row(s->array_filters);
+	struct slice pipeline = parse_row(s->pipeline);
 	struct store_command c = {
 		.op = s->op,
 		.collection = slice_str(collection),
 		.filter = parse_row(s->filter),
 		.projection = parse_row(s->projection),
-		.sort = parse_row(s->sort),
+		.sort = s->op == STORE_AGGREGATE ? SLICE_NULL : parse_row(s->sort),
 		.update = parse_row(s->update),
 		.array_filters = document_find(filters, SLICE("filters")).data,
+		.pipeline = document_find(pipeline, SLICE("stages")).data,
 		.documents = parse_row(s->insert),
 		.field = slice_str(s->field),
 		.skip = s->skip,
@@ -298,6 +301,7 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 	release(c.sort);
 	release(c.update);
 	release(filters);
+	release(pipeline);
 	release(c.documents);
 }
 

@@ -26,6 +26,7 @@ void mongodb_append_number(bson_t *to, const char *name, uint64_t n);
 int mongodb_emit(struct store_task *t, struct slice document, bool projected);
 
 void mongodb_find(struct mongodb_command *c);
+void mongodb_aggregate(struct mongodb_command *c);
 void mongodb_count(struct mongodb_command *c);
 void mongodb_distinct(struct mongodb_command *c);
 void mongodb_insert(struct mongodb_command *c);

@@ -31,23 +31,17 @@ static void find_options(const struct store_task *t, bson_t *ret)
 	mongodb_append_number(ret, "maxTimeMS", t->limits->operation_ms);
 }
 
-void mongodb_find(struct mongodb_command *c)
+/* Puts what a cursor brings into the answer, and ends the cursor. */
+static void read_cursor(struct mongodb_command *c, mongoc_cursor_t *cursor, bool projected)
 {
 	struct store_task *t = c->t;
-	bson_t filter;
-	bson_t options;
 	bson_error_t error;
 	const bson_t *document;
 	const bson_t *reply;
 	uint64_t deadline = clock_ms() + t->limits->operation_ms;
 	int r = 0;
-	mongodb_view(&filter, t->filter);
-	find_options(t, &options);
-	mongoc_cursor_t *cursor =
-		mongoc_collection_find_with_opts(c->collection, &filter, &options, NULL);
 	while (r == 0 && mongoc_cursor_next(cursor, &document)) {
-		r = mongodb_emit(
-			t, slice_of(bson_get_data(document), document->len), server_projects(t));
+		r = mongodb_emit(t, slice_of(bson_get_data(document), document->len), projected);
 		t->result.n += r == 0;
 		/* Not every server knows maxTimeMS. */
 		if (r == 0 && clock_ms() > deadline) {
@@ -58,6 +52,71 @@ void mongodb_find(struct mongodb_command *c)
 		(void)mongodb_fail(t, &error, reply, false);
 	}
 	mongoc_cursor_destroy(cursor);
+}
+
+void mongodb_find(struct mongodb_command *c)
+{
+	struct store_task *t = c->t;
+	bson_t filter;
+	bson_t options;
+	mongodb_view(&filter, t->filter);
+	find_options(t, &options);
+	read_cursor(c, mongoc_collection_find_with_opts(c->collection, &filter, &options, NULL),
+		server_projects(t));
+	bson_destroy(&options);
+}
+
+/* $set is another name of $addFields, which every server knows. */
+static void append_stage(bson_t *to, struct slice name, struct slice stage)
+{
+	struct document_iter it = document_iter(stage);
+	struct element e;
+	bson_t b;
+	if (document_next(&it, &e) && slice_eq(e.name, SLICE("$set")) &&
+		e.value.type == BT_OBJECT) {
+		bson_t fields;
+		mongodb_view(&fields, e.value.data);
+		bson_append_document_begin(to, (const char *)name.p, (int)name.n, &b);
+		BSON_APPEND_DOCUMENT(&b, "$addFields", &fields);
+		bson_append_document_end(to, &b);
+		return;
+	}
+	mongodb_view(&b, stage);
+	bson_append_document(to, (const char *)name.p, (int)name.n, &b);
+}
+
+/* [{$match: <the scoped filter>}, …] */
+static void scoped_pipeline(const struct store_task *t, bson_t *ret)
+{
+	struct document_iter it = document_iter(t->pipeline);
+	struct element e;
+	bson_t match;
+	bson_t filter;
+	char text[24];
+	bson_init(ret);
+	mongodb_view(&filter, t->filter);
+	BSON_APPEND_DOCUMENT_BEGIN(ret, "0", &match);
+	BSON_APPEND_DOCUMENT(&match, "$match", &filter);
+	bson_append_document_end(ret, &match);
+	for (uint64_t n = 1; document_next(&it, &e); n++) {
+		struct slice name = index_name(n, text);
+		append_stage(ret, name, e.value.data);
+	}
+}
+
+/* What comes out is made of the caller's documents alone: the first stage sees to that. */
+void mongodb_aggregate(struct mongodb_command *c)
+{
+	bson_t pipeline;
+	bson_t options = BSON_INITIALIZER;
+	scoped_pipeline(c->t, &pipeline);
+	mongodb_append_number(&options, "batchSize", BATCH);
+	mongodb_append_number(&options, "maxTimeMS", c->t->limits->operation_ms);
+	read_cursor(c,
+		mongoc_collection_aggregate(
+			c->collection, MONGOC_QUERY_NONE, &pipeline, &options, NULL),
+		true);
+	bson_destroy(&pipeline);
 	bson_destroy(&options);
 }
 

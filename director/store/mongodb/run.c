@@ -90,6 +90,7 @@ void mongodb_run(struct mongodb_session *s, struct store_task *t)
 		[STORE_UPDATE] = mongodb_update,
 		[STORE_DELETE] = mongodb_delete,
 		[STORE_MODIFY] = mongodb_modify,
+		[STORE_AGGREGATE] = mongodb_aggregate,
 	};
 	if (!connect_first(s, t)) {
 		return;

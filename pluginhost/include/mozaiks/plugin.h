@@ -279,6 +279,7 @@ static inline int mozaiks_plain(
  *   database.delete    {collection, filter, multi?} -> {deleted}
  *   database.modify    {collection, filter, update | remove, upsert?, new?, sort?, projection?}
  *                      -> {value}
+ *   database.aggregate {collection, pipeline} -> [documents]
  *   settings.get       {} -> the value           settings.save {settings} -> {success}
  *   events.publish     {event, data} -> {}       events.subscribe {events} -> {}
  *   websocket.send     {user_id, message} -> {recipients}

@@ -375,7 +375,9 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
 @pytest.mark.parametrize(
     "code, error, part",
     [
-        ("db.items.aggregate([])", "Unsupported", "aggregate()"),
+        ("db.items.aggregate({})", "TypeError", "pipeline must be a list"),
+        ("db.items.aggregate([1])", "TypeError", "each stage of a pipeline must be a mapping"),
+        ("db.items.aggregate([], let={'a': 1})", "Unsupported", "let"),
         ("await db.items.bulk_write([])", "TypeError", "non-empty list"),
         (
             "await db.items.bulk_write([pymongo.InsertOne({}), pymongo.UpdateOne({}, {'a': 1})])",
@@ -460,6 +462,24 @@ def test_large_find(start):
     worker.capabilities[fd.FIND], worker.capabilities[fd.NEXT] = finds(documents)
     assert worker.call().value == sum(range(2000))
     assert struct.calcsize("<I") == 4
+
+
+def test_aggregate_reads_in_batches(start):
+    worker = start(plugin("""
+cursor = db.items.aggregate([{"$match": {"a": 1}}, {"$group": {"_id": "$b"}}], allowDiskUse=True)
+first = await cursor.to_list(2)
+rest = [d async for d in cursor]
+return [first, rest, cursor.alive, await db.items.aggregate([]).to_list(None)]
+"""))
+    find, following = finds([{"_id": i} for i in range(3)], batch=2)
+    worker.capabilities[fd.AGGREGATE] = find
+    worker.capabilities[fd.NEXT] = following
+    everything = [{"_id": i} for i in range(3)]
+    assert worker.call().value == [everything[:2], everything[2:], False, everything]
+    assert worker.requests[0].bson() == {
+        "collection": "items",
+        "pipeline": [{"$match": {"a": 1}}, {"$group": {"_id": "$b"}}],
+    }
 
 
 BULK = """

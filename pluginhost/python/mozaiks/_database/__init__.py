@@ -1,7 +1,7 @@
 """The database as plugins see it: the part of motor's surface that plugins are offered."""
 
 from mozaiks._database.collection import Collection
-from mozaiks._database.cursor import Cursor
+from mozaiks._database.cursor import CommandCursor, Cursor
 from mozaiks._database.database import Database
 from mozaiks._database.results import (
     BulkWriteResult,
@@ -14,6 +14,7 @@ from mozaiks._database.results import (
 __all__ = [
     "BulkWriteResult",
     "Collection",
+    "CommandCursor",
     "Cursor",
     "Database",
     "DeleteResult",

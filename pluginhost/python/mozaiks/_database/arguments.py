@@ -18,6 +18,13 @@ def array_filters(value: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]
     return [mapping("each of array_filters", item) for item in value]
 
 
+def pipeline(value: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The stages of an aggregation: a list of mappings."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"pipeline must be a list, not {type(value).__name__}")
+    return [mapping("each stage of a pipeline", item) for item in value]
+
+
 def mapping(name: str, value: Any) -> Mapping[str, Any]:
     """A filter or an update: a mapping, and nothing else that happens to be false."""
     if not isinstance(value, Mapping):

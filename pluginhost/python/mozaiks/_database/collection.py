@@ -9,7 +9,7 @@ from mozaiks import _client
 from mozaiks._database import arguments
 from mozaiks._database.arguments import ArrayFilters, Filter, Projection, Sort
 from mozaiks._database.bulk import Bulk, Write, error_number
-from mozaiks._database.cursor import Cursor, Document
+from mozaiks._database.cursor import CommandCursor, Cursor, Document
 from mozaiks._database.results import (
     BulkWriteResult,
     DeleteResult,
@@ -133,6 +133,11 @@ class Collection:
         result = await _client.request(_mozaiks.DATABASE_DISTINCT, _client.BSON, command)
         values: List[Any] = result["values"]
         return values
+
+    def aggregate(self, pipeline: Iterable[Mapping[str, Any]], **options: Any) -> CommandCursor:
+        """What the stages make of the documents, as a cursor."""
+        arguments.refuse("aggregate", options, ("batchSize", "allowDiskUse", "allow_disk_use"))
+        return CommandCursor({"collection": self._name, "pipeline": arguments.pipeline(pipeline)})
 
     # ---- inserting ----
 
@@ -393,12 +398,6 @@ class Collection:
         return document
 
     # ---- what this version does not offer ----
-
-    def aggregate(self, *args: Any, **options: Any) -> NoReturn:
-        """Not offered yet."""
-        raise Unsupported(
-            "aggregate() is not offered yet: use find(), count_documents(), distinct()"
-        )
 
     async def create_index(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered yet."""

@@ -1,4 +1,4 @@
-"""The cursor of ``find()``: built by chaining, read once."""
+"""Cursors: of ``find()``, built by chaining, and of ``aggregate()``. Read once."""
 
 from typing import Any, AsyncIterator, Deque, Dict, List, Optional
 from collections import deque
@@ -13,12 +13,8 @@ from pymongo.errors import InvalidOperation
 Document = Dict[str, Any]
 
 
-class Cursor:
-    """The documents that a ``find()`` matches.
-
-    Nothing is asked before the first document is wanted. Documents come in batches; those beyond
-    the first are fetched as they are needed.
-    """
+class Batches:
+    """Documents that come in batches; those beyond the first are fetched as they are needed."""
 
     def __init__(self, command: Dict[str, Any]) -> None:
         self._command = command
@@ -26,38 +22,6 @@ class Cursor:
         self._cursor = 0
         self._started = False
         self._taken = 0
-        # How many documents the director was asked for, when that is less than all.
-        self._asked: Optional[int] = None
-
-    # ---- building ----
-
-    def sort(self, key_or_list: Sort, direction: Optional[Any] = None) -> "Cursor":
-        """Orders by one name, or by several in turn."""
-        return self._set("sort", arguments.sort(key_or_list, direction))
-
-    def skip(self, skip: int) -> "Cursor":
-        """Leaves out the first documents."""
-        return self._set("skip", arguments.count("skip", skip))
-
-    def limit(self, limit: int) -> "Cursor":
-        """At most so many documents; 0 means all."""
-        return self._set("limit", arguments.limit(limit))
-
-    def batch_size(self, batch_size: int) -> "Cursor":
-        """Accepted for compatibility: the runtime chooses its batches."""
-        return self
-
-    def _set(self, name: str, value: Any) -> "Cursor":
-        if self._started:
-            raise InvalidOperation("cannot set options after executing query")
-        self._command[name] = value
-        return self
-
-    def clone(self) -> "Cursor":
-        """An unread cursor for the same query."""
-        return Cursor(dict(self._command))
-
-    # ---- reading ----
 
     @property
     def alive(self) -> bool:
@@ -96,18 +60,93 @@ class Cursor:
         """The next document; StopAsyncIteration when there is none."""
         return await self.__anext__()
 
+    async def close(self) -> None:
+        """Gives the rest of the documents up."""
+        self._buffer.clear()
+        self._started = True
+        if self._cursor != 0:
+            cursor, self._cursor = self._cursor, 0
+            await _client.request(_mozaiks.DATABASE_CLOSE, _client.BSON, {"cursor": cursor})
+
+    def _continues(self) -> bool:
+        """Everything that was asked for has been handed out, and there may be more."""
+        return False
+
+    async def _start(self, length: Optional[int]) -> None:
+        raise NotImplementedError
+
+    async def _fetch(self) -> None:
+        self._cursor, documents = await _client.request(
+            _mozaiks.DATABASE_NEXT, _client.CURSOR, {"cursor": self._cursor}
+        )
+        self._buffer.extend(documents)
+
+
+class CommandCursor(Batches):
+    """The documents that an ``aggregate()`` makes. Nothing is asked before the first is wanted."""
+
+    def batch_size(self, batch_size: int) -> "CommandCursor":
+        """Accepted for compatibility: the runtime chooses its batches."""
+        return self
+
+    async def _start(self, length: Optional[int]) -> None:
+        self._started = True
+        self._cursor, documents = await _client.request(
+            _mozaiks.DATABASE_AGGREGATE, _client.CURSOR, self._command
+        )
+        self._buffer.extend(documents)
+
+
+class Cursor(Batches):
+    """The documents that a ``find()`` matches.
+
+    Nothing is asked before the first document is wanted. Documents come in batches; those beyond
+    the first are fetched as they are needed.
+    """
+
+    def __init__(self, command: Dict[str, Any]) -> None:
+        super().__init__(command)
+        # How many documents the director was asked for, when that is less than all.
+        self._asked: Optional[int] = None
+
+    # ---- building ----
+
+    def sort(self, key_or_list: Sort, direction: Optional[Any] = None) -> "Cursor":
+        """Orders by one name, or by several in turn."""
+        return self._set("sort", arguments.sort(key_or_list, direction))
+
+    def skip(self, skip: int) -> "Cursor":
+        """Leaves out the first documents."""
+        return self._set("skip", arguments.count("skip", skip))
+
+    def limit(self, limit: int) -> "Cursor":
+        """At most so many documents; 0 means all."""
+        return self._set("limit", arguments.limit(limit))
+
+    def batch_size(self, batch_size: int) -> "Cursor":
+        """Accepted for compatibility: the runtime chooses its batches."""
+        return self
+
+    def _set(self, name: str, value: Any) -> "Cursor":
+        if self._started:
+            raise InvalidOperation("cannot set options after executing query")
+        self._command[name] = value
+        return self
+
+    def clone(self) -> "Cursor":
+        """An unread cursor for the same query."""
+        return Cursor(dict(self._command))
+
+    # ---- reading ----
+
     async def explain(self) -> Document:
         """Not offered."""
         raise Unsupported("explain() is not offered to plugins")
 
     async def close(self) -> None:
         """Gives the rest of the documents up."""
-        self._buffer.clear()
         self._asked = None
-        self._started = True
-        if self._cursor != 0:
-            cursor, self._cursor = self._cursor, 0
-            await _client.request(_mozaiks.DATABASE_CLOSE, _client.BSON, {"cursor": cursor})
+        await super().close()
 
     def rewind(self) -> "Cursor":
         """Starts over at the next read."""
@@ -145,11 +184,5 @@ class Cursor:
         self._started = True
         self._cursor, documents = await _client.request(
             _mozaiks.DATABASE_FIND, _client.CURSOR, command
-        )
-        self._buffer.extend(documents)
-
-    async def _fetch(self) -> None:
-        self._cursor, documents = await _client.request(
-            _mozaiks.DATABASE_NEXT, _client.CURSOR, {"cursor": self._cursor}
         )
         self._buffer.extend(documents)
