@@ -414,6 +414,8 @@ int main(int argc, char **argv)
 	}
 	log_init("director", LOG_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Whoever makes a file says its mode; a narrower mask would keep pluginhost from its sockets. */
+	(void)umask(022);
 	remove_counters();
 	if (map_init() < 0 || uv_loop_init(&loop) < 0 || start() < 0) {
 		return 1;

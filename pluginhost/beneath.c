@@ -13,6 +13,72 @@
 
 enum { OPEN_TRIES = 8, REMOVE_LEVELS_MAX = 64 };
 
+/* The next component of a path; false when it would leave the directory. */
+static bool take_component(const char **path, char name[static NAME_MAX + 1])
+{
+	size_t n = strcspn(*path, "/");
+	if (n == 0 || n > NAME_MAX) {
+		return false;
+	}
+	memcpy(name, *path, n);
+	name[n] = '\0';
+	*path += n;
+	*path += strspn(*path, "/");
+	return strcmp(name, "..") != 0;
+}
+
+static bool is_link(int at, const char *name)
+{
+	struct stat st;
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
+static int open_component(int at, const char *name, int flags)
+{
+	struct stat st;
+	int fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		/* A link is no directory; say what it is, as openat2() does. */
+		return errno == ENOTDIR && is_link(at, name) ? -ELOOP : -errno;
+	}
+	/* O_PATH opens a link itself. */
+	if (fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
+		(void)close(fd);
+		return -ELOOP;
+	}
+	return fd;
+}
+
+/*
+ * The same by single steps, each of which follows no link and goes down. Needed under systemd's
+ * RestrictSUIDSGID=, which denies openat2() (ENOSYS), as its filter cannot look into the arguments.
+ */
+int beneath_open_by_steps(int dir_fd, const char *path, int flags)
+{
+	char name[NAME_MAX + 1];
+	int at = dir_fd;
+	int fd = -EXDEV;
+	if (path[0] == '\0') {
+		return -ENOENT;
+	}
+	while (take_component(&path, name)) {
+		bool last = path[0] == '\0';
+		fd = open_component(at, name, last ? flags : O_PATH | O_DIRECTORY);
+		if (at != dir_fd) {
+			(void)close(at);
+		}
+		if (fd < 0 || last) {
+			return fd;
+		}
+		at = fd;
+		fd = -EXDEV;
+	}
+	if (at != dir_fd) {
+		(void)close(at);
+	}
+	return fd;
+}
+
 int beneath_open(int dir_fd, const char *path, int flags)
 {
 	bool by_path = (flags & O_PATH) != 0;
@@ -25,6 +91,9 @@ int beneath_open(int dir_fd, const char *path, int flags)
 		long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 		if (fd >= 0) {
 			return (int)fd;
+		}
+		if (errno == ENOSYS) {
+			return beneath_open_by_steps(dir_fd, path, (int)how.flags);
 		}
 		if (errno != EAGAIN && errno != EINTR) {
 			return -errno;

@@ -24,6 +24,9 @@ struct file_names {
  */
 int beneath_open(int dir_fd, const char *path, int flags);
 
+/** What beneath_open() does where openat2() is denied (ENOSYS): here for its test. */
+int beneath_open_by_steps(int dir_fd, const char *path, int flags);
+
 /**
  * Removes a file or a whole tree without following links. Bounded: trees deeper than 64 levels are
  * refused. For trees of our own making.

@@ -23,30 +23,39 @@ static int drop_bounding_set(void)
 	return 0;
 }
 
+static int holds_capabilities(bool *ret_holds)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct now[2] = { { 0 } };
+	if (syscall(SYS_capget, &head, now) < 0) {
+		return -errno;
+	}
+	*ret_holds = false;
+	for (int i = 0; i < 2; i++) {
+		*ret_holds |= (now[i].effective | now[i].permitted | now[i].inheritable) != 0;
+	}
+	return 0;
+}
+
 int identity_drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { { 0 } };
+	bool holds;
 	/* Kernels before 4.3 have no ambient set: EINVAL is as good as empty. */
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) {
 		return -errno;
 	}
-	if (syscall(SYS_capset, &head, none) < 0) {
+	int r = holds_capabilities(&holds);
+	/* Who has none may be forbidden to ask for less: a unit's filter without capset(). */
+	if (r == 0 && holds && syscall(SYS_capset, &head, none) < 0) {
 		return -errno;
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
 		return -errno;
 	}
-	struct __user_cap_data_struct now[2] = { { 0 } };
-	if (syscall(SYS_capget, &head, now) < 0) {
-		return -errno;
-	}
-	for (int i = 0; i < 2; i++) {
-		if ((now[i].effective | now[i].permitted | now[i].inheritable) != 0) {
-			return -EPERM;
-		}
-	}
-	return 0;
+	r = r < 0 ? r : holds_capabilities(&holds);
+	return r < 0 ? r : holds ? -EPERM : 0;
 }
 
 int identity_become(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups)

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Becomes a machine of its own: systemd as PID 1 of new namespaces, on an overlay of / that is gone with it.
+#
+#   boot.sh enter FOLDER CGROUP    joins the cgroup, makes the namespaces
+#   boot.sh start FOLDER           in them: builds the tree, starts systemd
+#
+# FOLDER/files is laid over /. The cgroup is entered before its namespace is made: systemd takes the
+# whole tree that it sees for its own. What belongs to the kernel of all (/proc/sys, /sys) is read-only.
+set -euo pipefail
+
+folder=$2
+case $1 in
+enter)
+	echo $$ >"$3/cgroup.procs"
+	exec unshare --mount --pid --cgroup --uts --ipc --net --fork --kill-child --propagation private \
+		-- bash "$0" start "$folder"
+	;;
+start) ;;
+*) exit 2 ;;
+esac
+
+mount -t tmpfs -o mode=755 none "$folder/tree"
+cd "$folder/tree"
+mkdir upper work root
+cp -a "$folder/files/." upper/
+mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work none root
+cd root
+
+mount -t proc none proc
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro none sys
+mount -t cgroup2 none sys/fs/cgroup
+mount -t tmpfs -o mode=755 none dev
+for device in null zero full random urandom tty; do
+	: >"dev/$device"
+	mount --bind "/dev/$device" "dev/$device"
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 none dev/pts
+ln -s pts/ptmx dev/ptmx
+mount -t tmpfs none dev/shm
+: >dev/console
+# The log of systemd itself goes where our standard error goes, a pty.
+mount --bind "$(readlink /proc/self/fd/2)" dev/console
+mount -t tmpfs -o mode=755 none run
+mount -t tmpfs none tmp
+
+mkdir old
+pivot_root . old
+umount -l /old
+# As on any machine; mounts for credentials travel that way.
+mount --make-rshared /
+exec env -i container=mozaiks PATH=/usr/sbin:/usr/bin \
+	/lib/systemd/systemd --system --unit=mozaiks-test.target --log-target=console --show-status=0
