@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 # From fast to slow; a suite that is not named here comes last. The long ones run with --all only.
-ORDER = ["lint", "unit", "fuzz", "conformance", "system", "security", "fault", "bench"]
+ORDER = ["lint", "unit", "fuzz", "conformance", "system", "security", "service", "fault", "bench"]
 LONG = ["fuzz-long", "security-long"]
 
 CMOCKA = re.compile(r"^\[  (PASSED|FAILED)  \] (\d+) test\(s\)", re.M)

@@ -80,6 +80,7 @@ class Machine:
         (self.folder / "tree").mkdir()
         self.files = self.folder / "files"
         shutil.copytree(installed, self.files, symlinks=True)
+        self.files.chmod(0o755)  # it becomes /
         self.cgroup = unified() / self.folder.name
         self.console = b""
         self.process = self.pid = None
