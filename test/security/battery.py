@@ -15,6 +15,7 @@ import collections
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -122,10 +123,17 @@ def compare(run, subset=False):
     path = golden_path(run.mode)
     if not path.exists():
         return [f"there is no {path.name}"]
-    golden = path.read_text()
-    if golden.splitlines()[0] != as_text(run).splitlines()[0]:
+    golden, text = path.read_text(), as_text(run)
+    if golden.splitlines()[0] != text.splitlines()[0]:
         return None
-    return differences(golden, as_text(run), subset)
+    if os.geteuid() != 0:
+        golden, text = without_names(golden), without_names(text)
+    return differences(golden, text, subset)
+
+
+def without_names(text):
+    """Which call a worker died of only root is told."""
+    return re.sub(r"(?m)\bSIGSYS .+$", "SIGSYS", text)
 
 
 def without_all():

@@ -4,15 +4,15 @@ import os
 import pytest
 
 import battery
-from conftest import cannot_run
+from conftest import cannot_run, needs_root
 
 ALL = os.environ.get("MOZAIKS_BATTERY") == "all"
 
 
 @pytest.fixture(scope="module", params=battery.MODES if ALL else [battery.default_mode()])
 def run(request):
-    if request.param != "plain" and os.geteuid() != 0:
-        cannot_run(f"the attacks in mode {request.param} need root")
+    if request.param != "plain":
+        needs_root(f"the attacks in mode {request.param} need root")
     done = battery.Run(request.param)
     assert done.lines, done.text
     return done
@@ -26,8 +26,7 @@ def test_every_attack_gets_the_answer_of_its_row(run):
 
 def test_every_denied_call_has_a_name(run):
     """A worker that dies of SIGSYS dies of the call that was tried."""
-    if os.geteuid() != 0:
-        cannot_run("only root traces a worker")
+    needs_root("only root traces a worker")
     killed = [x for x in run.lines if x.answer.startswith("SIGSYS")]
     assert len(killed) > 100
     assert not [x for x in killed if len(x.answer.split()) < 2 or "?" in x.answer]
@@ -51,8 +50,7 @@ def test_the_golden_file_says_the_same(run):
 @pytest.mark.skipif(not ALL, reason="with --all")
 def test_each_attack_is_held_by_another_layer_or_listed():
     """One layer at a time is left out."""
-    if os.geteuid() != 0:
-        cannot_run("leaving layers out needs root")
+    needs_root("leaving layers out needs root")
     full, runs = battery.without_all()
     for run in runs:
         assert not run.failed and run.status == 0, f"{run.without}: {run.failed or run.text[-2000:]}"
