@@ -174,8 +174,7 @@ def test_the_same_name_in_two_plugins_is_two_collections(runtime, collection):
 
 
 UNSUPPORTED = [{"$where": "1"}, {"n": {"$where": "1"}}, {"$expr": {"$eq": [1, 1]}},
-               {"$jsonSchema": {}}, {"n": {"$near": [1, 2]}}, {"$text": {"$search": "x"}},
-               {"n": {"$bitsAllSet": 1}}, {"$comment": "x"}]
+               {"$jsonSchema": {}}, {"n": {"$near": [1, 2]}}, {"$text": {"$search": "x"}}]
 
 
 @pytest.mark.parametrize("filter", UNSUPPORTED, ids=str)
