@@ -63,7 +63,8 @@ HOMES = {
 CALLS = {
     "uv_close": ["common/uvx", "common/channel"],
     "uv_run": ["common/uvx", "common/channel", "director/main.c", "pluginhost/main.c",
-               "director/http/http-floor.c", "director/store/bench-store.c"],
+               "director/http/http-floor.c", "director/store/bench-store.c",
+               "director/store/bench-mongodb.c"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

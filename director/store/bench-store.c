@@ -3,7 +3,7 @@
  * one commit per insert (SQLite alone, the same tables and pragmas), finds by owner and by _id.
  * Rounds alternate; the medians are printed.
  *
- * bench-store DIRECTORY [SECONDS PER ROUND] [ROUNDS]
+ * bench-store DIRECTORY [SECONDS PER ROUND] [ROUNDS] [--json]     --json: every round's
  */
 #include "common/base/clock.h"
 #include "common/base/error.h"
@@ -211,6 +211,15 @@ static double median(double *values, unsigned n)
 	return values[n / 2];
 }
 
+static void print_rounds(const char *name, const double *values, unsigned n, bool last)
+{
+	(void)printf("\"%s\":[", name);
+	for (unsigned i = 0; i < n; i++) {
+		(void)printf("%s%.1f", i == 0 ? "" : ",", values[i]);
+	}
+	(void)printf("]%s", last ? "}\n" : ",");
+}
+
 static void on_closed(void *arg)
 {
 	*(bool *)arg = true;
@@ -264,11 +273,17 @@ int main(int argc, char **argv)
 		}
 		results[LOADS][r] = run_plain();
 	}
-	for (unsigned i = 0; i < LOADS; i++) {
-		(void)printf("%-40s %10.0f/s\n", loads[i].name, median(results[i], rounds));
+	static const char alone[] = "SQLite alone, one commit each";
+	bool json = argc > 4 && strcmp(argv[4], "--json") == 0;
+	(void)printf("%s", json ? "{" : "");
+	for (unsigned i = 0; i <= LOADS; i++) {
+		const char *name = i < LOADS ? loads[i].name : alone;
+		if (json) {
+			print_rounds(name, results[i], rounds, i == LOADS);
+		} else {
+			(void)printf("%-40s %10.0f/s\n", name, median(results[i], rounds));
+		}
 	}
-	(void)printf("%-40s %10.0f/s\n", "SQLite alone, one commit each",
-		median(results[LOADS], rounds));
 	store_close(store, on_closed, &closed);
 	while (!closed) {
 		(void)uv_run(&loop, UV_RUN_ONCE);

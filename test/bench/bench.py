@@ -23,14 +23,15 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
+sys.path[:0] = [str(HERE.parent / "system"), str(HERE.parent / "servers")]
 
 import plot  # noqa: E402
+import servers  # noqa: E402
 from runtime import (APP, BUILD, SECRET, Runtime, adopt_orphans, mint,  # noqa: E402
                      reap_orphans, wait_for)
 
 SMOKE = os.environ.get("BENCH_SMOKE") == "1"
-USERS = 1000
+USERS = 50 if SMOKE else 1000
 SMALL_BODY = json.dumps({"action": "hello", "name": "a name of some length, for 60 B"}).encode()
 HERTZ = os.sysconf("SC_CLK_TCK")
 
@@ -115,9 +116,11 @@ http {{
 @contextlib.contextmanager
 def fastapi():
     port = free_port()
-    env = {**os.environ, "JWT_SECRET": SECRET, "MOZAIKS_APP_ID": APP}
-    with serving(["/usr/bin/python3", str(HERE / "fastapi_peer.py"), str(port)], port, env) as process:
-        yield Target(f"http://127.0.0.1:{port}", {"fastapi": process.pid})
+    with tempfile.TemporaryDirectory(prefix="mozaiks-bench-") as folder:
+        env = {**os.environ, "JWT_SECRET": SECRET, "MOZAIKS_APP_ID": APP, "BENCH_STATE": folder}
+        with serving(["/usr/bin/python3", str(HERE / "fastapi_peer.py"), str(port)], port,
+                     env) as process:
+            yield Target(f"http://127.0.0.1:{port}", {"fastapi": process.pid})
 
 
 @contextlib.contextmanager
@@ -168,11 +171,12 @@ class Load:
         self.tokens = self.folder / "tokens"
         self.tokens.write_text("".join(mint(f"user-{n}") + "\n" for n in range(USERS)))
         self.body = self.folder / "body"
-        self.body.write_bytes(SMALL_BODY)
 
-    def __call__(self, target, path, connections, seconds, post=True):
+    def __call__(self, target, path, connections, seconds, body=SMALL_BODY):
+        """body: of every request; None: a GET without a token."""
         env = {"PATH": os.environ["PATH"]}
-        if post:
+        if body is not None:
+            self.body.write_bytes(body)
             env.update(BENCH_TOKENS=str(self.tokens), BENCH_BODY=str(self.body))
         before = {name: cpu_seconds(pid) for name, pid in target.processes.items()}
         done = subprocess.run(
@@ -226,20 +230,21 @@ class Bench:
     def __init__(self, load, n_pairs, seconds):
         self.load, self.n_pairs, self.seconds = load, n_pairs, seconds
 
-    def compare(self, identity, what, target, us, peer, path, peer_path, connections, post=True):
+    def compare(self, identity, what, target, us, peer, path, peer_path, connections,
+                body=SMALL_BODY):
         warm = 1
         for where, its_path in ((us, path), (peer, peer_path)):
-            self.load(where, its_path, connections, warm, post)
+            self.load(where, its_path, connections, warm, body)
         ratios, a, b = pairs(
-            lambda: self.load(us, path, connections, self.seconds, post),
-            lambda: self.load(peer, peer_path, connections, self.seconds, post), self.n_pairs)
+            lambda: self.load(us, path, connections, self.seconds, body),
+            lambda: self.load(peer, peer_path, connections, self.seconds, body), self.n_pairs)
         memory = {name: memory_kib(pid) for name, pid in us.processes.items()}
         return row(identity, what, ratios, target, "ratio", ours=middle(a), peer=middle(b),
                    memory_kib=memory, connections=connections)
 
     def p1(self):
         with ours({"echo": HERE / "plugins" / "echo"}) as us, nginx() as peer:
-            yield self.compare("P1", "/livez, of nginx", 0.95, us, peer, "/livez", "/", 64, False)
+            yield self.compare("P1", "/livez, of nginx", 0.95, us, peer, "/livez", "/", 64, None)
 
     def p2(self):
         with ours({"native": native_plugin()}) as us, nginx() as peer:
@@ -252,6 +257,48 @@ class Bench:
             path = "/api/execute/echo"
             yield self.compare("P3", "Python plugin, of FastAPI", 7, us, peer, path, path, 64)
             yield self.compare("P3", "Python plugin, of FastAPI", 1.2, us, peer, path, path, 1)
+
+    def p4(self):
+        with ours({"notes": HERE / "plugins" / "notes"}) as us, fastapi() as peer:
+            for target in (us, peer):
+                seed_notes(target)
+            path = "/api/execute/notes"
+            yield self.compare("P4", "find of 50 documents, of FastAPI + sqlite3", 4, us, peer, path,
+                               path, 64, action("find"))
+
+    def p5(self):
+        with ours({"notes": HERE / "plugins" / "notes"}) as us, fastapi() as peer:
+            path = "/api/execute/notes"
+            yield self.compare("P5", "durable insert, of FastAPI + a commit each", 5, us, peer, path,
+                               path, 64, action("insert"))
+        rounds = self.program("bench-store", self.load.folder, self.seconds, self.n_pairs)
+        yield row("P5", "durable insert in the store, of a commit each",
+                  ratios(rounds["insert, 64 in flight"], rounds["SQLite alone, one commit each"]), 5,
+                  "ratio")
+
+    def p6(self):
+        """The time of an operation through the store, of the driver's own, on one server each."""
+        for name in servers.candidates():
+            reason = servers.why_not(name)
+            if reason:
+                print(f"not run: P6 on {name}: {reason}", file=sys.stderr)
+                continue
+            with servers.Server(name) as server:
+                rounds = self.program("bench-mongodb", server.uri, self.seconds, self.n_pairs)
+            for operation in ("insert", "find"):
+                yield row("P6", f"{operation}, {name}, time of libmongoc's own",
+                          ratios(rounds[f"{operation}, libmongoc"], rounds[f"{operation}, store"]),
+                          1.1, "ratio", False)
+
+    @staticmethod
+    def program(name, *arguments):
+        """A program of director/store that measures rounds. @return {what: rate of each round}"""
+        path = BUILD / "director" / "store" / name
+        if not path.exists():
+            raise Unavailable(f"{path} is not built")
+        done = subprocess.run([str(path), *map(str, arguments), "--json"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout)
 
     def p7(self):
         """Each new version of a plugin is a start of a worker; its record says how long it took."""
@@ -299,6 +346,28 @@ class Bench:
                                    runtimes[0], "/api/execute/p0", "/api/execute/p0", 64)
 
 
+def ratios(a, b):
+    return [x / y for x, y in zip(a, b)]
+
+
+def action(name):
+    return json.dumps({"action": name}).encode()
+
+
+def seed_notes(target):
+    """Gives every user of the load the documents that it is to find."""
+    import http.client
+    connection = http.client.HTTPConnection(target.url.removeprefix("http://"), timeout=60)
+    for n in range(USERS):
+        connection.request("POST", "/api/execute/notes", action("seed"), {
+            "Authorization": "Bearer " + mint(f"user-{n}"), "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"seeding: {answer.status} {text}")
+    connection.close()
+
+
 def plugin_workers(runtime):
     """The processes with a plugin in them: zygotes and middle processes have none."""
     return [pid for pid in runtime.workers() if os.path.isdir(f"/proc/{pid}/root/plugins") and
@@ -340,7 +409,7 @@ def as_text(rows):
 
 
 def main():
-    names = ["P1", "P2", "P3", "P7", "P8", "P11"]
+    names = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P11"]
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")

@@ -1,4 +1,5 @@
-"""The peer: the same plugin behind FastAPI and uvicorn, in process, as one would run it without us.
+"""The peer: the same plugin behind FastAPI and uvicorn, in process, as one would run it without us. A
+plugin that needs the runtime's database has its like in peer_plugins.
 
     fastapi_peer.py PORT        the key is in JWT_SECRET, the application in MOZAIKS_APP_ID
 
@@ -25,8 +26,10 @@ bearer = HTTPBearer()
 plugins = {}
 
 
-def load(folder):
+def load(folder, other):
     for logic in sorted(folder.glob("*/logic.py")):
+        own = other / logic.parent.name / "logic.py"
+        logic = own if own.exists() else logic
         spec = importlib.util.spec_from_file_location(f"plugins.{logic.parent.name}.logic", logic)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -73,6 +76,7 @@ async def livez():
 
 
 if __name__ == "__main__":
-    load(pathlib.Path(__file__).resolve().parent / "plugins")
+    here = pathlib.Path(__file__).resolve().parent
+    load(here / "plugins", here / "peer_plugins")
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools",
                 log_level="warning", access_log=False)
