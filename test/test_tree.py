@@ -42,7 +42,7 @@ def test_a_setting_that_an_error_names_exists():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("document", ["README.md", "plugins/PLUGIN_CONTRACT.md"])
+@pytest.mark.parametrize("document", ["README.md", "plugins/PLUGIN_CONTRACT.md", "configs/README.md"])
 def test_a_setting_that_a_document_names_exists(document):
     header = TOP / "pluginhost" / "include" / "mozaiks" / "plugin.h"
     known = settings() | OTHERS | set(NAME.findall(header.read_text()))

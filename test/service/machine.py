@@ -18,6 +18,9 @@ import tempfile
 import threading
 import time
 
+from conftest import cannot_run, needs_root
+from runtime import BUILD
+
 HERE = pathlib.Path(__file__).parent
 NAME = "mozaiks-boot-"
 BOOT_SECONDS = 30
@@ -40,18 +43,23 @@ def unified():
     return None
 
 
-def why_not():
-    """Why no machine can be had here, or None."""
-    if os.geteuid() != 0:
-        return "needs root"
+def need_machine():
+    """Skips the test where no machine can be had."""
+    needs_root("booting the units needs root")
     if not os.path.exists("/lib/systemd/systemd"):
-        return "systemd is not installed"
+        cannot_run("booting the units: systemd is not installed")
     if unified() is None:
-        return "kernel: no cgroup version 2"
+        cannot_run("kernel: no cgroup version 2")
     if subprocess.run(["unshare", "--mount", "--pid", "--cgroup", "--net", "--fork", "true"],
                       stderr=subprocess.DEVNULL).returncode != 0:
-        return "kernel: no new namespaces can be made here"
-    return None
+        cannot_run("kernel: no new namespaces can be made here")
+
+
+def install(folder):
+    """What `meson install` makes of the build under test."""
+    subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", folder],
+                   check=True, stdout=subprocess.DEVNULL)
+    return folder
 
 
 def remove_cgroup(path, seconds=5):
@@ -85,7 +93,8 @@ class Machine:
         self.console = b""
         self.process = self.pid = None
         self.put("/etc/systemd/system/mozaiks-test.target",
-                 "[Unit]\nDescription=Test\nSuccessAction=poweroff-force\n")
+                 "[Unit]\nDescription=Test\nRequires=sysinit.target\nAfter=sysinit.target\n"
+                 "SuccessAction=poweroff-force\n")
         for unit in wants:
             self.link(f"/etc/systemd/system/mozaiks-test.target.wants/{unit}",
                       f"/usr/local/lib/systemd/system/{unit.partition('@')[0]}"

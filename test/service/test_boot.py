@@ -3,18 +3,17 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import pathlib
 import re
-import subprocess
 import threading
 import time
 
 import pytest
 
-from machine import NAME, Machine, unified, why_not
+from conftest import cannot_run
+from machine import NAME, Machine, install, need_machine, unified
+from runtime import BUILD
 
-BUILD = pathlib.Path(os.environ["MOZAIKS_BUILD"])
 BATTERY = BUILD / "test" / "security" / "workers" / "attack-workers"
 SECRET = "A-secret-of-the-tests-that-is-long-enough-0123456789"
 DIRECTOR, FIRST, SECOND = ("mozaiks-director.service", "mozaiks-pluginhost.service",
@@ -65,20 +64,9 @@ def token():
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("installed")
-    subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", folder],
-                   check=True, stdout=subprocess.DEVNULL)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def machine(installed):
-    reason = why_not()
-    if reason:
-        print(f"\nnot run: {reason}")
-        pytest.skip(reason)
-    m = Machine(installed, FILES, [DIRECTOR, FIRST, SECOND, "mozaiks-director.socket"])
+def machine(tmp_path_factory):
+    need_machine()
+    m = Machine(install(tmp_path_factory.mktemp("installed")), FILES, [DIRECTOR, FIRST, SECOND, "mozaiks-director.socket"])
     # The battery is pluginhost's unit with another program in it, which does not set its umask itself.
     text = (BUILD / "configs/systemd/mozaiks-pluginhost.service").read_text()
     text = re.sub(r"^ExecStart=.*", "ExecStart=/usr/local/bin/attack-workers as-is python c", text, flags=re.M)
@@ -195,8 +183,7 @@ def test_limits(machine, client):
     assert machine.show(FIRST)["Delegate"] == "yes"
     controllers = (unified() / "cgroup.controllers").read_text().split()
     if not {"memory", "pids"} <= set(controllers):
-        print("\nnot run: kernel: cgroup version 2 has no memory and pids: limits of units do not bite")
-        return
+        cannot_run("kernel: cgroup version 2 has no memory and pids: limits of units do not bite")
     group = machine.run("cat", f"/proc/{machine.show(FIRST)['MainPID']}/cgroup").strip()
     # A leaf of its own, beside the workers', each with a limit.
     assert group.endswith("/supervisor"), group

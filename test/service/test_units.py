@@ -1,12 +1,13 @@
 """The units as files: systemd understands them, and what they leave open is bounded."""
-import os
 import pathlib
 import shutil
 import subprocess
 
 import pytest
 
-BUILD = pathlib.Path(os.environ["MOZAIKS_BUILD"])
+from conftest import cannot_run, needs_root
+from runtime import BUILD
+
 UNITS = BUILD / "configs" / "systemd"
 SOURCE = pathlib.Path(__file__).parents[2] / "configs" / "systemd"
 # A template is judged by an instance of it.
@@ -17,8 +18,11 @@ NAMES = {"mozaiks-director.service": "mozaiks-director.service",
 THRESHOLDS = {"mozaiks-director.service": 12, "mozaiks-pluginhost.service": 20,
               "mozaiks-pluginhost@second.service": 20}
 
-pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None,
-                                reason="not run: systemd is not installed")
+
+@pytest.fixture(autouse=True, scope="module")
+def systemd():
+    if shutil.which("systemd-analyze") is None:
+        cannot_run("judging the units: systemd is not installed")
 
 
 @pytest.fixture
@@ -84,8 +88,7 @@ def test_no_secret_in_the_environment():
 
 def test_users_and_directories(tmp_path):
     """systemd-sysusers and systemd-tmpfiles make what the units name, in a tree of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("not run: needs root")
+    needs_root("making the users of the units needs root")
     (tmp_path / "etc").mkdir()
     for tool, arguments, config in (("systemd-sysusers", [], "mozaiks.sysusers"),
                                     ("systemd-tmpfiles", ["--create"], "mozaiks.tmpfiles")):

@@ -32,7 +32,7 @@ def test_every_thread_is_confined(kernel):
     with Runtime(plugins={"hello": HELLO}) as runtime:
         assert runtime.execute("hello", {"name": "a"}).json == {"hello": "a"}
         if record(runtime, "confine.off"):
-            pytest.skip("not run: the build has sanitizers")
+            pytest.skip("the build has sanitizers")
         seen = threads(runtime)
         # The loop, the readers and the writer of the store at least.
         assert len(seen) >= 4, seen
