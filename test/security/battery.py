@@ -160,7 +160,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--mode", choices=[*MODES, "as-is"])
-    parser.add_argument("--only")
+    parser.add_argument("--only", default=os.environ.get("MOZAIKS_ATTACKS"))
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     modes = [arguments.mode] if arguments.mode else MODES if arguments.all else [default_mode()]

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import errno
 import gc
+import json
 import mmap
 import os
 import resource
@@ -63,10 +64,7 @@ def load_written_library():
 def overflow():
     """Deep recursion in C, after the interpreter's own limit is out of the way."""
     sys.setrecursionlimit(10 ** 6)
-    value = []
-    for _ in range(500_000):
-        value = [value]
-    return repr(value)
+    return json.loads("[" * 200_000 + "]" * 200_000)
 
 
 def canary_in_objects():
