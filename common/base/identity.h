@@ -18,7 +18,8 @@ enum {
 	UID_DIRECTOR = 400000,
 	UID_PLUGINHOST = 400001,
 	UID_WORKER_FIRST = 401000,
-	UID_WORKER_COUNT = 1000,
+	UID_WORKER_COUNT = 1000, /* of one pluginhost */
+	UID_WORKER_BLOCKS = 64,  /* pluginhosts of the machine */
 	GID_CHANNEL = 400000,
 };
 

@@ -21,6 +21,8 @@
 /* How long newuidmap and newgidmap may take, in milliseconds. */
 enum { MAP_PROGRAM_TIMEOUT = 5000, SUBID_FILE_MAX = 1024 * 1024 };
 
+_Static_assert((int)UID_WORKER_COUNT <= (int)SANDBOX_SLOTS_MAX, "a slot for each id of a block");
+
 static int fail(struct sandbox_host *h, const char *what, int e)
 {
 	(void)snprintf(h->failure, sizeof(h->failure), "%s: %s", what, strerror(-e));
@@ -318,16 +320,38 @@ static int try_way(
 	return 0;
 }
 
-int user_ns_create(struct sandbox_host *h)
+/* Cuts the range down to the part that is this pluginhost's alone.
+ * @return false when others have it all. */
+static bool take_block(struct sandbox_host *h, const char *name, struct id_block *block)
 {
-	struct id_block block = { UID_WORKER_FIRST, UID_WORKER_FIRST, UID_WORKER_COUNT };
-	bool listed = !identity_is_root() && own_block(h->uid, &block) == 0;
-	if (block.count > SANDBOX_SLOTS_MAX) {
-		block.count = SANDBOX_SLOTS_MAX;
+	char path[64];
+	unsigned n = block->count / UID_WORKER_COUNT;
+	if (identity_is_root()) {
+		(void)snprintf(path, sizeof(path), "/run/mozaiks-uids.lock");
+	} else {
+		(void)snprintf(
+			path, sizeof(path), "/tmp/mozaiks-uids-%u.lock", (unsigned)geteuid());
 	}
+	if (uid_block_claim(path, name, n == 0 ? 1 : n, &h->uid_block) < 0) {
+		return false;
+	}
+	if (n > 0) {
+		block->first_uid += h->uid_block.index * UID_WORKER_COUNT;
+		block->first_gid += h->uid_block.index * UID_WORKER_COUNT;
+		block->count = UID_WORKER_COUNT;
+	}
+	return true;
+}
+
+int user_ns_create(struct sandbox_host *h, const char *name)
+{
+	struct id_block block = { UID_WORKER_FIRST, UID_WORKER_FIRST,
+		UID_WORKER_COUNT * UID_WORKER_BLOCKS };
+	bool listed = !identity_is_root() && own_block(h->uid, &block) == 0;
+	bool ours = take_block(h, name, &block);
 	int r = -EPERM;
 	for (enum map_way way = MAP_WRITE_BLOCK; way < MAP_WAYS; way++) {
-		if (way == MAP_PROGRAM && !listed) {
+		if ((way == MAP_PROGRAM && !listed) || (way != MAP_SINGLE && !ours)) {
 			continue;
 		}
 		r = try_way(h, way, &block, &h->user_ns);
@@ -335,6 +359,9 @@ int user_ns_create(struct sandbox_host *h)
 			h->uids = way == MAP_SINGLE ? SANDBOX_UIDS_SINGLE : SANDBOX_UIDS_BLOCK;
 			h->first_uid = way == MAP_SINGLE ? h->uid : block.first_uid;
 			h->n_slots = way == MAP_SINGLE ? SANDBOX_SLOTS_MAX : block.count;
+			if (way == MAP_SINGLE) {
+				uid_block_release(&h->uid_block);
+			}
 			return 0;
 		}
 	}

@@ -32,9 +32,10 @@ int id_block_find(const char *subuid_path,
  * Makes the user namespace owned by h->uid and fills user_ns, uids, first_uid, n_slots and
  * nested_user_ns. Tries, in this order: the maps written with the capabilities at hand, the
  * programs newuidmap and newgidmap, a map of the own id alone.
+ * @param name of this pluginhost; which of several blocks of ids is its own.
  * @return 0 or a negative errno with h->failure.
  */
-int user_ns_create(struct sandbox_host *h);
+int user_ns_create(struct sandbox_host *h, const char *name);
 
 /**
  * Between fork and exec of a zygote: enters the user namespace and fresh ones of every other kind.

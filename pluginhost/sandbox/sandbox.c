@@ -29,8 +29,10 @@ int sandbox_host_init(struct sandbox_host *h, const struct sandbox_options *opti
 			"(list landlock_create_ruleset, landlock_add_rule, landlock_restrict_self)");
 	}
 	h->landlock_abi = abi;
-	int e = user_ns_create(h);
+	h->uid_block.lock = -1;
+	int e = user_ns_create(h, options->name);
 	if (e < 0) {
+		uid_block_release(&h->uid_block);
 		return e;
 	}
 	e = cgroup_root_init(&h->cgroup, options->name, h->uid, h->gid);
@@ -52,6 +54,7 @@ void sandbox_host_deinit(struct sandbox_host *h)
 		(void)close(h->user_ns);
 		h->user_ns = -1;
 	}
+	uid_block_release(&h->uid_block);
 	cgroup_root_deinit(&h->cgroup);
 }
 

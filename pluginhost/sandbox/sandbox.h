@@ -14,6 +14,7 @@
 
 #include "common/base/buffer.h"
 #include "pluginhost/sandbox/cgroup.h"
+#include "pluginhost/sandbox/uid_block.h"
 
 #include <sys/types.h>
 
@@ -30,6 +31,7 @@ struct sandbox_host {
 	uid_t uid; /* pluginhost's, after root was given up */
 	gid_t gid;
 	uid_t first_uid; /* host id of slot 1 */
+	struct uid_block uid_block;
 	unsigned n_slots;
 	int landlock_abi;    /* 0: the kernel has none */
 	bool nested_user_ns; /* they could not be forbidden */
@@ -44,7 +46,7 @@ struct sandbox_options {
 	/* The ids pluginhost will have; its own when it does not change them. */
 	uid_t uid;
 	gid_t gid;
-	const char *name;    /* of this pluginhost; names its cgroup */
+	const char *name;    /* of this pluginhost; names its cgroup and its block of uids */
 	bool require_cgroup; /* `sandbox.require_cgroup`: no cgroup is fatal */
 };
 

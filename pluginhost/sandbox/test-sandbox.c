@@ -116,6 +116,59 @@ static void blocks_of_ids(void **state)
 	assert_int_equal(id_block_find("/nonexistent", "/nonexistent", "ada", 1, &block), -ENOENT);
 }
 
+/* Each claim is one of a living pluginhost. */
+static void blocks_are_not_shared(void **state)
+{
+	const char *path = path_of("uids.lock");
+	struct uid_block b[4];
+	struct uid_block other;
+	assert_int_equal(uid_block_claim(path, "default", 4, &b[0]), 0);
+	assert_int_equal(b[0].index, 0);
+	assert_int_equal(uid_block_claim(path, "default", 4, &b[1]), 0);
+	assert_int_equal(b[1].index, 1);
+	/* A name has its block, and meets another one's only when that is all there is. */
+	assert_int_equal(uid_block_claim(path_of("other.lock"), "east", 4, &other), 0);
+	assert_in_range(other.index, 1, 3);
+	for (int i = 2; i < 4; i++) {
+		assert_int_equal(uid_block_claim(path, "east", 4, &b[i]), 0);
+		assert_in_range(b[i].index, 2, 3);
+	}
+	assert_int_not_equal(b[2].index, b[3].index);
+	struct uid_block none;
+	assert_int_equal(uid_block_claim(path, "west", 4, &none), -EBUSY);
+	unsigned free_again = b[2].index;
+	uid_block_release(&b[2]);
+	assert_int_equal(uid_block_claim(path, "west", 4, &none), 0);
+	assert_int_equal(none.index, free_again);
+
+	uid_block_release(&none);
+	uid_block_release(&other);
+	for (int i = 0; i < 4; i++) {
+		uid_block_release(&b[i]);
+	}
+}
+
+/* Then the name decides, the same each time. */
+static void blocks_without_a_lock(void **state)
+{
+	struct uid_block a;
+	struct uid_block b;
+	assert_int_equal(symlink("uids.lock", path_of("link.lock")), 0);
+	const char *const unusable[] = { path_of("missing/uids.lock"), path_of("link.lock"),
+		"/dev/null" };
+	for (size_t i = 0; i < sizeof(unusable) / sizeof(unusable[0]); i++) {
+		assert_int_equal(uid_block_claim(unusable[i], "east", 64, &a), 0);
+		assert_int_equal(uid_block_claim(unusable[i], "east", 64, &b), 0);
+		assert_int_equal(a.lock, -1);
+		assert_int_equal(a.index, b.index);
+		assert_in_range(a.index, 1, 63);
+	}
+	assert_int_equal(uid_block_claim(unusable[0], "default", 64, &a), 0);
+	assert_int_equal(a.index, 0);
+	assert_int_equal(uid_block_claim(unusable[0], "east", 1, &a), 0);
+	assert_int_equal(a.index, 0);
+}
+
 static void slots_come_back(void **state)
 {
 	struct sandbox_host h = { .n_slots = 3 };
@@ -468,6 +521,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_FOLDER(blocks_of_ids),
+		WITH_FOLDER(blocks_are_not_shared),
+		WITH_FOLDER(blocks_without_a_lock),
 		cmocka_unit_test(slots_come_back),
 		cmocka_unit_test(limits_are_filled_and_cut),
 		cmocka_unit_test(only_the_listed_descriptors_stay),

@@ -354,6 +354,23 @@ def test_no_spares():
         assert not host.spares(1)
 
 
+@pytest.mark.parametrize("names", [("east", "west"), ("east", "east")], ids=["two", "one"])
+def test_two_pluginhosts_share_no_uid(names):
+    """Neither of two names nor of one: two checkouts may run on one machine."""
+    needs_root("only root has uids to give")
+
+    def uid(host):
+        host.director.run_worker(1, "hello")
+        status = pathlib.Path(f"/proc/{host.workers(1)[0]}/status").read_text()
+        return int(status.split("Uid:")[1].split()[0])
+    with contextlib.ExitStack() as stack:
+        hosts = [stack.enter_context(Host({"hello": HELLO}, name=name,
+                                          env={"MOZAIKS_PLUGINHOST_NAME": name}))
+                 for name in names]
+        blocks = [(uid(host) - 401000) // 1000 for host in hosts]
+        assert blocks[0] != blocks[1] and all(0 <= block < 64 for block in blocks)
+
+
 def test_nothing_accumulates(host):
     """Starts and ends of workers leave no descriptor, process or memory behind."""
     director, program = host.director, host.program
