@@ -68,6 +68,9 @@ static const char *dispatch_frame(const struct frame *f, const struct control_ha
 		}
 		h->limits(h->context, f->call_id, limits.limits);
 		return NULL;
+	case MSG_SERVES:
+		h->serves(h->context, f->call_id);
+		return NULL;
 	default:
 		return "a frame that is not for pluginhost";
 	}

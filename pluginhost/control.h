@@ -39,6 +39,7 @@ struct control_handler {
 	void (*start)(void *context, uint64_t worker_id, struct slice spec);
 	void (*kill)(void *context, uint64_t worker_id);
 	void (*limits)(void *context, uint64_t worker_id, struct slice limits);
+	void (*serves)(void *context, uint64_t worker_id);
 	void *context;
 };
 

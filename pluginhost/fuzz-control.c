@@ -33,6 +33,12 @@ static void on_kill(void *context, uint64_t worker_id)
 	(void)worker_id;
 }
 
+static void on_serves(void *context, uint64_t worker_id)
+{
+	(void)context;
+	(void)worker_id;
+}
+
 static void on_limits(void *context, uint64_t worker_id, struct slice limits)
 {
 	struct worker_limits parsed;
@@ -45,7 +51,11 @@ static void on_limits(void *context, uint64_t worker_id, struct slice limits)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct control_handler handler = {
-		.discover = on_discover, .start = on_start, .kill = on_kill, .limits = on_limits
+		.discover = on_discover,
+		.start = on_start,
+		.kill = on_kill,
+		.limits = on_limits,
+		.serves = on_serves,
 	};
 	(void)control_dispatch(slice_of(data, size), &handler);
 	return 0;

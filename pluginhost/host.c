@@ -160,6 +160,12 @@ static void host_on_limits(void *context, uint64_t worker_id, struct slice limit
 	supervisor_limit_worker(h->supervisor, worker_id, limits);
 }
 
+static void host_on_serves(void *context, uint64_t worker_id)
+{
+	struct host *h = context;
+	supervisor_worker_serves(h->supervisor, worker_id);
+}
+
 /* From plugins and workers */
 
 static void host_on_changed(void *context)
@@ -257,6 +263,7 @@ static int open_parts(struct host *h)
 		.start = host_on_start,
 		.kill = host_on_kill,
 		.limits = host_on_limits,
+		.serves = host_on_serves,
 		.context = h,
 	};
 	int r = plugins_new(&h->plugins, &plugins);

@@ -44,6 +44,8 @@ static const struct setting table[] = {
 	{ "MOZAIKS_PLUGIN_SETTLE_MS", SETTING_NUMBER, AT(settle_ms), "200", 0, 60000,
 		.help = "How many milliseconds a plugin's directory must rest before it is read, or be away "
 			"before the plugin is removed." },
+	{ "MOZAIKS_PLUGIN_GOOD_SECONDS", SETTING_SECONDS, AT(good_ms), "10", 0, 86400000,
+		.help = "How long a version must serve before it is the one to fall back to." },
 	{ "MOZAIKS_PLUGINS_MAX", SETTING_NUMBER, AT(plugins_max), "1000", 1, 10000,
 		.help = "Plugins; more are left out." },
 	{ "MOZAIKS_WORKERS_MAX", SETTING_NUMBER, AT(workers_max), "256", 1, 1000,

@@ -40,6 +40,7 @@ struct settings {
 	uint64_t snapshot_bytes;
 	uint64_t snapshot_depth;
 	uint64_t settle_ms;
+	uint64_t good_ms; /* until a version is the last good one */
 	struct snapshot_limits snapshot;
 
 	/* Per worker: what it gets when nobody asks for something else, and what can be asked for. */

@@ -36,7 +36,8 @@ struct run {
 	char version[VERSION_SIZE];
 	struct worker_limits limits;
 	struct generation *generation;
-	uint64_t started_ms;
+	/* Since when it is ready; 0: it is not. */
+	uint64_t serves_ms;
 	struct log_budget *budget;
 	struct logpipe *out;
 	struct logpipe *err;
@@ -261,7 +262,6 @@ static struct run *run_new(struct supervisor *s,
 	r->inner = ++s->last_inner;
 	r->limits = spec->limits;
 	r->generation = g;
-	r->started_ms = clock_ms();
 	r->channel_fd = channel_fd;
 	r->out_fd = -1;
 	r->err_fd = -1;
@@ -655,6 +655,14 @@ void supervisor_kill_worker(struct supervisor *s, uint64_t worker_id)
 	}
 }
 
+void supervisor_worker_serves(struct supervisor *s, uint64_t worker_id)
+{
+	struct run *r = find_run(s, worker_id);
+	if (r != NULL && r->serves_ms == 0) {
+		r->serves_ms = clock_ms();
+	}
+}
+
 void supervisor_limit_worker(struct supervisor *s, uint64_t worker_id, struct slice limits)
 {
 	struct run *r = find_run(s, worker_id);
@@ -733,8 +741,8 @@ static void supervisor_on_good_timer(void *arg)
 	struct run *r;
 	struct run *next;
 	HASH_ITER (hh, s->runs, r, next) {
-		if (!r->good && !r->dying && r->state == RUN_RUNNING &&
-			now_ms - r->started_ms >= WORKER_GOOD_MS) {
+		if (!r->good && !r->dying && r->serves_ms != 0 &&
+			now_ms - r->serves_ms >= s->config.settings->good_ms) {
 			r->good = true;
 			s->config.good(s->config.context, r->plugin, r->version);
 		}

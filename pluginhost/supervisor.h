@@ -27,8 +27,6 @@ enum {
 	GENERATION_BACKOFF_MAX_MS = 5000,
 	/* A zygote that lived this long was a good one. */
 	GENERATION_GOOD_MS = 10000,
-	/* So was the version of a worker. */
-	WORKER_GOOD_MS = 10000,
 	/* The kernel writes its record a little after the death: so often it is looked for. */
 	DENIED_TRIES = 10,
 	DENIED_TRY_MS = 10,
@@ -56,7 +54,7 @@ struct supervisor_config {
 	enum plugin_kind (*kind_of)(void *context, const char *plugin, const char *version);
 	/* A worker is gone; `reason` is the JSON of EXITED. */
 	void (*exited)(void *context, uint64_t worker_id, struct slice reason);
-	/* A worker of this version has lived WORKER_GOOD_MS. */
+	/* A worker of this version has served for settings->good_ms. */
 	void (*good)(void *context, const char *plugin, const char *version);
 	/* What supervisor_sandbox_failure() says is another thing now. */
 	void (*sandbox_changed)(void *context);
@@ -80,6 +78,8 @@ bool supervisor_is_ready(const struct supervisor *s);
 
 void supervisor_start_worker(struct supervisor *s, uint64_t worker_id, struct slice spec);
 void supervisor_kill_worker(struct supervisor *s, uint64_t worker_id);
+/** The director says that it is ready. */
+void supervisor_worker_serves(struct supervisor *s, uint64_t worker_id);
 void supervisor_limit_worker(struct supervisor *s, uint64_t worker_id, struct slice limits);
 
 /** The director is gone: kills all workers and reports none. */

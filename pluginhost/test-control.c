@@ -39,6 +39,11 @@ static void on_limits(void *context, uint64_t id, struct slice limits)
 	add(context, "limits", id, limits);
 }
 
+static void on_serves(void *context, uint64_t id)
+{
+	add(context, "serves", id, SLICE_NULL);
+}
+
 static void on_up(void *context)
 {
 	add(context, "up", 0, SLICE_NULL);
@@ -57,6 +62,7 @@ static struct control_handler handler_of(struct heard *h)
 		.start = on_start,
 		.kill = on_kill,
 		.limits = on_limits,
+		.serves = on_serves,
 		.context = h };
 }
 
@@ -72,8 +78,10 @@ static void frames_reach_their_handlers(void **state)
 	assert_int_equal(msg_start_append(&b, &(struct frame){ .call_id = 7 }, &start), 0);
 	assert_int_equal(frame_append(&b, &(struct frame){ .type = MSG_KILL, .call_id = 9 }), 0);
 	assert_int_equal(msg_limits_append(&b, &(struct frame){ .call_id = 8 }, &limits), 0);
+	assert_int_equal(frame_append(&b, &(struct frame){ .type = MSG_SERVES, .call_id = 5 }), 0);
 	assert_null(control_dispatch(buffer_slice(&b), &handler));
-	assert_string_equal(h.text, "discover 0 ;start 7 {\"plugin\":\"a\"};kill 9 ;limits 8 {};");
+	assert_string_equal(
+		h.text, "discover 0 ;start 7 {\"plugin\":\"a\"};kill 9 ;limits 8 {};serves 5 ;");
 	assert_null(control_dispatch(SLICE_NULL, &handler));
 	buffer_deinit(&b);
 }

@@ -48,6 +48,7 @@ enum {
  *   EXITED     call id = worker id. reason is {"reason":"signal|exit|oom|sandbox|start|killed|
  *              zygote","signal":n,"status":n,"message":"…"}; zygote: not the plugin's doing
  *   LIMITS     call id = worker id. new limits for a running worker (JSON)
+ *   SERVES     call id = worker id. it is ready; once it has been so for a while its version is good
  */
 /* clang-format off */
 #define MESSAGES(X) \
@@ -78,7 +79,8 @@ enum {
 	X(START,      35, FROM_DIRECTOR,   2, 65536,             0) \
 	X(KILL,       36, FROM_DIRECTOR,   0, 0,                 0) \
 	X(EXITED,     37, FROM_PLUGINHOST, 2, 65536,             0) \
-	X(LIMITS,     38, FROM_DIRECTOR,   2, 65536,             0)
+	X(LIMITS,     38, FROM_DIRECTOR,   2, 65536,             0) \
+	X(SERVES,     39, FROM_DIRECTOR,   0, 0,                 0)
 
 /* FIELDS_<NAME>(F): F(kind, name) in order. Work starts with its header: the milliseconds that are
  * left, the user ("" = app scope), the instance and the trace context. */
@@ -111,6 +113,7 @@ enum {
 #define FIELDS_KILL(F)
 #define FIELDS_EXITED(F)     F(rest, reason)
 #define FIELDS_LIMITS(F)     F(rest, limits)
+#define FIELDS_SERVES(F)
 /* clang-format on */
 
 enum message_type {

@@ -419,8 +419,8 @@ static bool is_known_elsewhere(struct slice name)
 {
 	static const char *const names[] = { "MOZAIKS_PLUGINS_PATH", "MOZAIKS_PYTHON_PATH",
 		"MOZAIKS_PLUGINHOST_NAME", "MOZAIKS_PLUGIN_REFRESH_SECONDS",
-		"MOZAIKS_PLUGIN_SETTLE_MS", "MOZAIKS_PLUGINS_MAX", "MOZAIKS_WORKERS_MAX",
-		"MOZAIKS_SPARE_WORKERS", "MOZAIKS_SHARED" };
+		"MOZAIKS_PLUGIN_SETTLE_MS", "MOZAIKS_PLUGIN_GOOD_SECONDS", "MOZAIKS_PLUGINS_MAX",
+		"MOZAIKS_WORKERS_MAX", "MOZAIKS_SPARE_WORKERS", "MOZAIKS_SHARED" };
 	static const char *const prefixes[] = { "MOZAIKS_SANDBOX_", "MOZAIKS_SNAPSHOT_",
 		"MOZAIKS_PLUGIN_LOG_", "MOZAIKS_TEST_" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -263,15 +263,26 @@ int hosts_start_worker(struct director *d, const char *host, uint64_t worker_id,
 	return r;
 }
 
-void hosts_kill_worker(struct director *d, const char *host, uint64_t worker_id)
+/* A frame without a payload. */
+static void tell_of_worker(struct director *d, const char *host, uint8_t type, uint64_t worker_id)
 {
 	struct host *h = find_host(d, host);
 	struct buffer *b =
 		h == NULL || !h->greeted ? NULL : channel_begin(h->channel, FRAME_HEADER_SIZE);
 	if (b != NULL) {
-		(void)frame_append(b, &(struct frame){ .type = MSG_KILL, .call_id = worker_id });
+		(void)frame_append(b, &(struct frame){ .type = type, .call_id = worker_id });
 		channel_end(h->channel);
 	}
+}
+
+void hosts_kill_worker(struct director *d, const char *host, uint64_t worker_id)
+{
+	tell_of_worker(d, host, MSG_KILL, worker_id);
+}
+
+void hosts_worker_serves(struct director *d, const char *host, uint64_t worker_id)
+{
+	tell_of_worker(d, host, MSG_SERVES, worker_id);
 }
 
 bool hosts_ready(const struct director *d, const char *host)

@@ -31,6 +31,8 @@ unsigned hosts_discover(struct director *d);
  * @return 0; -ENOTCONN when it is not connected; -ENOBUFS; -ENOMEM. */
 int hosts_start_worker(struct director *d, const char *host, uint64_t worker_id, struct slice spec);
 void hosts_kill_worker(struct director *d, const char *host, uint64_t worker_id);
+/** Tells that it is ready: its version may become the one to fall back to. */
+void hosts_worker_serves(struct director *d, const char *host, uint64_t worker_id);
 
 /** Appends [{"name","connected","report"}], the report as the pluginhost sent it last.
  * @return 0, -ENOBUFS, -ENOMEM. */

@@ -84,5 +84,10 @@ const char *plugin_error(const struct plugin *p)
 	}
 	/* One that dies while it is loaded cannot say why: how it ended is all that is known. */
 	const struct exit_entry *last = exits_last_failure(&p->exits);
-	return p->restart.crashes > 0 && p->n_ready == 0 && last != NULL ? last->text : "";
+	if (p->restart.crashes == 0 || last == NULL) {
+		return "";
+	}
+	/* Another version may serve meanwhile; that does not mend this one. */
+	bool of_this = !p->proven && slice_eq(slice_str(last->version), slice_str(p->version));
+	return p->n_ready == 0 || of_this ? last->text : "";
 }

@@ -51,6 +51,9 @@ struct plugin {
 	char kind[16];
 	/* The snapshot that should run; empty when the files are broken. */
 	char version[PLUGIN_VERSION_MAX + 1];
+	/* One that has served for a while, kept by pluginhost; runs when nothing else can. */
+	char last_good[PLUGIN_VERSION_MAX + 1];
+	bool proven; /* a worker of `version` was ready once */
 	struct plugin_manifest manifest;
 	char files_error[PLUGIN_TEXT_MAX]; /* pluginhost could not use the files */
 	char load_error[PLUGIN_TEXT_MAX];  /* the last version did not start */

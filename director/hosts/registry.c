@@ -91,6 +91,9 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 		!broken                    ? ""
 			: error[0] == '\0' ? "the plugin cannot be used"
 					   : error);
+	const char *good = text_of(entry, "last_good");
+	(void)snprintf(p->last_good, sizeof(p->last_good), "%s",
+		slice_is_name(slice_str(good), PLUGIN_VERSION_MAX) ? good : "");
 	if (slice_eq(slice_str(version), slice_str(p->version)) ||
 		!slice_is_name(slice_str(version), PLUGIN_VERSION_MAX)) {
 		return 0;
@@ -105,6 +108,7 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	(void)snprintf(p->version, sizeof(p->version), "%s", version);
 	p->load_error[0] = '\0';
 	p->generation++;
+	p->proven = false;
 	(void)breaker_renewed(&p->breaker);
 	restart_forget(&p->restart);
 	uvx_timer_stop(&p->timer);

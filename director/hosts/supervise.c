@@ -135,6 +135,28 @@ static void crashed(struct plugin *p, uint64_t ready_ms, bool succeeded)
 		&p->restart, restart_policy(p), ready_ms, succeeded, (uint32_t)rand(), now_ms(p));
 }
 
+static bool is_older(const struct worker *a, const struct worker *b)
+{
+	return (int)(a->generation - b->generation) < 0;
+}
+
+/* The newest version has failed, and there is no older one that goes on, as after a restart of the
+ * director: the last good one is wanted beside it. */
+static bool needs_fallback(const struct plugin *p)
+{
+	const struct worker *w;
+	if (p->proven || p->restart.crashes == 0 || p->last_good[0] == '\0' ||
+		slice_eq(slice_str(p->last_good), slice_str(p->version))) {
+		return false;
+	}
+	DL_FOREACH (p->workers, w) {
+		if (w->state == WORKER_READY || w->generation != p->generation) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Starts one worker. @return 0 when it is on its way; the milliseconds to wait; UINT64_MAX when the next
  * worker that becomes ready or ends makes room: supervise_others(). */
 static uint64_t start_one(struct plugin *p)
@@ -155,7 +177,7 @@ static uint64_t start_one(struct plugin *p)
 			return wait;
 		}
 	}
-	int r = worker_start(p);
+	int r = worker_start(p, needs_fallback(p) ? p->last_good : p->version);
 	if (r < 0) {
 		log_fields(LOG_WARNING, "worker.start_failed",
 			(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
@@ -172,7 +194,7 @@ void supervise(struct plugin *p)
 		return;
 	}
 	apply(p, breaker_tick(&p->breaker, now_ms(p)));
-	while (count_current(p) < count_wanted(p)) {
+	while (count_current(p) < count_wanted(p) || needs_fallback(p)) {
 		uint64_t wait = start_one(p);
 		if (wait != 0) {
 			if (wait != UINT64_MAX) {
@@ -241,12 +263,19 @@ void supervise_ready(struct worker *w)
 	struct plugin *p = w->plugin;
 	struct worker *other;
 	struct worker *next;
+	bool late = false;
+	p->proven = p->proven || w->generation == p->generation;
 	breaker_started(&p->breaker);
 	p->director->on_plugin->room(p);
 	DL_FOREACH_SAFE (p->workers, other, next) {
-		if (other->generation != w->generation) {
+		late = late || (other->state == WORKER_READY && is_older(w, other));
+		if (is_older(other, w)) {
 			worker_drain(other, EXITED_REPLACED);
 		}
+	}
+	/* What it was to stand in for came first. */
+	if (late) {
+		worker_drain(w, EXITED_REPLACED);
 	}
 	supervise_others(w->director);
 }

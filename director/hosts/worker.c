@@ -159,10 +159,14 @@ static void configure(struct worker *w)
 
 static void serve(struct worker *w)
 {
-	w->plugin->load_error[0] = '\0';
+	/* The error is that of the newest version, whatever else serves. */
+	if (w->generation == w->plugin->generation) {
+		w->plugin->load_error[0] = '\0';
+	}
 	w->ready_ms = uv_now(w->director->loop);
 	uvx_timer_once(&w->pulse_timer, w->director->settings->life.ping_ms);
 	log_ready(w);
+	hosts_worker_serves(w->director, w->plugin->host, w->id);
 	tell(w)->ready(w);
 }
 
@@ -306,7 +310,7 @@ static int send_start(struct worker *w)
 	return r;
 }
 
-int worker_start(struct plugin *p)
+int worker_start(struct plugin *p, const char *version)
 {
 	struct director *d = p->director;
 	struct worker *w = calloc(1, sizeof(*w));
@@ -316,10 +320,11 @@ int worker_start(struct plugin *p)
 	w->director = d;
 	w->plugin = p;
 	w->id = ++d->last_worker_id;
-	w->generation = p->generation;
+	bool current = slice_eq(slice_str(version), slice_str(p->version));
+	w->generation = current ? p->generation : p->generation - 1;
 	w->started_ns = uv_hrtime();
 	log_tail_init(&w->log_tail, d->settings->exit_log_bytes);
-	memcpy(w->version, p->version, sizeof(w->version));
+	(void)snprintf(w->version, sizeof(w->version), "%s", version);
 	uvx_timer_init(&w->timer, d->loop, on_timer, w);
 	uvx_timer_init(&w->pulse_timer, d->loop, on_pulse_timer, w);
 	int r = open_channel(w);

@@ -91,9 +91,11 @@ struct worker_events {
 	void (*room)(struct plugin *p);
 };
 
-/** Has pluginhost start a worker for the plugin's current version.
+/** Has pluginhost start a worker.
+ * @param version the plugin's, of the present generation; or its last good one, which is of the
+ *   generation before, so that whatever is newer takes over from it.
  * @return 0 or a negative errno; nothing is left behind then. */
-int worker_start(struct plugin *p);
+int worker_start(struct plugin *p, const char *version);
 
 /** True when it may get another call now. */
 bool worker_is_free(const struct worker *w);

@@ -15,14 +15,14 @@ import time
 
 HANDSHAKE = b"\x00SP\x00\x00\x10\x00\x00"
 FRAME = struct.Struct("<IBBHQ")
-VERSION = 1
+VERSION = 2
 # The group that director and pluginhost share when root starts them.
 GID_CHANNEL = 400000
 
 TYPES = {
     "HELLO": 1, "READY": 2, "CONFIGURE": 3, "EXECUTE": 4, "CANCEL": 10, "DRAIN": 11, "PING": 12,
     "PONG": 13, "RESULT": 14, "CALL": 19, "REPLY": 20, "LOG": 21, "HOST": 32, "PLUGINS": 33,
-    "DISCOVER": 34, "START": 35, "KILL": 36, "EXITED": 37, "LIMITS": 38,
+    "DISCOVER": 34, "START": 35, "KILL": 36, "EXITED": 37, "LIMITS": 38, "SERVES": 39,
 }
 NAMES = {number: name for name, number in TYPES.items()}
 

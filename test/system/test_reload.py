@@ -226,6 +226,55 @@ def test_refresh_by_signal(runtime):
         wait_for(lambda: r.execute("one").json == {"version": 3}, SECONDS, "refresh")
 
 
+# The last good version
+
+FAILURES = {
+    "raises": ("raise RuntimeError('will not load')", "will not load"),
+    "dies": ("import os\nos._exit(7)", "status 7"),
+    # Longer than a version must serve to be good: living is not serving.
+    "late": ("import time\ntime.sleep(3)\nraise RuntimeError('not at all')", "not at all"),
+}
+
+
+def snapshots(runtime, plugin):
+    folder = runtime.state / "plugins" / plugin
+    return {p.name for p in folder.iterdir() if len(p.name) == 64}
+
+
+@pytest.mark.parametrize("way", FAILURES)
+def test_the_last_good_version_outlives_a_restart(way):
+    """What serves when the newest version does not load, also when nothing of the old one runs."""
+    code, error = FAILURES[way]
+    with Runtime({"fragile": version(1)}, env={"MOZAIKS_PLUGIN_GOOD_SECONDS": "1"}) as r:
+        wait_for(answers_with(r, "fragile", 1), SECONDS, "version 1")
+        good = r.status("fragile")["serving"]
+        mark = r.state / "plugins" / "fragile" / ".good"
+        wait_for(lambda: mark.exists() and mark.read_text() == good, SECONDS, "a good version")
+
+        def the_good_one_serves():
+            status = wait_for(lambda: next((s for s in [r.status("fragile")] if s["error"] and
+                                            s["serving"] == good), None), SECONDS, "the error")
+            assert error in status["error"] and status["version"] != good
+            assert status["state"] == "ready" and status["last_exit"]["version"] != good
+            assert answers_with(r, "fragile", 1)()
+            return status
+        r.put_plugin("fragile", version(2, code))
+        the_good_one_serves()
+        r.stop()
+        assert mark.read_text() == good and good in snapshots(r, "fragile")
+        r.start()
+        wait_for(answers_with(r, "fragile", 1), SECONDS, "the last good version")
+        bad = the_good_one_serves()["version"]
+        assert snapshots(r, "fragile") == {good, bad}
+
+        r.put_plugin("fragile", version(3))
+        wait_for(answers_with(r, "fragile", 3), SECONDS, "the repaired version")
+        status = r.status("fragile")
+        assert status["error"] is None and status["serving"] == status["version"]
+        wait_for(lambda: snapshots(r, "fragile") == {status["version"]}, SECONDS,
+                 "the end of the old snapshots")
+
+
 # 500 requests a second
 
 RATE = 500
@@ -313,3 +362,6 @@ def test_twenty_reloads_under_load_fail_no_request():
         status = r.status("busy")
         assert status["exit_reasons"] == {"replaced": RELOADS}, status["exit_reasons"]
         assert status["counters"]["starts"] == RELOADS + 1
+        # Of what is on the disk no more is kept than may be needed: this version, a good one.
+        wait_for(lambda: len(snapshots(r, "busy")) <= 2, SECONDS, "the end of the old snapshots")
+        assert status["version"] in snapshots(r, "busy")
