@@ -27,6 +27,7 @@ sys.path[:0] = [str(HERE.parent / "system"), str(HERE.parent / "servers")]
 
 import plot  # noqa: E402
 import servers  # noqa: E402
+from neighbour import Hostile  # noqa: E402
 from runtime import (APP, BUILD, SECRET, Runtime, adopt_orphans, mint,  # noqa: E402
                      reap_orphans, wait_for)
 
@@ -172,9 +173,12 @@ class Load:
         self.tokens.write_text("".join(mint(f"user-{n}") + "\n" for n in range(USERS)))
         self.body = self.folder / "body"
 
-    def __call__(self, target, path, connections, seconds, body=SMALL_BODY):
-        """body: of every request; None: a GET without a token."""
+    def __call__(self, target, path, connections, seconds, body=SMALL_BODY, pause_ms=0):
+        """body: of every request; None: a GET without a token. pause_ms: of each connection, before
+        each request."""
         env = {"PATH": os.environ["PATH"]}
+        if pause_ms:
+            env["BENCH_PAUSE_MS"] = str(pause_ms)
         if body is not None:
             self.body.write_bytes(body)
             env.update(BENCH_TOKENS=str(self.tokens), BENCH_BODY=str(self.body))
@@ -335,6 +339,37 @@ class Bench:
             pss = sum(memory_kib(pid)["pss"] for pid in pids) / 1024
             yield row("P8", f"all of it with {many} plugins discovered", [pss], 200, "MiB", False)
 
+    def p10(self):
+        path, connections = "/api/execute/echo", 16
+
+        def load(target):
+            # As much as a machine with time to spare has to do: else the row measures who gets the
+            # processor, and not whether anybody waits for the neighbour.
+            return self.load(target, path, connections, self.seconds, pause_ms=10)
+        for action, what in (("spin", "spins"), ("flood", "floods the log"),
+                             ("leak", "leaks memory"), ("crash", "crash-loops")):
+            # Of its own, since breakers remember.
+            with ours({"echo": HERE / "plugins" / "echo", "hostile": HERE / "plugins" / "hostile"},
+                      MOZAIKS_PLUGIN_TIMEOUT_SECONDS="1") as us:
+                self.load(us, path, connections, 1, pause_ms=10)
+                answers = {}
+
+                def beside():
+                    with Hostile(us.runtime, "hostile", action) as hostile:
+                        time.sleep(0.2)
+                        measured = load(us)
+                    for status, n in hostile.answers.items():
+                        answers[status] = answers.get(status, 0) + n
+                    return measured
+                _, attacked, quiet = pairs(beside, lambda: load(us), self.n_pairs)
+                memory = {name: memory_kib(pid) for name, pid in us.processes.items()}
+            if set(answers) <= {200, 503}:
+                raise RuntimeError(f"the neighbour ({action}) did nothing: {answers}")
+            yield row("P10", f"p99 while a neighbour {what}, of quiet",
+                      [a["p99_us"] / q["p99_us"] for a, q in zip(attacked, quiet)], 2, "ratio",
+                      False, ours=middle(attacked), peer=middle(quiet), memory_kib=memory,
+                      connections=connections, hostile_answers=answers)
+
     def p11(self):
         counts = [1, 10] if SMOKE else [1, 10, 100, 1000]
         with contextlib.ExitStack() as stack:
@@ -409,7 +444,7 @@ def as_text(rows):
 
 
 def main():
-    names = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P11"]
+    names = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P10", "P11"]
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")

@@ -1,6 +1,7 @@
 -- POSTs one body with many users' tokens, one after the other. Told by the environment:
 --   BENCH_TOKENS  file, a token per line (unset: GET without token)
 --   BENCH_BODY    file with the body
+--   BENCH_PAUSE_MS  milliseconds that a connection waits before each request, about
 local requests = {}
 local n = 0
 
@@ -18,6 +19,14 @@ function init()
 			["Authorization"] = "Bearer " .. token,
 			["Content-Type"] = "application/json",
 		}, body)
+	end
+end
+
+-- wrk asks only when there is such a function.
+local pause = tonumber(os.getenv("BENCH_PAUSE_MS"))
+if pause then
+	function delay()
+		return math.random(0, 2 * pause)
 	end
 end
 
