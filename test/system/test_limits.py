@@ -1,4 +1,5 @@
 """Every limit is a setting; what runs into one says its value and the setting's name, exactly there."""
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,12 @@ def says(runtime, *words):
                     10, f"a record with {words}")
 
 
+def signal_all(pids, number):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 # The life of a worker
 
 def test_time_to_load_a_plugin():
@@ -30,15 +37,13 @@ def test_time_until_a_worker_reports():
     """A zygote that is stopped starts nothing."""
     with Runtime({"echo": ECHO}, env={"MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS": "1"}) as runtime:
         stopped = runtime.workers()
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+        signal_all(stopped, signal.SIGSTOP)
         try:
             runtime.put_plugin("echo", {"logic.py": ECHO["logic.py"] + "# another version\n"})
             says(runtime, "it did not report from its sandbox within 1 s "
                           "(MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS)")
         finally:
-            for pid in stopped:
-                os.kill(pid, signal.SIGCONT)
+            signal_all(stopped, signal.SIGCONT)
 
 
 def test_plugins_that_start_at_once():
@@ -258,8 +263,9 @@ async def execute(data):
 def test_a_worker_that_does_not_read():
     """What waits for it is bounded; more is refused at once."""
     with Runtime({"echo": ECHO}, env={"MOZAIKS_MAX_CHANNEL_BYTES": "2M"}) as runtime:
-        pid = runtime.execute("echo", {}).status == 200 and max(runtime.workers())
-        os.kill(pid, signal.SIGSTOP)
+        assert runtime.execute("echo", {}).status == 200
+        stopped = runtime.workers()
+        signal_all(stopped, signal.SIGSTOP)
         answers = []
         body = {"a": "x" * 900_000}
         callers = [threading.Thread(target=lambda: answers.append(runtime.execute("echo", body)))
@@ -269,7 +275,7 @@ def test_a_worker_that_does_not_read():
                 caller.start()
             wait_for(lambda: answers, 10, "the first refusal")
         finally:
-            os.kill(pid, signal.SIGCONT)
+            signal_all(stopped, signal.SIGCONT)
         for caller in callers:
             caller.join()
         refused = [a for a in answers if a.status != 200]
