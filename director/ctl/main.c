@@ -43,7 +43,7 @@ static const struct command commands[] = {
 	{ { "plugin", "enable" }, 1, 1, 0, "NAME",
 		"Enables a plugin, for good.", ctl_plugin_enable },
 	{ { "plugin", "disable" }, 1, 1, 0, "NAME",
-		"Disables a plugin, for good: its workers end at once.", ctl_plugin_disable },
+		"Disables a plugin, for good.", ctl_plugin_disable },
 	{ { "call", NULL }, 2, 2, TAKES_USER | TAKES_ROLES,
 		"PLUGIN JSON --user U [--roles A,B]",
 		"Runs a plugin as a user; JSON is an object, or - for standard input.", ctl_call },

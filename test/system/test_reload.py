@@ -150,6 +150,25 @@ def test_removed(runtime):
     assert runtime.plugin("leaving") is None
 
 
+def test_a_removed_plugin_ends_its_calls(runtime):
+    """New calls find no plugin; those that run are answered, then nothing of it is left."""
+    slow = ("import asyncio\n\n\nasync def execute(data):\n    await asyncio.sleep(3)\n"
+            "    return {'version': 'last'}\n")
+    runtime.put_plugin("retired", {"logic.py": slow})
+    runtime.wait_plugin("retired", lambda p: p and p["state"] == "ready")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(runtime.execute("retired")))
+    thread.start()
+    time.sleep(0.3)
+    runtime.remove_plugin("retired")
+    runtime.wait_plugin("retired", lambda p: p is None, 2.5)
+    assert runtime.execute("retired").status == 404 and not answers
+    thread.join()
+    assert answers[0].status == 200 and answers[0].json == {"version": "last"}
+    wait_for(lambda: not (runtime.state / "plugins" / "retired").exists(), SECONDS,
+             "the end of its snapshots")
+
+
 def test_removed_and_back(runtime):
     runtime.put_plugin("returning", version(1))
     wait_for(answers_with(runtime, "returning", 1), SECONDS, "the plugin")
