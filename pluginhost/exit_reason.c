@@ -64,8 +64,13 @@ int exit_reason_append(struct buffer *b, const struct exit_reason *e)
 		r = is_known(e->syscall) ? buffer_append_json(b, slice_str(e->syscall))
 					 : buffer_append(b, SLICE("null"));
 	}
-	return r < 0 ? r
-		     : buffer_printf(b, ",\"usage\":{\"memory_peak\":%llu,\"cpu_ms\":%llu}}",
-			       (unsigned long long)e->memory_peak,
-			       (unsigned long long)(e->cpu_us / 1000));
+	r = r < 0
+		? r
+		: buffer_printf(b, ",\"usage\":{\"memory_peak\":%llu,\"cpu_ms\":%llu},\"output\":",
+			  (unsigned long long)e->memory_peak,
+			  (unsigned long long)(e->cpu_us / 1000));
+	r = r < 0                   ? r
+		: e->output == NULL ? buffer_append(b, SLICE("[]"))
+				    : log_tail_append_json(e->output, b);
+	return r < 0 ? r : buffer_append_byte(b, '}');
 }

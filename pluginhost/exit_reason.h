@@ -2,7 +2,7 @@
  * Why a worker ended, in the words of EXITED (common/proto/messages.h) and in a sentence for people:
  *
  *   {"reason":"exit|signal|oom|sandbox|start|killed","signal":n,"status":n,"message":"…",
- *    "syscall":"…"|null,"usage":{"memory_peak":bytes,"cpu_ms":n}}
+ *    "syscall":"…"|null,"usage":{"memory_peak":bytes,"cpu_ms":n},"output":["…"]}
  *
  * `syscall` is the one that was denied, with signal SIGSYS and where it is known (denied.h).
  *
@@ -11,9 +11,10 @@
 #pragma once
 
 #include "common/base/buffer.h"
+#include "common/base/log_tail.h"
 #include "pluginhost/zygote.h"
 
-enum { EXIT_REASON_TEXT_MAX = 512, EXIT_REASON_JSON_MAX = 8192 };
+enum { EXIT_REASON_TEXT_MAX = 512, EXIT_REASON_JSON_MAX = 60000 };
 
 struct exit_reason {
 	enum worker_end reason;
@@ -26,6 +27,8 @@ struct exit_reason {
 	uint64_t memory_limit;
 	uint64_t memory_peak;
 	uint64_t cpu_us;
+	/* The last of its output; NULL for none. */
+	const struct log_tail *output;
 };
 
 /** A sentence: what happened, with the limit and its setting where one was hit. */

@@ -22,6 +22,7 @@ struct logpipe {
 	char worker[24];
 	const char *stream;
 	struct log_budget *budget;
+	struct log_tail *tail;
 	int fd;
 	bool ended;
 	size_t in_period;
@@ -136,6 +137,9 @@ static void emit_line(void *context, struct slice line, size_t cut)
 {
 	struct logpipe *l = context;
 	uint64_t now_ms = clock_ms();
+	if (l->tail != NULL) {
+		log_tail_add(l->tail, line);
+	}
 	if (!log_budget_take(l->budget, line.n + LOG_RECORD_COST, now_ms)) {
 		return;
 	}
@@ -261,6 +265,7 @@ int logpipe_new(struct logpipe **ret, const struct logpipe_config *config, int *
 	(void)snprintf(l->worker, sizeof(l->worker), "%llu", (unsigned long long)config->worker_id);
 	l->stream = config->stream;
 	l->budget = config->budget;
+	l->tail = config->tail;
 	l->fd = fds[0];
 	log_lines_init(&l->lines, config->line_max);
 	r = uvx_poll_init(&l->poll, config->loop, l->fd, logpipe_on_ready, l);

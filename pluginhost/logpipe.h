@@ -10,6 +10,7 @@
 #pragma once
 
 #include "common/base/log_budget.h"
+#include "common/base/log_tail.h"
 #include "common/base/slice.h"
 #include "common/uvx/close.h"
 
@@ -72,6 +73,9 @@ struct logpipe_config {
 	/* The plugin's; its pipes share it. It outlives them. */
 	struct log_budget *budget;
 	size_t line_max;
+	/* Gets each line, whether or not the budget lets it into the log; NULL: nobody. It outlives
+	 * them, too. */
+	struct log_tail *tail;
 };
 
 /**

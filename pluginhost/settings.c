@@ -82,6 +82,8 @@ static const struct setting table[] = {
 		.help = "Bytes of stdout and stderr at once, for each plugin." },
 	{ "MOZAIKS_PLUGIN_LOG_LINE", SETTING_BYTES, AT(log_line), "8K", 80, 8 * KIB,
 		.help = "The longest line; the rest of a longer one is cut off." },
+	{ "MOZAIKS_PLUGIN_LOG_TAIL", SETTING_BYTES, AT(log_tail), "2K", 0, 8 * KIB,
+		.help = "The last of a worker's stdout and stderr that is remembered with its end." },
 };
 
 /* Pairs in which the first may not be greater than the second. */

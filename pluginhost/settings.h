@@ -53,6 +53,7 @@ struct settings {
 	uint64_t log_rate;
 	uint64_t log_burst;
 	uint64_t log_line;
+	uint64_t log_tail; /* of one worker */
 };
 
 /** As settings_read(): 0, SETTINGS_E_INVALID with a message, or a negative errno. */

@@ -41,6 +41,8 @@ struct run {
 	struct log_budget *budget;
 	struct logpipe *out;
 	struct logpipe *err;
+	/* What it wrote last to both. */
+	struct log_tail tail;
 	/* Dead of SIGSYS, and the call's name is still looked for; then this is why it ended. */
 	bool dying;
 	unsigned tries;
@@ -151,6 +153,7 @@ static void run_free(struct supervisor *s, struct run *r)
 	close_pipe(s, &r->out);
 	close_pipe(s, &r->err);
 	log_budgets_unref(&s->budgets, r->budget);
+	log_tail_deinit(&r->tail);
 	free(r);
 }
 
@@ -168,11 +171,15 @@ static void run_end(struct supervisor *s, struct run *r, const struct exit_reaso
 		HASH_DELETE(hh_id, s->runs_by_id, r);
 	}
 	s->pending -= r->state == RUN_PENDING;
-	/* What it said last comes before why it ended. */
-	run_free(s, r);
+	/* What it said last comes before why it ended, and with it. */
+	close_pipe(s, &r->out);
+	close_pipe(s, &r->err);
 	if (!dropped) {
-		report(s, id, reason);
+		struct exit_reason full = *reason;
+		full.output = &r->tail;
+		report(s, id, &full);
 	}
+	run_free(s, r);
 	if (!supervisor_uses(s, plugin, version)) {
 		s->config.released(s->config.context, plugin);
 	}
@@ -187,7 +194,9 @@ static int open_pipes(struct supervisor *s, struct run *r)
 		.stream = "stdout",
 		.worker_id = r->id,
 		.line_max = s->config.settings->log_line,
+		.tail = &r->tail,
 	};
+	log_tail_init(&r->tail, s->config.settings->log_tail);
 	r->budget = log_budgets_ref(&s->budgets, r->plugin);
 	if (r->budget == NULL) {
 		return -ENOMEM;

@@ -46,6 +46,7 @@ async def execute(data):
         return {}
     log.warning("last words before %s", action)
     print("last line before", action, file=sys.stderr, flush=True)
+    os.write(2, f"raw words before {action}\n".encode())
     if action == "deadline":
         await stubborn()
     # The record is on its way: the loop sends it.
