@@ -234,6 +234,10 @@ static int open_store(void)
 	config.queue_bytes = settings.store_queue_bytes;
 	config.operation_ms = (unsigned)settings.store_ms;
 	config.collections = (unsigned)settings.collections;
+	config.plugin_documents = settings.quota_plugin_documents;
+	config.plugin_bytes = settings.quota_plugin_bytes;
+	config.user_documents = settings.quota_user_documents;
+	config.user_bytes = settings.quota_user_bytes;
 	config.failed = on_store_failed;
 	config.document_bytes = settings.document_bytes;
 	config.filter_bytes = settings.filter_bytes;

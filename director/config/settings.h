@@ -82,7 +82,11 @@ struct settings {
 	uint64_t skip;
 	uint64_t stages;
 	uint64_t regex_bytes;
-	uint64_t collections;  /* of one plugin */
+	uint64_t collections; /* of one plugin */
+	uint64_t quota_plugin_documents;
+	uint64_t quota_plugin_bytes;
+	uint64_t quota_user_documents;
+	uint64_t quota_user_bytes;
 	uint64_t cursor_bytes; /* of one worker */
 	uint64_t cursors_per_request;
 	uint64_t cursors_per_worker;

@@ -259,6 +259,8 @@ int main(int argc, char **argv)
 	store_config_init(&config);
 	config.loop = &loop;
 	config.state_dir = dir;
+	config.plugin_documents = 0;
+	config.plugin_bytes = 0;
 	if (store_open(&store, &config, why) != 0) {
 		(void)fprintf(stderr, "%s\n", why);
 		return 1;

@@ -62,6 +62,10 @@ void store_config_init(struct store_config *c)
 		.regex_bytes = 1000,
 		.operation_ms = 2000,
 		.collections = 1000,
+		.plugin_documents = 10000000,
+		.plugin_bytes = UINT64_C(4) << 30,
+		.user_documents = 1000000,
+		.user_bytes = UINT64_C(256) << 20,
 		.stages = 50,
 	};
 }
@@ -214,6 +218,10 @@ static void take_config(struct store *s, const struct store_config *c)
 		.regex_bytes = c->regex_bytes,
 		.operation_ms = c->operation_ms,
 		.collections = c->collections,
+		.plugin_documents = c->plugin_documents,
+		.plugin_bytes = c->plugin_bytes,
+		.user_documents = c->user_documents,
+		.user_bytes = c->user_bytes,
 		.stages = c->stages,
 	};
 	s->queue = c->queue;

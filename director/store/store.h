@@ -112,6 +112,11 @@ struct store_config {
 	unsigned operation_ms; /* 2000: MOZAIKS_STORE_TIMEOUT_SECONDS, of one command at work */
 	unsigned stages;       /* 50: MOZAIKS_MAX_PIPELINE_STAGES */
 	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
+	/* Quotas, of the embedded store; 0: none. What one plugin stores, and of it each user. */
+	uint64_t plugin_documents; /* 10 million: MOZAIKS_QUOTA_PLUGIN_DOCUMENTS */
+	uint64_t plugin_bytes;     /* 4 GiB: MOZAIKS_QUOTA_PLUGIN_BYTES */
+	uint64_t user_documents;   /* 1 million: MOZAIKS_QUOTA_USER_DOCUMENTS */
+	uint64_t user_bytes;       /* 256 MiB: MOZAIKS_QUOTA_USER_BYTES */
 	/* Called once, on the loop thread, when the database is no longer to be trusted (a failed
 	 * fsync): every further command is answered "unavailable"; the program should end, and its
 	 * restart recovers. NULL: nobody wants to know. */

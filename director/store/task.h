@@ -29,6 +29,10 @@ struct store_limits {
 	unsigned regex_bytes;
 	unsigned operation_ms;
 	unsigned collections;
+	uint64_t plugin_documents;
+	uint64_t plugin_bytes;
+	uint64_t user_documents;
+	uint64_t user_bytes;
 	unsigned stages;
 };
 

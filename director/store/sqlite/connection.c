@@ -21,7 +21,8 @@ static const char *const texts[STATEMENTS] = {
 	[ST_ROLLBACK_TO] = "ROLLBACK TO task",
 	[ST_COLLECTION_FIND] = "SELECT cid FROM collection WHERE name = ?1",
 	[ST_COLLECTION_COUNT] = "SELECT count(*) FROM collection WHERE name >= ?1 AND name < ?2",
-	[ST_COLLECTION_ADD] = "INSERT INTO collection (name) VALUES (?1)",
+	[ST_COLLECTION_ADD] = "INSERT INTO collection (name, plugin) "
+			      "VALUES (?1, (SELECT pid FROM plugin WHERE name = ?2))",
 	[ST_DOC_BY_ID] = "SELECT rid, doc FROM doc WHERE cid = ?1 AND id = ?2",
 	[ST_DOC_BY_OWNER] = "SELECT rid, doc FROM doc INDEXED BY doc_user "
 			    "WHERE cid = ?1 AND user = ?2 ORDER BY rid",
@@ -54,6 +55,9 @@ static const char *const texts[STATEMENTS] = {
 		"WHERE job < (SELECT ifnull(min(job), 9223372036854775807) FROM undo_job) "
 		"ORDER BY job, rid LIMIT 100)",
 	[ST_UNDO_CLEAR] = "DELETE FROM undo",
+	[ST_PLUGIN_ADD] = "INSERT OR IGNORE INTO plugin (name) VALUES (?1)",
+	[ST_USAGE] = "SELECT user = '', documents, bytes FROM usage "
+		     "WHERE plugin = (SELECT pid FROM plugin WHERE name = ?1) AND user IN ('', ?2)",
 };
 
 /* What FINDINGS measured; WAL itself is a property of the file (schema.c). Checkpoints are the
@@ -217,10 +221,31 @@ static int count_collections(struct connection *c, struct slice plugin, uint64_t
 	return r < 0 ? r : 0;
 }
 
-static int add_collection(struct connection *c, struct slice name, int64_t *ret_cid)
+/* Core's names have one '/', in front of the collection: its documents are nobody's. */
+static bool is_plugin(struct slice plugin)
 {
-	sqlite3_stmt *st = sqlite_connection_statement(c, ST_COLLECTION_ADD);
-	int r = st == NULL ? -EIO : bind_text(c, st, 1, name);
+	const uint8_t *slash = memchr(plugin.p, '/', plugin.n);
+	return slash != NULL && slash + 1 < plugin.p + plugin.n;
+}
+
+static int add_plugin(struct connection *c, struct slice plugin)
+{
+	sqlite3_stmt *st = sqlite_connection_statement(c, ST_PLUGIN_ADD);
+	int r = st == NULL ? -EIO : bind_text(c, st, 1, plugin);
+	r = r < 0 ? r : sqlite_connection_step(c, st);
+	if (st != NULL) {
+		(void)sqlite3_reset(st);
+	}
+	return r;
+}
+
+static int add_collection(
+	struct connection *c, struct slice name, struct slice plugin, int64_t *ret_cid)
+{
+	int r = is_plugin(plugin) ? add_plugin(c, plugin) : 0;
+	sqlite3_stmt *st = r < 0 ? NULL : sqlite_connection_statement(c, ST_COLLECTION_ADD);
+	r = st == NULL ? -EIO : bind_text(c, st, 1, name);
+	r = r < 0 ? r : bind_text(c, st, 2, plugin);
 	r = r < 0 ? r : sqlite_connection_step(c, st);
 	if (st != NULL) {
 		(void)sqlite3_reset(st);
@@ -249,7 +274,7 @@ int sqlite_connection_collection(struct connection *c,
 		if (r == 0 && n >= most) {
 			return -EDQUOT;
 		}
-		r = r < 0 ? r : add_collection(c, name, ret_cid);
+		r = r < 0 ? r : add_collection(c, name, plugin, ret_cid);
 	}
 	if (r > 0) {
 		remember(c, name, *ret_cid);

@@ -40,6 +40,8 @@ enum statement {
 	ST_UNDO_DROP,
 	ST_UNDO_SWEEP,
 	ST_UNDO_CLEAR,
+	ST_PLUGIN_ADD,
+	ST_USAGE,
 	STATEMENTS,
 };
 

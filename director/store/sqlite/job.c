@@ -42,15 +42,26 @@ void job_match(struct connection *c, struct store_task *t)
 	job->phase = t->result.error == STORE_OK ? JOB_APPLY : JOB_UNDO;
 }
 
+static int begin(struct connection *c, const struct store_task *t)
+{
+	struct job *job = job_of(t);
+	int r = quota_read(c, t, &job->before);
+	return r < 0 ? r : undo_begin(c, job->id);
+}
+
 static int apply(struct connection *c, struct store_task *t, uint64_t until_ns)
 {
 	struct job *job = job_of(t);
 	struct source source;
 	int r = source_init(&source, c, t);
 	source.undo = job->id;
-	r = r < 0 || job->applied ? r : undo_begin(c, job->id);
+	r = r < 0 || job->applied ? r : begin(c, t);
 	job->applied = true;
 	r = r < 0 ? r : engine_step(t, &source.engine, &job->work, until_ns);
+	if (r >= 0 && store_task_keeps(t)) {
+		int quota = quota_check(c, t, &job->before);
+		r = quota == 0 ? r : quota < 0 ? quota : 0;
+	}
 	source_deinit(&source);
 	if (r > 0) {
 		return 1;

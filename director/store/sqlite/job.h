@@ -12,6 +12,7 @@
 
 #include "director/store/engine.h"
 #include "director/store/sqlite/connection.h"
+#include "director/store/sqlite/quota.h"
 
 enum job_phase { JOB_MATCH, JOB_APPLY, JOB_UNDO };
 
@@ -20,6 +21,7 @@ struct job {
 	enum job_phase phase;
 	int64_t id;   /* of its rows in undo */
 	bool applied; /* something of it may be stored */
+	struct quota_usage before;
 };
 
 /** Makes a job of a task that was tried and taken back: `t->driver`. @return 0 or -ENOMEM. */

@@ -17,6 +17,17 @@
  * a start must not take minutes. */
 enum { FULL_CHECK_BYTES = 256 << 20 };
 
+/* Adds a row of doc to what its plugin and its user have, or takes it away; `ifnull` and `<>` leave out
+ * the documents of nobody. */
+#define CHARGE_ROW(row, sign, user, condition)                                              \
+	"INSERT INTO usage SELECT plugin, " user ", " sign "1, " sign "length(" row ".doc)" \
+	" FROM collection WHERE cid = " row ".cid AND plugin IS NOT NULL" condition         \
+	" ON CONFLICT DO UPDATE SET documents = documents + excluded.documents,"            \
+	" bytes = bytes + excluded.bytes;"
+#define CHARGE(row, sign)               \
+	CHARGE_ROW(row, sign, "''", "") \
+	CHARGE_ROW(row, sign, row ".user", " AND " row ".user <> ''")
+
 /* What makes version i + 1 of version i; version 0 is an empty file. */
 static const char *const migrations[] = {
 	"PRAGMA application_id=1297763155;"
@@ -30,6 +41,29 @@ static const char *const migrations[] = {
 	"CREATE TABLE undo_job (job INTEGER PRIMARY KEY) STRICT;"
 	"CREATE TABLE undo (job INTEGER NOT NULL, rid INTEGER NOT NULL, cid INTEGER NOT NULL,"
 	" doc BLOB, PRIMARY KEY (job, rid)) STRICT, WITHOUT ROWID;",
+	/* Quotas (quota.h). The row of user '' is the plugin's own; documents of no user, or of one that is
+	 * no plain id, count there alone. A plugin's name is all of a collection's up to its last '/'. */
+	"CREATE TABLE plugin (pid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
+	"CREATE TABLE usage (plugin INTEGER NOT NULL, user TEXT NOT NULL, documents INTEGER NOT NULL,"
+	" bytes INTEGER NOT NULL, PRIMARY KEY (plugin, user)) STRICT, WITHOUT ROWID;"
+	"ALTER TABLE collection ADD COLUMN plugin INTEGER;"
+	"INSERT OR IGNORE INTO plugin (name) SELECT rtrim(name, replace(name, '/', ''))"
+	" FROM collection WHERE name LIKE '%/%/%';"
+	"UPDATE collection SET plugin = (SELECT pid FROM plugin p"
+	" WHERE p.name = rtrim(collection.name, replace(collection.name, '/', '')));"
+	"INSERT INTO usage SELECT c.plugin, d.user, count(*), sum(length(d.doc)) FROM doc d"
+	" JOIN collection c USING (cid) WHERE c.plugin IS NOT NULL AND d.user <> '' GROUP BY 1, 2;"
+	"INSERT INTO usage SELECT c.plugin, '', count(*), sum(length(d.doc)) FROM doc d"
+	" JOIN collection c USING (cid) WHERE c.plugin IS NOT NULL GROUP BY 1;"
+	"CREATE TRIGGER doc_added AFTER INSERT ON doc BEGIN " CHARGE("NEW",
+		"+") " END;"
+		     "CREATE TRIGGER doc_gone AFTER DELETE ON doc BEGIN " CHARGE("OLD",
+			     "-") " END;"
+				  "CREATE TRIGGER doc_changed AFTER UPDATE OF doc, user ON doc BEGIN " CHARGE(
+					  "OLD", "-") CHARGE("NEW",
+					  "+") " END;"
+					       "CREATE TRIGGER usage_none AFTER UPDATE ON usage WHEN NEW.documents = 0 BEGIN"
+					       " DELETE FROM usage WHERE plugin = NEW.plugin AND user = NEW.user; END;",
 };
 
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,

@@ -11,6 +11,7 @@
 
 #include "director/store/query/document.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,28 @@ static void count_bulk(struct history *h, struct slice row)
 	h->found[0] = n > 0 ? 1 : 0;
 }
 
+/* What quotas are judged by is what is there. */
+static void check_usage(const char *dir)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+	char path[128];
+	(void)snprintf(path, sizeof(path), "%s/mozaiks.db", dir);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_prepare_v2(db,
+			"SELECT (SELECT count(*) FROM doc) - ifnull(sum(documents), 0),"
+			" (SELECT ifnull(sum(length(doc)), 0) FROM doc) - ifnull(sum(bytes), 0)"
+			" FROM usage WHERE user = ''",
+			-1, &st, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int64(st, 0), 0);
+	assert_int_equal(sqlite3_column_int64(st, 1), 0);
+	(void)sqlite3_finalize(st);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static void check_changes(const struct history *h)
 {
 	int64_t invoked = 0;
@@ -377,6 +400,7 @@ void history_check(struct history *h, const char *dir, uint32_t first)
 		free((void *)(uintptr_t)r.documents[i].p);
 	}
 	check_changes(h);
+	check_usage(dir);
 	bool missing = false;
 	for (uint32_t seq = 0; seq < h->next; seq++) {
 		if (kind_of(seq) == CHANGE_BULK) {

@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { POINTS_PER_DATABASE = 25 };
+enum { POINTS_PER_DATABASE = 25, ANSWERS_MAX = 150 };
 
 /* One line of the history, child to parent. */
 struct report {
@@ -73,12 +73,12 @@ static uint32_t random_below(uint32_t n)
 	return (uint32_t)(random_state >> 11) % n;
 }
 
-/* Reads reports until the pipe ends; kills the child when its time has come. */
-static void watch(pid_t pid, int fd, bool from_first_answer, uint32_t lifetime_ms)
+/* Reads reports until the pipe ends; kills the child some time after it has had so many answers. */
+static void watch(pid_t pid, int fd, unsigned answers, uint32_t then_ms)
 {
 	struct report reports[512];
-	uint64_t deadline = from_first_answer ? UINT64_MAX : clock_ms() + lifetime_ms;
-	unsigned before = history.acknowledgements;
+	uint64_t deadline = answers > 0 ? UINT64_MAX : clock_ms() + then_ms;
+	unsigned enough = history.acknowledgements + answers;
 	bool killed = false;
 	for (;;) {
 		if (!killed && clock_ms() >= deadline) {
@@ -99,14 +99,14 @@ static void watch(pid_t pid, int fd, bool from_first_answer, uint32_t lifetime_m
 		for (size_t i = 0; i < (size_t)n / sizeof(reports[0]); i++) {
 			history_note(&history, reports[i].seq, reports[i].acknowledged != 0);
 		}
-		if (deadline == UINT64_MAX && history.acknowledgements > before) {
-			deadline = clock_ms() + lifetime_ms;
+		if (deadline == UINT64_MAX && history.acknowledgements >= enough) {
+			deadline = clock_ms() + then_ms;
 		}
 	}
 	assert_true(killed);
 }
 
-static void run_child(const char *dir, bool from_first_answer, uint32_t lifetime_ms)
+static void run_child(const char *dir, unsigned answers, uint32_t then_ms)
 {
 	int fds[2];
 	char first[16];
@@ -123,7 +123,7 @@ static void run_child(const char *dir, bool from_first_answer, uint32_t lifetime
 		_exit(6);
 	}
 	(void)close(fds[1]);
-	watch(pid, fds[0], from_first_answer, lifetime_ms);
+	watch(pid, fds[0], answers, then_ms);
 	(void)close(fds[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -140,7 +140,7 @@ static void kill_often(unsigned points)
 		uint32_t first = history.next;
 		/* Most are killed at work, some while they start and recover. */
 		bool at_work = i % 4 != 3;
-		run_child(dir, at_work, at_work ? 1 + random_below(80) : random_below(30));
+		run_child(dir, at_work ? 1 + random_below(ANSWERS_MAX) : 0, random_below(30));
 		history_check(&history, dir, first);
 	}
 	(void)snprintf(command, sizeof(command), "rm -r %s", dir);

@@ -628,6 +628,120 @@ static void plugins_take_turns(void **state)
 	}
 }
 
+/* --- quotas --- */
+
+static int count_row(void *arg, int n, char **values, char **names)
+{
+	*(int *)arg = atoi(values[0]);
+	return 0;
+}
+
+static int ask_number(const char *sql)
+{
+	sqlite3 *db = NULL;
+	char path[128];
+	int n = -1;
+	db_path(path);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, count_row, &n, NULL), SQLITE_OK);
+	(void)sqlite3_close(db);
+	return n;
+}
+
+/* What is counted is what is there, for everybody; and how many documents that are. */
+static void expect_usage(int documents)
+{
+#define COUNTED "SELECT plugin, user, documents, bytes FROM usage"
+#define THERE                                                                                 \
+	"SELECT c.plugin, d.user, count(*), sum(length(d.doc)) FROM doc d JOIN collection c " \
+	"USING (cid) WHERE c.plugin IS NOT NULL AND d.user <> '' GROUP BY 1, 2 UNION ALL "    \
+	"SELECT c.plugin, '', count(*), sum(length(d.doc)) FROM doc d JOIN collection c "     \
+	"USING (cid) WHERE c.plugin IS NOT NULL GROUP BY 1"
+	assert_int_equal(
+		ask_number("SELECT count(*) FROM (" COUNTED " EXCEPT SELECT * FROM (" THERE "))"),
+		0);
+	assert_int_equal(
+		ask_number("SELECT count(*) FROM (SELECT * FROM (" THERE ") EXCEPT " COUNTED ")"),
+		0);
+	assert_int_equal(ask_number("SELECT ifnull(sum(documents), 0) FROM usage WHERE user = ''"),
+		documents);
+}
+
+/* clang-format off */
+static void quotas_of_plugins_and_users(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	const struct store_scope bob = user_scope("app", "p", "bob");
+	const struct store_scope other = user_scope("app", "q", "alice");
+	const struct store_scope nobody = { STORE_SCOPE_APP, SLICE("app"), SLICE("p"), SLICE_NULL };
+	const struct store_scope core = user_scope("app", "", "alice");
+	fx.config.user_documents = 3;
+	fx.config.plugin_documents = 5;
+	open_store();
+	for (int i = 0; i < 3; i++) {
+		struct reply r = run(&alice, STORE_INSERT, i == 0 ? "c" : "d", "{a: 1}", NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+	}
+	expect_error(&alice, STORE_INSERT, "{a: 1}", NULL, STORE_E_LIMIT,
+		"this user would have 4 documents stored; the quota is 3 (MOZAIKS_QUOTA_USER_DOCUMENTS)");
+	expect_usage(3);
+	/* Others have their own, a plugin all of them together. */
+	expect(&other, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
+	expect(&bob, STORE_INSERT, "c", "{_id: 'bob'}", NULL, "{ids: ['bob']}");
+	expect(&nobody, STORE_INSERT, "c", "{_id: 'nobody'}", NULL, "{ids: ['nobody']}");
+	expect_error(&bob, STORE_INSERT, "{a: 1}", NULL, STORE_E_LIMIT, "this plugin would have 6 documents stored; the quota is 5 (MOZAIKS_QUOTA_PLUGIN_DOCUMENTS)");
+	expect_error(&nobody, STORE_INSERT, "{a: 1}", NULL, STORE_E_LIMIT, "MOZAIKS_QUOTA_PLUGIN_DOCUMENTS");
+	expect_usage(6);
+	/* Core's are nobody's. */
+	for (int i = 0; i < 10; i++) {
+		struct reply r = run(&core, STORE_INSERT, "c", "{a: 1}", NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+	}
+	expect_usage(6);
+	/* What is deleted is free again; what only changes is no more. */
+	expect(&alice, STORE_UPDATE, "d", "{}", "{$set: {a: 2}}", "");
+	expect(&alice, STORE_DELETE, "d", "{}", NULL, "");
+	expect_usage(4);
+	expect(&alice, STORE_INSERT, "c", "{_id: 'again'}", NULL, "{ids: ['again']}");
+	expect_usage(5);
+}
+
+static void quotas_in_bytes(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	const struct store_scope shared = user_scope("app", "p", NULL);
+	fx.config.user_bytes = 400;
+	fx.config.plugin_bytes = 600;
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 1, s: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'}", NULL, "{ids: [1]}");
+	expect(&alice, STORE_INSERT, "c", "{_id: 2, s: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'}", NULL, "{ids: [2]}");
+	char update[600];
+	(void)snprintf(update, sizeof(update), "{$set: {s: '%0300d'}}", 0);
+	expect_error(&alice, STORE_UPDATE, "{_id: 1}", update, STORE_E_LIMIT, "bytes of documents stored; the quota is 400 (MOZAIKS_QUOTA_USER_BYTES)");
+	expect_usage(2);
+	/* Lowered below what is there: it may shrink and be deleted, not grow. */
+	close_store();
+	fx.config.user_bytes = 10;
+	open_store();
+	expect_error(&alice, STORE_UPDATE, "{_id: 1}", "{$set: {more: 1}}", STORE_E_LIMIT, "MOZAIKS_QUOTA_USER_BYTES");
+	expect(&alice, STORE_UPDATE, "c", "{_id: 1}", "{$unset: {s: 1}}", "");
+	expect(&alice, STORE_DELETE, "c", "{_id: 2}", NULL, "");
+	expect_usage(1);
+	/* A declared collection is its plugin's. */
+	(void)snprintf(update, sizeof(update), "{_id: 9, user_id: 'alice', s: '%0500d'}", 0);
+	expect(&shared, STORE_INSERT, "s", update, NULL, "{ids: [9]}");
+	expect_error(&shared, STORE_UPDATE, "{_id: 9}", "{$set: {more: 1}}", STORE_OK, "");
+	expect_usage(2);
+	(void)snprintf(update, sizeof(update), "{_id: 8, s: '%0500d'}", 0);
+	expect_error(&shared, STORE_INSERT, update, NULL, STORE_E_LIMIT, "this plugin would have");
+	/* A document that changes its owner is the new one's. */
+	expect(&shared, STORE_UPDATE, "s", "{_id: 9}", "{$set: {user_id: 'bob'}}", "");
+	expect_usage(2);
+}
+/* clang-format on */
+
 /* --- changes that are too long for one go --- */
 
 /* Rows that jobs keep. */
@@ -739,6 +853,7 @@ static void a_huge_change_that_fails_is_taken_back(void **state)
 	expect_error(&alice, STORE_UPDATE, "{n: {$exists: true}}", "{$inc: {n: 1}}",
 		STORE_E_INVALID, "n");
 	assert_int_equal(count_where(&alice, "{n: 0}"), MANY - 1);
+	expect_usage(MANY);
 	/* The same without room on the disk, from some point on. */
 	static struct reply r;
 	unsigned left = 1;
@@ -756,6 +871,7 @@ static void a_huge_change_that_fails_is_taken_back(void **state)
 	wait_for(&left);
 	assert_int_equal(r.error, STORE_E_FULL);
 	assert_int_equal(count_where(&alice, "{}"), MANY);
+	expect_usage(MANY);
 	struct reply all = run(&alice, STORE_FIND, "c", "{}", NULL);
 	struct slice row = all.documents;
 	struct slice d;
@@ -763,6 +879,39 @@ static void a_huge_change_that_fails_is_taken_back(void **state)
 		assert_int_equal(value_int32(document_find(d, SLICE("_id"))), i);
 	}
 	reply_free(&all);
+}
+
+/* A quota that is reached in the middle of a long insert: nothing of it stays. */
+static void a_huge_insert_over_the_quota(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	struct buffer row;
+	struct reply r;
+	unsigned left = 1;
+	fx.config.operation_ms = 60000;
+	fx.config.user_documents = MANY / 2;
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 'first'}", NULL, "{ids: ['first']}");
+	buffer_init(&row, 4 << 20);
+	for (int i = 0; i < MANY; i++) {
+		char text[60];
+		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
+		struct slice d = notation_parse(text);
+		(void)buffer_append(&row, d);
+		free((void *)d.p);
+	}
+	struct store_command c = {
+		.op = STORE_INSERT, .collection = SLICE("c"), .documents = buffer_slice(&row)
+	};
+	r = (struct reply){ .left = &left };
+	assert_int_equal(store_submit(fx.store, &alice, &c, on_reply, &r), 0);
+	wait_for(&left);
+	assert_int_equal(r.error, STORE_E_LIMIT);
+	assert_non_null(strstr(r.message, "MOZAIKS_QUOTA_USER_DOCUMENTS"));
+	assert_int_equal(r.n, 0);
+	assert_int_equal(count_where(&alice, "{}"), 1);
+	expect_usage(1);
+	buffer_deinit(&row);
 }
 
 /* A long insert comes in pieces, with the answer of one in one go. */
@@ -937,10 +1086,10 @@ static void newer_files_are_refused(void **state)
 	execute_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
 	db_path(path);
 	assert_int_equal(stat(path, &before), 0);
-	expect_refused(-EINVAL, "has schema version 99, this program knows up to 2");
+	expect_refused(-EINVAL, "has schema version 99, this program knows up to 3");
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
-	execute_sql("UPDATE meta SET value = '2' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '3' WHERE key = 'schema'");
 	open_store();
 }
 
@@ -951,11 +1100,17 @@ static void older_files_are_taken_over(void **state)
 	open_store();
 	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
 	close_store();
-	execute_sql("DROP TABLE undo; DROP TABLE undo_job;"
-		    "UPDATE meta SET value = '1' WHERE key = 'schema'");
+	execute_sql(
+		"DROP TABLE undo; DROP TABLE undo_job;"
+		"DROP TRIGGER doc_added; DROP TRIGGER doc_gone; DROP TRIGGER doc_changed;"
+		"DROP TABLE usage; DROP TABLE plugin; ALTER TABLE collection DROP COLUMN plugin;"
+		"UPDATE meta SET value = '1' WHERE key = 'schema'");
 	open_store();
 	expect(&alice, STORE_FIND, "c", "{}", NULL, "{_id: 1, user_id: 'alice'}");
 	assert_int_equal(count_kept(), 0);
+	expect_usage(1);
+	expect(&alice, STORE_INSERT, "d", "{_id: 2}", NULL, "{ids: [2]}");
+	expect_usage(2);
 }
 
 static void other_files_are_refused(void **state)
@@ -1109,6 +1264,9 @@ int main(void)
 		TEST(a_full_disk_passes),
 		TEST(tasks_of_a_batch_fail_alone),
 		TEST(plugins_take_turns),
+		TEST(quotas_of_plugins_and_users),
+		TEST(quotas_in_bytes),
+		TEST(a_huge_insert_over_the_quota),
 		TEST(a_huge_update_lets_others_write),
 		TEST(a_huge_change_that_fails_is_taken_back),
 		TEST(a_huge_insert_lets_others_write),

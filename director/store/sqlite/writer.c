@@ -18,6 +18,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "director/store/sqlite/job.h"
+#include "director/store/sqlite/quota.h"
 #include "director/store/sqlite/source.h"
 #include "director/store/sqlite/undo.h"
 #include "director/store/sqlite/worker.h"
@@ -169,6 +170,21 @@ static void make_job(struct sqlite_store *s, struct store_task *t)
 	(void)store_task_fail_errno(t, r);
 }
 
+/* As engine_try(), and not more than the quotas allow. */
+static int try_task(struct sqlite_store *s, struct store_task *t, struct source *source)
+{
+	struct quota_usage before;
+	if (t->op == STORE_DELETE) {
+		return engine_try(t, &source->engine, PIECE_MS);
+	}
+	int r = quota_read(&s->writer, t, &before);
+	r = r < 0 ? r : engine_try(t, &source->engine, PIECE_MS);
+	if (r == 0 && store_task_keeps(t)) {
+		r = quota_check(&s->writer, t, &before);
+	}
+	return r < 0 ? r : 0;
+}
+
 /* Carries out one task inside its savepoint; its answer is in it, or it has become a job. */
 static void run_task(struct sqlite_store *s, struct store_task *t)
 {
@@ -179,7 +195,7 @@ static void run_task(struct sqlite_store *s, struct store_task *t)
 		return;
 	}
 	r = source_init(&source, &s->writer, t);
-	r = r < 0 ? r : engine_try(t, &source.engine, PIECE_MS);
+	r = r < 0 ? r : try_task(s, t, &source);
 	source_deinit(&source);
 	if (r == -ETIME) {
 		make_job(s, t);
