@@ -1,7 +1,7 @@
 #!/bin/sh
-# The format of the C files, and what shellcheck says of the scripts.
+# The format of the C files, and what shellcheck says of the scripts and groff of the manual pages.
 #
-#   style.sh format|shell
+#   style.sh format|manual|shell
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -22,6 +22,18 @@ format)
 		exit 1
 	fi
 	;;
+manual)
+	if ! command -v groff >/dev/null; then
+		echo "not run: groff is missing"
+		exit 77
+	fi
+	bad=$(find common director pluginhost plugins -name '*.[1-8]' -print0 |
+		xargs -0 -n 1 groff -K utf8 -man -Tutf8 -rLL=100n -ww -z 2>&1)
+	if [ -n "$bad" ]; then
+		echo "$bad"
+		exit 1
+	fi
+	;;
 shell)
 	if ! command -v shellcheck >/dev/null; then
 		echo "not run: shellcheck is missing"
@@ -31,7 +43,7 @@ shell)
 		xargs shellcheck -x -P SCRIPTDIR
 	;;
 *)
-	echo "usage: style.sh format|shell" >&2
+	echo "usage: style.sh format|manual|shell" >&2
 	exit 2
 	;;
 esac

@@ -180,6 +180,20 @@ class CommandLine(Case):
             self.assertIn(option, manual)
 
 
+    def test_the_manual_names_every_reason(self):
+        """Why a worker ended: the table is the director's."""
+        table = os.path.join(os.path.dirname(MANUAL), "..", "hosts", "exits.h")
+        with open(table, encoding="utf-8") as file:
+            reasons = re.findall(r'^\tX\([A-Z_]+, +"([a-z_]+)"', file.read(), re.M)
+        with open(MANUAL, encoding="utf-8") as file:
+            manual = file.read()
+        self.assertGreaterEqual(len(reasons), 10)
+        for reason in reasons:
+            # What is not known yet is no reason.
+            if reason != "unknown":
+                self.assertRegex(manual, r"\n\.BR? %s\b" % reason)
+
+
 class NotThere(Case):
     def test_no_director(self):
         for state in (self.state, self.state + "/missing"):
