@@ -106,7 +106,9 @@ int __wrap_mounts_enter_worker(const struct sandbox_profile *profile,
 	char to[PATH_MAX];
 	(void)snprintf(from, sizeof(from), "/snapshots/%s/%s", plugin, version);
 	(void)snprintf(to, sizeof(to), RUNTIME_PLUGINS_DIR "/%s", plugin);
-	if ((mkdir(to, 0755) < 0 && errno != EEXIST) || mount(from, to, NULL, MS_BIND, NULL) < 0) {
+	/* A canary has no plugin. */
+	if ((mkdir(to, 0755) < 0 && errno != EEXIST) ||
+		(version[0] != '\0' && mount(from, to, NULL, MS_BIND, NULL) < 0)) {
 		return fail(f, "mount", from);
 	}
 	return mount("tmpfs", "/tmp", "tmpfs", 0, "size=64m,nr_inodes=4096,mode=1777") < 0
