@@ -4,9 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What may be missing to the limit when the last page did not fit: the kernel charges in batches, and
+ * a huge page is 2 MiB. */
+enum { OOM_SLACK_BYTES = 4 * 1024 * 1024 };
+
 static bool is_known(const char *text)
 {
 	return text != NULL && text[0] != '\0';
+}
+
+/* The kernel ends who is largest when the group above is full; one that had room left did not fill its
+ * own. Where the kernel does not tell the peak, the usual case is assumed. */
+static bool filled_its_own(const struct exit_reason *e)
+{
+	return e->memory_peak == 0 || e->memory_peak + OOM_SLACK_BYTES >= e->memory_limit;
 }
 
 static int describe(const struct exit_reason *e, char *out, size_t size)
@@ -28,6 +39,14 @@ static int describe(const struct exit_reason *e, char *out, size_t size)
 		return snprintf(out, size, "died of signal %d (SIG%s)", e->signal,
 			name == NULL ? "?" : name);
 	case WORKER_ENDED_OOM:
+		if (!filled_its_own(e)) {
+			return snprintf(out, size,
+				"was ended at %llu of its %llu MiB: all workers together used more "
+				"than %u %% of the machine's memory "
+				"(MOZAIKS_SANDBOX_ALL_MEMORY_PERCENT), or the machine had none left",
+				(unsigned long long)(e->memory_peak >> 20),
+				(unsigned long long)(e->memory_limit >> 20), e->all_memory_percent);
+		}
 		return snprintf(out, size,
 			"used more memory than its %llu MiB (limits.memory, MOZAIKS_SANDBOX_MEMORY)",
 			(unsigned long long)(e->memory_limit >> 20));

@@ -1,7 +1,7 @@
 /*
  * Why a worker ended, in the words of EXITED (common/proto/messages.h) and in a sentence for people:
  *
- *   {"reason":"exit|signal|oom|sandbox|start|killed","signal":n,"status":n,"message":"…",
+ *   {"reason":"exit|signal|oom|sandbox|start|killed|zygote","signal":n,"status":n,"message":"…",
  *    "syscall":"…"|null,"usage":{"memory_peak":bytes,"cpu_ms":n},"output":["…"]}
  *
  * `syscall` is the one that was denied, with signal SIGSYS and where it is known (denied.h).
@@ -25,6 +25,7 @@ struct exit_reason {
 	/* NULL or "": not known. */
 	const char *syscall;
 	uint64_t memory_limit;
+	unsigned all_memory_percent; /* of all workers together */
 	uint64_t memory_peak;
 	uint64_t cpu_us;
 	/* The last of its output; NULL for none. */

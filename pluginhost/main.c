@@ -11,6 +11,7 @@
 #include "common/service/notify.h"
 #include "common/service/watchdog.h"
 #include "common/uvx/signal.h"
+#include "common/uvx/timer.h"
 #include "pluginhost/discover.h"
 #include "pluginhost/host.h"
 #include "pluginhost/settings.h"
@@ -30,7 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WHY_MAX = 4096, HELP_MAX = 65536, STOP_TWICE = 2 };
+enum { WHY_MAX = 4096, HELP_MAX = 65536, STOP_TWICE = 2, DAY_MS = 24 * 60 * 60 * 1000 };
 
 static const struct runtime *const runtimes[2] = {
 	[WORKER_PYTHON] = &runtime_python,
@@ -55,6 +56,7 @@ struct program {
 	struct host *host;
 	struct uvx_signals signals;
 	struct watchdog watchdog;
+	struct uvx_timer day;
 	bool stopping;
 };
 
@@ -155,6 +157,22 @@ static int open_state(struct program *p)
 	return 0;
 }
 
+/* At the start and every day: what is missing is easily forgotten. */
+static void warn_of_tier(const struct program *p)
+{
+	int tier = p->has_sandbox ? sandbox_host_tier(&p->sandbox) : 1;
+	if (tier == 1) {
+		return;
+	}
+	struct buffer report;
+	buffer_init(&report, WHY_MAX);
+	(void)sandbox_host_report(&p->sandbox, &report);
+	const struct log_field fields[] = { { "sandbox", buffer_slice(&report) } };
+	log_fields(LOG_WARNING, "sandbox.tier", fields, 1,
+		"the sandbox is of tier %d: something of the best one is missing", tier);
+	buffer_deinit(&report);
+}
+
 /* Without a sandbox plugins are listed, but none is started. */
 static int open_sandbox(struct program *p)
 {
@@ -163,6 +181,8 @@ static int open_sandbox(struct program *p)
 		.gid = p->gid,
 		.name = p->settings.name,
 		.require_cgroup = p->settings.require_cgroup,
+		.all_memory_percent = (unsigned)p->settings.all_memory_percent,
+		.all_processes = p->settings.all_processes,
 	};
 	int r = sandbox_host_init(&p->sandbox, &options);
 	p->has_sandbox = r == 0;
@@ -171,16 +191,7 @@ static int open_sandbox(struct program *p)
 			p->sandbox.failure);
 		return p->settings.require_cgroup ? -1 : 0;
 	}
-	int tier = sandbox_host_tier(&p->sandbox);
-	if (tier > 1) {
-		struct buffer report;
-		buffer_init(&report, WHY_MAX);
-		(void)sandbox_host_report(&p->sandbox, &report);
-		const struct log_field fields[] = { { "sandbox", buffer_slice(&report) } };
-		log_fields(LOG_WARNING, "sandbox.tier", fields, 1,
-			"the sandbox is of tier %d: something of the best one is missing", tier);
-		buffer_deinit(&report);
-	}
+	warn_of_tier(p);
 	return 0;
 }
 
@@ -208,10 +219,16 @@ static void program_on_ready(void *context)
 	service_ready("Plugins from %s", p->settings.plugins_path);
 }
 
+static void program_on_day(void *arg)
+{
+	warn_of_tier(arg);
+}
+
 static void program_on_host_closed(void *arg)
 {
 	struct program *p = arg;
 	watchdog_close(&p->watchdog, NULL, NULL);
+	uvx_timer_close(&p->day, NULL, NULL);
 	uvx_signals_close(&p->signals, NULL, NULL);
 }
 
@@ -250,6 +267,8 @@ static int open_loop(struct program *p)
 		return refuse_errno("start.loop", "signals cannot be caught", r);
 	}
 	watchdog_init(&p->watchdog, &p->loop);
+	uvx_timer_init(&p->day, &p->loop, program_on_day, p);
+	uvx_timer_every(&p->day, DAY_MS);
 	const struct host_config c = {
 		.loop = &p->loop,
 		.settings = &p->settings,

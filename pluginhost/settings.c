@@ -72,6 +72,10 @@ static const struct setting table[] = {
 		  "of one core." },
 	{ "MOZAIKS_SANDBOX_CPU_MAX", SETTING_NUMBER, AT(cpu_max), "400", 1, 100000,
 		.help = "The largest share that a manifest can ask for; more is cut to it." },
+	{ "MOZAIKS_SANDBOX_ALL_MEMORY_PERCENT", SETTING_NUMBER, AT(all_memory_percent), "70", 1, 100,
+		.help = "Memory of all workers together, in percent of the machine's." },
+	{ "MOZAIKS_SANDBOX_ALL_PIDS", SETTING_NUMBER, AT(all_processes), "4096", 64, 1000000,
+		.help = "Processes and threads of all workers together." },
 	{ "MOZAIKS_SANDBOX_REQUIRE_CGROUP", SETTING_SWITCH, AT(require_cgroup), "0",
 		.help = "Does not start where there are no cgroups to limit memory, processes and "
 		  "processor time with." },

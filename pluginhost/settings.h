@@ -48,6 +48,9 @@ struct settings {
 	uint64_t processes, processes_max;
 	uint64_t cpu_percent, cpu_max;
 	bool require_cgroup;
+	/* Of all workers together. */
+	uint64_t all_memory_percent;
+	uint64_t all_processes;
 
 	/* Per plugin, for stdout and stderr. */
 	uint64_t log_rate;

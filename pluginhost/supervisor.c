@@ -482,6 +482,7 @@ static void worker_exited(struct supervisor *s, const struct zygote_event *e)
 		.status = e->status,
 		.message = e->message,
 		.memory_limit = r->limits.memory_bytes,
+		.all_memory_percent = (unsigned)s->config.settings->all_memory_percent,
 		.memory_peak = e->usage.memory_peak_bytes,
 		.cpu_us = e->usage.cpu_us,
 	};

@@ -295,13 +295,20 @@ static int claim_dir(int parent, const char *name, char ret_name[static NAME_SIZ
 	return dir;
 }
 
-static uint64_t memory_of_all_workers(void)
+/* 0: the machine does not tell how much it has. */
+static uint64_t share_of_memory(unsigned percent)
 {
 	long pages = sysconf(_SC_PHYS_PAGES);
 	long size = sysconf(_SC_PAGESIZE);
-	return pages <= 0 || size <= 0
-		? 0
-		: (uint64_t)pages * (uint64_t)size / 100 * ALL_MEMORY_PERCENT;
+	return pages <= 0 || size <= 0 ? 0 : (uint64_t)pages * (uint64_t)size / 100 * percent;
+}
+
+static int limit_all(
+	int memory_dir, int pids_dir, const char *memory_file, unsigned percent, uint64_t processes)
+{
+	uint64_t bytes = share_of_memory(percent);
+	int e = bytes == 0 ? 0 : write_number(memory_dir, memory_file, bytes);
+	return e < 0 ? e : write_number(pids_dir, "pids.max", processes);
 }
 
 static int give_away(int dir, uid_t uid, gid_t gid)
@@ -361,11 +368,9 @@ static int build_v2(struct v2_dirs *d, const char *name, uid_t uid, gid_t gid, b
 	if (e == 0) {
 		e = delegate_controllers(d->workers, ret_cpu);
 	}
-	if (e == 0 && memory_of_all_workers() != 0) {
-		e = write_number(d->workers, "memory.max", memory_of_all_workers());
-	}
 	if (e == 0) {
-		e = write_number(d->workers, "pids.max", ALL_PROCESSES_MAX);
+		e = limit_all(d->workers, d->workers, "memory.max", ALL_MEMORY_PERCENT,
+			ALL_PROCESSES_MAX);
 	}
 	const int ours[] = { d->base, d->supervisor, d->workers };
 	for (size_t i = 0; e == 0 && i < sizeof(ours) / sizeof(ours[0]); i++) {
@@ -491,12 +496,9 @@ static int init_v1(struct cgroup_root *root,
 		numbered_name(name, i, claimed);
 		e = claim_v1(root, h, claimed, uid, gid);
 	}
-	if (e == 0 && memory_of_all_workers() != 0) {
-		e = write_number(
-			root->dir[CGROUP_MEMORY], "memory.limit_in_bytes", memory_of_all_workers());
-	}
 	if (e == 0) {
-		e = write_number(root->dir[CGROUP_PIDS], "pids.max", ALL_PROCESSES_MAX);
+		e = limit_all(root->dir[CGROUP_MEMORY], root->dir[CGROUP_PIDS],
+			"memory.limit_in_bytes", ALL_MEMORY_PERCENT, ALL_PROCESSES_MAX);
 	}
 	if (e < 0) {
 		release_v1(root);
@@ -534,6 +536,21 @@ int cgroup_root_init_at(
 int cgroup_root_init(struct cgroup_root *root, const char *name, uid_t uid, gid_t gid)
 {
 	return cgroup_root_init_at(root, "/proc/self", name, uid, gid);
+}
+
+int cgroup_root_limit(const struct cgroup_root *root, unsigned memory_percent, uint64_t processes)
+{
+	switch (root->kind) {
+	case CGROUP_V1:
+		return limit_all(root->dir[CGROUP_MEMORY], root->dir[CGROUP_PIDS],
+			"memory.limit_in_bytes", memory_percent, processes);
+	case CGROUP_V2:
+		return limit_all(root->dir[CGROUP_MEMORY], root->dir[CGROUP_PIDS], "memory.max",
+			memory_percent, processes);
+	case CGROUP_NONE:
+		break;
+	}
+	return 0;
 }
 
 /* How many hierarchies there are to make or remove directories in. */

@@ -58,6 +58,13 @@ int cgroup_root_init_at(
 	struct cgroup_root *root, const char *proc, const char *name, uid_t uid, gid_t gid);
 
 /**
+ * Limits all workers together. To be called while there are still the rights of cgroup_root_init(),
+ * which has set 70 % of the machine's memory and 4,096 processes.
+ * @return 0, also without cgroups; or a negative errno.
+ */
+int cgroup_root_limit(const struct cgroup_root *root, unsigned memory_percent, uint64_t processes);
+
+/**
  * Removes workers' cgroups that were still busy when their worker was reaped: the kernel lets go of
  * a process a little later. Those of living workers stay.
  * @return how many are there.

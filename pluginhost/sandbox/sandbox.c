@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static int fail(struct sandbox_host *h, int e, const char *what)
@@ -36,6 +37,13 @@ int sandbox_host_init(struct sandbox_host *h, const struct sandbox_options *opti
 		return e;
 	}
 	e = cgroup_root_init(&h->cgroup, options->name, h->uid, h->gid);
+	if (e == 0 && options->all_memory_percent != 0 && options->all_processes != 0) {
+		e = cgroup_root_limit(
+			&h->cgroup, options->all_memory_percent, options->all_processes);
+	}
+	if (e < 0) {
+		(void)snprintf(h->failure, sizeof(h->failure), "cgroups: %s", strerror(-e));
+	}
 	if (e == 0 && h->cgroup.kind == CGROUP_NONE && options->require_cgroup) {
 		(void)snprintf(h->failure, sizeof(h->failure),
 			"sandbox.require_cgroup is set, but no cgroup can be used (%s)",

@@ -48,6 +48,9 @@ struct sandbox_options {
 	gid_t gid;
 	const char *name;    /* of this pluginhost; names its cgroup and its block of uids */
 	bool require_cgroup; /* `sandbox.require_cgroup`: no cgroup is fatal */
+	/* Of all workers together; 0: what cgroup_root_init() sets. */
+	unsigned all_memory_percent;
+	uint64_t all_processes;
 };
 
 /**

@@ -329,6 +329,14 @@ static void write_proc(const char *cgroup, const char *mounts)
 }
 
 /* The kernel makes these files with each directory; here the test does. */
+static const char *half_of_memory(void)
+{
+	static char text[32];
+	uint64_t bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)(bytes / 100 * 50));
+	return text;
+}
+
 static const char *const v2_files[] = { "cgroup.procs", "cgroup.subtree_control", "memory.max",
 	"memory.high", "memory.swap.max", "memory.oom.group", "pids.max", "cpu.max", NULL };
 
@@ -364,6 +372,12 @@ static void version_2(void **state)
 	(void)snprintf(pid, sizeof(pid), "%d", getpid());
 	assert_text(path_of("v2/unit/mozaiks-a/supervisor/cgroup.procs"), pid);
 	assert_text(path_of("v2/unit/mozaiks-a/workers/pids.max"), "4096");
+	/* A file of the kernel begins anew with each write. */
+	write_text(path_of("v2/unit/mozaiks-a/workers/pids.max"), "");
+	write_text(path_of("v2/unit/mozaiks-a/workers/memory.max"), "");
+	assert_int_equal(cgroup_root_limit(&root, 50, 300), 0);
+	assert_text(path_of("v2/unit/mozaiks-a/workers/pids.max"), "300");
+	assert_text(path_of("v2/unit/mozaiks-a/workers/memory.max"), half_of_memory());
 	/* The fake file keeps the last write: cpu after memory and pids. */
 	assert_text(path_of("v2/unit/cgroup.subtree_control"), "+cpuory +pids");
 
@@ -451,6 +465,11 @@ static void version_1(void **state)
 	assert_int_equal(root.kind, CGROUP_V1);
 	assert_true(root.has_cpu);
 	assert_text(path_of("pids/mozaiks-a/pids.max"), "4096");
+	write_text(path_of("pids/mozaiks-a/pids.max"), "");
+	write_text(path_of("mem/in/mozaiks-a/memory.limit_in_bytes"), "");
+	assert_int_equal(cgroup_root_limit(&root, 50, 300), 0);
+	assert_text(path_of("pids/mozaiks-a/pids.max"), "300");
+	assert_text(path_of("mem/in/mozaiks-a/memory.limit_in_bytes"), half_of_memory());
 
 	const struct worker_limits limits = {
 		.memory_bytes = 4096, .processes = 2, .cpu_percent = 150

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import needs_root
+from conftest import cannot_run, needs_root
 from pair0 import Director, Frame, work
 from runtime import (PLUGINHOST, TOP, Program, _OURS, command_of, descendants, reap_orphans,
                      run_program, stat_of, wait_for)
@@ -430,6 +430,25 @@ def test_memory_is_limited(host):
     assert exited["reason"] == "oom", exited
     assert "100 MiB" in exited["message"] and "MOZAIKS_SANDBOX_MEMORY" in exited["message"]
     assert exited["usage"]["memory_peak"] <= 110 << 20
+
+
+def test_memory_of_all_workers_is_limited():
+    """The one who is ended is not told that it was its own limit."""
+    share = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 100
+    if share > 900 << 20:
+        cannot_run("kernel: 1 % of this machine's memory is more than a worker may have")
+    with Host({"crash": CRASH}, name="all",
+              env={"MOZAIKS_PLUGINHOST_NAME": "all",
+                   "MOZAIKS_SANDBOX_ALL_MEMORY_PERCENT": "1"}) as host:
+        director = host.director
+        if director.host["sandbox"]["cgroup"] == "none":
+            cannot_run("kernel: no memory cgroup that may be written")
+        worker = director.run_worker(1, "crash", limits={"memory": 1 << 30})
+        worker.channel.send(Frame("EXECUTE", work({"way": "memory"}), 1))
+        exited = director.wait_exited(worker)
+        assert exited["reason"] == "oom", exited
+        assert "MOZAIKS_SANDBOX_ALL_MEMORY_PERCENT" in exited["message"], exited
+        assert exited["usage"]["memory_peak"] <= share + (4 << 20)
 
 
 def test_limits_of_a_running_worker(host):
