@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Becomes a machine of its own: systemd as PID 1 of new namespaces, on an overlay of / that is gone with it.
 #
-#   boot.sh enter FOLDER CGROUP    joins the cgroup, makes the namespaces
-#   boot.sh start FOLDER           in them: builds the tree, starts systemd
+#   boot.sh enter FOLDER CGROUP...  joins the cgroups, makes the namespaces
+#   boot.sh start FOLDER            in them: builds the tree, starts systemd
 #
-# FOLDER/files is laid over /. The cgroup is entered before its namespace is made: systemd takes the
-# whole tree that it sees for its own. What belongs to the kernel of all (/proc/sys, /sys) is read-only.
+# FOLDER/files is laid over /. The cgroups are entered before their namespace is made: systemd takes the
+# whole tree that it sees for its own. Where the controllers are those of version 1, the tree is a hybrid
+# one, as systemd knows it. What belongs to the kernel of all (/proc/sys, /sys) is read-only.
 set -euo pipefail
 
 folder=$2
 case $1 in
 enter)
-	echo $$ >"$3/cgroup.procs"
+	for cgroup in "${@:3}"; do
+		echo $$ >"$cgroup/cgroup.procs"
+	done
 	exec unshare --mount --pid --cgroup --uts --ipc --net --fork --kill-child --propagation private \
 		-- bash "$0" start "$folder"
 	;;
@@ -30,7 +33,17 @@ mount -t proc none proc
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro none sys
-mount -t cgroup2 none sys/fs/cgroup
+if [ -d /sys/fs/cgroup/memory ]; then
+	mount -t tmpfs -o mode=755 none sys/fs/cgroup
+	mkdir sys/fs/cgroup/unified
+	mount -t cgroup2 none sys/fs/cgroup/unified
+	for controller in memory pids cpu cpuacct; do
+		mkdir "sys/fs/cgroup/$controller"
+		mount -t cgroup -o "$controller" none "sys/fs/cgroup/$controller"
+	done
+else
+	mount -t cgroup2 none sys/fs/cgroup
+fi
 mount -t tmpfs -o mode=755 none dev
 for device in null zero full random urandom tty; do
 	: >"dev/$device"

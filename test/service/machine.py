@@ -62,6 +62,21 @@ def install(folder):
     return folder
 
 
+def own_cgroups():
+    """Where this process is, in version 2 and in the controllers of version 1: what may be below."""
+    places = {}
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            places[controller] = path.lstrip("/")
+    found = [unified() / places[""]]
+    for controller in ("memory", "pids", "cpu", "cpuacct"):
+        mounted = pathlib.Path("/sys/fs/cgroup") / controller
+        if mounted.is_dir():
+            found.append(mounted / places[controller])
+    return found
+
+
 def remove_cgroup(path, seconds=5):
     """A cgroup and all below it; what has just died takes a moment."""
     deadline = time.monotonic() + seconds
@@ -75,6 +90,19 @@ def remove_cgroup(path, seconds=5):
     return not path.exists()
 
 
+def sweep():
+    """What runs have left that were killed: their number is in the name, and nobody has it now."""
+    for place in (pathlib.Path(tempfile.gettempdir()), *own_cgroups()):
+        for left in place.glob(NAME + "*"):
+            pid = left.name.removeprefix(NAME).split("-")[0]
+            if os.path.exists(f"/proc/{pid}"):
+                continue
+            if place == pathlib.Path(tempfile.gettempdir()):
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                remove_cgroup(left, 0)
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -83,13 +111,15 @@ class Machine:
     """files: {absolute path: text or bytes}, beside what `installed` (a folder) has. wants: units."""
 
     def __init__(self, installed, files, wants):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=NAME))
+        sweep()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{NAME}{os.getpid()}-"))
         self.folder.chmod(0o755)
         (self.folder / "tree").mkdir()
         self.files = self.folder / "files"
         shutil.copytree(installed, self.files, symlinks=True)
         self.files.chmod(0o755)  # it becomes /
-        self.cgroup = unified() / self.folder.name
+        self.cgroups = [place / self.folder.name for place in own_cgroups()]
+        self.hybrid = len(self.cgroups) > 1
         self.console = b""
         self.process = self.pid = None
         self.put("/etc/systemd/system/mozaiks-test.target",
@@ -133,12 +163,11 @@ class Machine:
         self.close()
 
     def boot(self):
-        for stale in unified().glob(NAME + "*"):
-            remove_cgroup(stale, 0)
-        self.cgroup.mkdir()
+        for cgroup in self.cgroups:
+            cgroup.mkdir()
         master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            ["bash", HERE / "boot.sh", "enter", self.folder, self.cgroup], stdin=subprocess.DEVNULL,
+            ["bash", HERE / "boot.sh", "enter", self.folder, *self.cgroups], stdin=subprocess.DEVNULL,
             stdout=slave, stderr=slave, preexec_fn=die_with_parent)
         os.close(slave)
         threading.Thread(target=self._read, args=(master,), daemon=True).start()
@@ -187,9 +216,9 @@ class Machine:
             self.process.kill()
         if self.process:
             self.process.wait()
-        gone = remove_cgroup(self.cgroup)
+        left = [cgroup for cgroup in self.cgroups if not remove_cgroup(cgroup)]
         shutil.rmtree(self.folder, ignore_errors=True)
-        assert gone, f"{self.cgroup} cannot be removed"
+        assert not left, f"{left} cannot be removed"
 
     # Inside
 
