@@ -299,12 +299,15 @@ def test_no_such_plugin_id(runtime, name):
 @pytest.mark.parametrize("what", ["the directory", "a file"])
 def test_links_are_not_followed(runtime, what):
     """A3, A22: a plugin that is, or has, a link to elsewhere is refused."""
-    folder = runtime.plugins / "linked"
+    # Whole from its first moment on.
+    fresh = runtime.base / "linked"
     if what == "a file":
-        runtime.put_plugin("linked", {"logic.py": "async def execute(data):\n    return 1\n"})
-        (folder / "passwd").symlink_to("/etc/passwd")
+        fresh.mkdir(mode=0o755)
+        (fresh / "logic.py").write_text("async def execute(data):\n    return 1\n")
+        (fresh / "passwd").symlink_to("/etc/passwd")
     else:
-        folder.symlink_to(runtime.plugins / "answers")
+        fresh.symlink_to(runtime.plugins / "answers")
+    folder = fresh.rename(runtime.plugins / "linked")
     try:
         with Attacker(runtime, "attacker", PYTHON):
             entry = runtime.plugin("linked")
