@@ -2,15 +2,17 @@
 is not whole."""
 import contextlib
 import os
+import pty
 import signal
 import sqlite3
 import stat
+import subprocess
 import threading
 
 import pytest
 
 from conftest import PLUGINS
-from runtime import Runtime, wait_for
+from runtime import CTL, Runtime, wait_for
 
 OK, FAILURE, USAGE, _, NOT_FOUND = range(5)
 
@@ -192,12 +194,22 @@ def test_another_database_than_ours(runtime):
     assert "secret" not in refused.stderr
 
 
+def test_progress_at_a_terminal(runtime):
+    theirs, ours = pty.openpty()
+    done = subprocess.run([str(CTL), "backup", str(runtime.base / "backup.db")], env=runtime.env,
+                          stdout=subprocess.PIPE, stderr=ours, timeout=60)
+    os.close(ours)
+    shown = os.read(theirs, 65536).decode()
+    os.close(theirs)
+    assert done.returncode == OK and "100 %" in shown, (done, shown)
+    # Into a pipe it says nothing.
+    assert runtime.ctl("backup", str(runtime.base / "again.db")).stderr == ""
+
+
 def test_a_backup_is_not_left_half_done(runtime):
     """Killed at work: no file under the name, and the next one succeeds."""
     target = runtime.base / "backup.db"
     store(runtime, "insert_many", [{"pad": "x" * 20000} for _ in range(40)])
-    import subprocess
-    from runtime import CTL
     for delay in (0.0, 0.002, 0.005, 0.01):
         ctl = subprocess.Popen([str(CTL), "backup", str(target)], env=runtime.env)
         with contextlib.suppress(subprocess.TimeoutExpired):

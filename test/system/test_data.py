@@ -1,4 +1,5 @@
 """What a plugin can reach in the store: its caller's documents, and nothing else, by any spelling."""
+import json
 import uuid
 
 import pytest
@@ -24,9 +25,17 @@ async def execute(data):
 """}
 
 
+STORE_LOGIC = (PLUGINS / "store" / "logic.py").read_text()
+
+# Only an operator can let a plugin out of its scope: to ask for it is not enough.
+ASKING = {"logic.py": STORE_LOGIC, "manifest.json": json.dumps({
+    "name": "asking", "permissions": ["database.read", "database.write", "database.cross_user"]})}
+
+
 @pytest.fixture(scope="module")
 def runtime(store):
-    plugins = {"store": PLUGINS / "store", "other": PLUGINS / "store", "forgetful": FORGETFUL}
+    plugins = {"store": PLUGINS / "store", "other": PLUGINS / "store", "forgetful": FORGETFUL,
+               "asking": ASKING}
     with Runtime(plugins, store, app=f"app-{uuid.uuid4().hex[:12]}") as r:
         yield r
 
@@ -76,6 +85,38 @@ def test_a_plugin_that_forgets_the_user_leaks_nothing(runtime):
     assert runtime.execute("forgetful", {"action": "list"}, user="bob").json == ["bob-x", "bob-y"]
     assert runtime.execute("forgetful", {"action": "delete all"}, user="bob").json == {"n": 2}
     assert runtime.execute("forgetful", {"action": "list"}, user="alice").json == ["renamed"] * 2
+
+
+def test_who_asks_to_see_all_users_sees_one(runtime, collection):
+    alice, bob = (Caller(runtime, user, collection, "asking") for user in ("alice", "bob"))
+    alice("insert_one", {"n": 1})
+    bob("insert_one", {"n": 2})
+    assert values(alice.find()) == [1]
+    refused = alice("find", {"user_id": "bob"})
+    assert refused["failed"] == "PermissionDenied" and "user_id" in refused["message"], refused
+    assert alice("delete_many", {})["deleted_count"] == 1
+    assert values(bob.find()) == [2]
+
+
+def test_quotas():
+    """Of the embedded store; each names itself."""
+    with Runtime({"store": PLUGINS / "store"}, env={"MOZAIKS_QUOTA_USER_DOCUMENTS": "3",
+                                                    "MOZAIKS_QUOTA_PLUGIN_BYTES": "10K"}) as r:
+        alice, bob = Caller(r, "alice", "c"), Caller(r, "bob", "c")
+        for n in range(3):
+            assert "inserted_id" in alice("insert_one", {"n": n})
+        refused = alice("insert_one", {"n": 3})
+        assert "MOZAIKS_QUOTA_USER_DOCUMENTS" in refused["message"], refused
+        refused = alice("insert_many", [{"n": 4}, {"n": 5}], kwargs={"ordered": False})
+        assert "MOZAIKS_QUOTA_USER_DOCUMENTS" in refused["message"], refused
+        refused = alice("update_one", {"n": 9}, {"$set": {"n": 9}}, kwargs={"upsert": True})
+        assert "MOZAIKS_QUOTA_USER_DOCUMENTS" in refused["message"], refused
+        assert values(alice.find()) == [0, 1, 2]
+        refused = bob("insert_one", {"pad": "x" * 11000})
+        assert "MOZAIKS_QUOTA_PLUGIN_BYTES" in refused["message"], refused
+        assert "inserted_id" in bob("insert_one", {"pad": "x"})
+        assert alice("delete_one", {"n": 0})["deleted_count"] == 1
+        assert "inserted_id" in alice("insert_one", {"n": 3})
 
 
 FILTERS = [
