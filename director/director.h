@@ -50,6 +50,7 @@ struct director {
 
 	struct quota_users *capability_users;
 	struct admission admission;
+	struct quarantine *quarantine;
 	struct injector *injector;
 	struct call_pool calls;
 

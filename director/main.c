@@ -273,6 +273,7 @@ static int open_modules(void)
 	};
 	director_wire(&director);
 	int r = injector_new(&director.injector);
+	r = r < 0 ? r : quarantine_new(&director.quarantine, &settings.quarantine);
 	r = r < 0 ? r : events_new(&director.events, &director);
 	director.capability_users = quota_users_new();
 	r = r < 0 ? r : director.capability_users == NULL ? -ENOMEM : 0;

@@ -143,6 +143,7 @@ void director_free(struct director *d)
 	d->events = events_free(d->events);
 	d->capability_users = quota_users_free(d->capability_users);
 	d->injector = injector_free(d->injector);
+	d->quarantine = quarantine_free(d->quarantine);
 	admission_deinit(&d->admission);
 	d->auth = auth_free(d->auth);
 }

@@ -55,6 +55,7 @@ static const struct worker_events worker_events = {
 	.ending = worker_note_exit,
 	.cut = on_cut,
 	.ended = supervise_ended,
+	.idle = supervise_idle,
 	.room = dispatch_next,
 };
 

@@ -204,6 +204,9 @@ static const struct setting table[] = {
 	{ "MOZAIKS_EVENT_TIMEOUT_SECONDS", SETTING_SECONDS, AT(event_ms), "30", 10, HOUR_MS,
 		.help = "Time for a plugin's handler of an event." },
 
+	{ "MOZAIKS_MAX_WAIT_SECONDS", SETTING_SECONDS, AT(wait_ms), "2", 10, HOUR_MS,
+		.help = "Time that a call may wait for a busy worker, at most half of its deadline; then 503." },
+
 	{ "MOZAIKS_EAGER_PLUGINS", SETTING_NUMBER, AT(eager_plugins), "64", 0, MILLION,
 		.help = "With more plugins than this each starts at its first call." },
 	{ "MOZAIKS_MAX_WORKERS_STARTING", SETTING_NUMBER, AT(restart.at_once), "4", 1, 1024,
@@ -243,6 +246,14 @@ static const struct setting table[] = {
 			"often, within an hour is disabled; 0: never." },
 	{ "MOZAIKS_BREAKER_USER_SECONDS", SETTING_SECONDS, AT(breaker.source_ms), "600", 0, 24 * HOUR_MS,
 		.help = "Crashes that one user, or the same request, causes within this time count as one." },
+	{ "MOZAIKS_IDLE_STOP_SECONDS", SETTING_SECONDS, AT(idle_stop_ms), "0", 0, 24 * HOUR_MS,
+		.help = "Workers of a plugin that had no call for this long are stopped; the next call or "
+			"event starts one. 0: never, for plugins that work in the background." },
+	{ "MOZAIKS_ISOLATED_WORKERS", SETTING_NUMBER, AT(isolated_workers), "16", 1, 4096,
+		.help = "Workers of one plugin that are for one user or one call only (isolation in its "
+			"manifest); further ones wait." },
+	{ "MOZAIKS_ISOLATED_IDLE_SECONDS", SETTING_SECONDS, AT(isolated_idle_ms), "60", 10, 24 * HOUR_MS,
+		.help = "How long such a worker is kept without a call." },
 	{ "MOZAIKS_WORKER_HELLO_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.hello_ms), "10", 10, HOUR_MS,
 		.help = "Time from a worker's start until it reports from inside its sandbox." },
 	{ "MOZAIKS_WORKER_LOAD_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.load_ms), "30", 10, HOUR_MS,
@@ -266,6 +277,22 @@ static const struct setting table[] = {
 			"those of one second may come at once. What is over it waits." },
 	{ "MOZAIKS_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(drain_ms), "30", 10, HOUR_MS,
 		.help = "Time for requests in flight when the director stops." },
+
+	{ "MOZAIKS_QUARANTINE_CRASHES", SETTING_NUMBER, AT(quarantine.crashes), "2", 0, 1000,
+		.help = "Crashes that the same request causes, after which it is answered 500 "
+			"request_quarantined; 0: never." },
+	{ "MOZAIKS_QUARANTINE_WINDOW_SECONDS", SETTING_SECONDS, AT(quarantine.window_ms), "600", 10,
+		24 * HOUR_MS,
+		.help = "Within this time; also for MOZAIKS_QUARANTINE_USER_CRASHES." },
+	{ "MOZAIKS_QUARANTINE_SECONDS", SETTING_SECONDS, AT(quarantine.ms), "600", 10, 24 * HOUR_MS,
+		.help = "How long it is quarantined; each time twice as long as before." },
+	{ "MOZAIKS_QUARANTINE_MAX_SECONDS", SETTING_SECONDS, AT(quarantine.max_ms), "86400", 10,
+		24 * HOUR_MS, .help = "The longest of these times." },
+	{ "MOZAIKS_QUARANTINE_USER_CRASHES", SETTING_NUMBER, AT(quarantine.user_crashes), "5", 0, 1000,
+		.help = "A user whose requests crash a plugin more often gets one request in "
+			"MOZAIKS_QUARANTINE_USER_SECONDS there, else 429; 0: never." },
+	{ "MOZAIKS_QUARANTINE_USER_SECONDS", SETTING_SECONDS, AT(quarantine.user_wait_ms), "60", 10,
+		HOUR_MS, .help = "See MOZAIKS_QUARANTINE_USER_CRASHES." },
 
 	{ "MOZAIKS_PLUGIN_LOG_RATE", SETTING_BYTES, AT(plugin_log_rate), "64K", KIB, 64 * MIB,
 		.help = "Bytes a second that one plugin may log; what is over it is dropped and counted." },

@@ -13,6 +13,7 @@
 
 #include "common/base/log.h"
 #include "common/base/settings.h"
+#include "director/execute/quarantine.h"
 #include "director/hosts/policy.h"
 #include "director/http/site.h"
 
@@ -110,6 +111,11 @@ struct settings {
 	struct restart_policy restart;
 	struct breaker_policy breaker;
 	struct life_policy life;
+	uint64_t idle_stop_ms;     /* 0: never */
+	uint64_t isolated_idle_ms; /* of workers for one user or one call */
+	uint64_t isolated_workers; /* of one plugin */
+	uint64_t wait_ms;          /* for a busy worker */
+	struct quarantine_policy quarantine;
 	uint64_t channel_bytes; /* that wait for one worker */
 	uint64_t frame_rate;    /* of one worker, a second */
 	uint64_t drain_ms;      /* of the director's own end */

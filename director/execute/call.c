@@ -50,6 +50,8 @@ void call_free(struct call *c)
 	c->work = (struct work){ 0 };
 	c->done = NULL;
 	c->owner = NULL;
+	c->request = c->user_key = 0;
+	c->repeatable = c->repeated = c->watched = c->has_turn = false;
 	c->capability_calls = 0;
 	c->event_depth = 0;
 	c->request_id[0] = '\0';

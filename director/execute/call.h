@@ -30,6 +30,8 @@ enum call_end {
 	CALL_END_DEADLINE,    /* 504 */
 	CALL_END_DIED,        /* the worker died: 502 */
 	CALL_END_UNAVAILABLE, /* no worker can be had: 503 */
+	CALL_END_SHED,        /* all workers are busy for too long: 503 */
+	CALL_END_QUARANTINED, /* it crashes workers: 500 */
 };
 
 struct call;
@@ -49,7 +51,13 @@ struct call {
 	struct user_context *user; /* NULL: app scope */
 	struct admit_user *admitted;
 	struct buffer data; /* the payload while it waits */
-	uint64_t deadline_at_ms;
+	uint64_t submitted_ms, deadline_at_ms;
+	uint64_t request, user_key; /* hashes for the quarantine, 0: not watched by it */
+	bool repeatable;            /* it may run twice: its client said so */
+	bool repeated;              /* its first worker died */
+	bool watched;               /* under suspicion: it runs alone … */
+	bool has_turn;              /* … one at a time, and this is it */
+	uint64_t sent_ns;
 	uint64_t submitted_ns;
 	unsigned capability_calls; /* asked during it, not answered */
 	unsigned event_depth;      /* an event from an event's handler is one deeper */

@@ -6,6 +6,7 @@
 #include "director/events/events.h"
 #include "director/execute/answer.h"
 #include "director/execute/dispatch.h"
+#include "director/execute/shed.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 
@@ -45,9 +46,8 @@ struct user_context *execute_authenticate(struct director *d, struct http_reques
 	return NULL;
 }
 
-static unsigned retry_after_s(const struct plugin *p)
+static unsigned seconds_of(uint64_t ms)
 {
-	uint64_t ms = plugin_wait_ms(p);
 	return ms < 1000 ? 1 : (unsigned)((ms + 999) / 1000);
 }
 
@@ -72,7 +72,7 @@ static struct plugin *find_plugin(struct director *d, struct http_request *r)
 		return NULL;
 	}
 	if (!supervise_takes_calls(p)) {
-		http_problem(r, 503, "plugin_unavailable", retry_after_s(p),
+		http_problem(r, 503, "plugin_unavailable", seconds_of(plugin_wait_ms(p)),
 			"Plugin '%s' is not running; it will be started again", p->id);
 		return NULL;
 	}
@@ -101,6 +101,15 @@ static bool on_head(void *owner, struct http_request *r)
 	return true;
 }
 
+/* When those that wait for a busy plugin will have been served. */
+static unsigned busy_for_s(const struct plugin *p)
+{
+	unsigned waiting;
+	const struct work *x;
+	DL_COUNT(p->waiting, x, waiting);
+	return shed_retry_after_s(waiting, p->service_us, p->n_ready * p->manifest.concurrency);
+}
+
 /* Step 4 refused: say which limit it was. */
 static void answer_not_admitted(
 	struct http_request *r, const struct director *d, int result, const struct plugin *p)
@@ -114,7 +123,7 @@ static void answer_not_admitted(
 			limits->per_user);
 		break;
 	case ADMIT_PLUGIN_FULL:
-		http_problem(r, 503, "plugin_overloaded", 1,
+		http_problem(r, 503, "plugin_overloaded", busy_for_s(p),
 			"More than %u requests to plugin '%s' are in flight "
 			"(MOZAIKS_MAX_INFLIGHT_PER_PLUGIN)",
 			limits->per_plugin, p->id);
@@ -131,8 +140,43 @@ static void answer_not_admitted(
 
 static void on_done(struct call *c, enum call_end end, const struct msg_result *result);
 
+static void answer_quarantined(struct http_request *r, const struct plugin *p)
+{
+	http_problem(r, 500, "request_quarantined", 0,
+		"This request crashed plugin '%s' again and again and is refused for a while "
+		"(MOZAIKS_QUARANTINE_CRASHES)",
+		p->id);
+}
+
+/* What the quarantine says of it. @return false after answering. */
+static bool may_try(struct execution *x, struct http_request *r, struct call *c, struct slice body)
+{
+	struct director *d = x->director;
+	struct slice plugin = plugin_slice(x->plugin);
+	uint64_t wait_ms = 0;
+	c->request = quarantine_request(d->quarantine, plugin, SLICE("POST /api/execute"), body);
+	c->user_key = quarantine_user(d->quarantine, plugin, x->user->user_id);
+	switch (quarantine_ask(d->quarantine, c->request, c->user_key, uv_now(d->loop), &wait_ms)) {
+	case QUARANTINE_CLEAN:
+		return true;
+	case QUARANTINE_ALONE:
+		c->watched = true;
+		return true;
+	case QUARANTINE_REFUSED:
+		answer_quarantined(r, x->plugin);
+		return false;
+	case QUARANTINE_SLOWED:
+		http_problem(r, 429, "too_many_crashes", seconds_of(wait_ms),
+			"More than %llu requests of this user have crashed plugin '%s' "
+			"(MOZAIKS_QUARANTINE_USER_CRASHES)",
+			(unsigned long long)d->settings->quarantine.user_crashes, x->plugin->id);
+		return false;
+	}
+	return true;
+}
+
 /* Steps 4 to 6 for a body that was checked. */
-static void admit_and_dispatch(struct execution *x, struct http_request *r)
+static void admit_and_dispatch(struct execution *x, struct http_request *r, struct slice body)
 {
 	struct director *d = x->director;
 	struct call *c = call_new(d);
@@ -147,7 +191,14 @@ static void admit_and_dispatch(struct execution *x, struct http_request *r)
 		answer_not_admitted(r, d, result, x->plugin);
 		return;
 	}
+	if (!may_try(x, r, c, body)) {
+		admit_leave(&d->admission, c->admitted, &x->plugin->inflight);
+		c->admitted = NULL;
+		call_free(c);
+		return;
+	}
 	c->user = user_context_ref(x->user);
+	c->repeatable = http_request_header(r, SLICE("Idempotency-Key")).n > 0;
 	c->done = on_done;
 	c->owner = r;
 	call_set_request_id(c, http_request_id(r));
@@ -178,7 +229,7 @@ static void on_body(void *owner, struct http_request *r, struct slice body)
 	} else if (result != INJECT_OK) {
 		http_problem(r, 400, "invalid_json", 0, "%s", why);
 	} else {
-		admit_and_dispatch(x, r);
+		admit_and_dispatch(x, r, body);
 	}
 }
 
@@ -332,8 +383,17 @@ static void on_done(struct call *c, enum call_end end, const struct msg_result *
 	case CALL_END_DIED:
 		http_problem(r, 502, "plugin_died", 0, "Plugin '%s' died during the call", p->id);
 		break;
+	case CALL_END_SHED:
+		http_problem(r, 503, "plugin_overloaded", busy_for_s(p),
+			"Plugin '%s' is busy: the request waited longer than %g s, or half of its "
+			"deadline (MOZAIKS_MAX_WAIT_SECONDS)",
+			p->id, (double)x->director->settings->wait_ms / 1000);
+		break;
+	case CALL_END_QUARANTINED:
+		answer_quarantined(r, p);
+		break;
 	case CALL_END_UNAVAILABLE:
-		http_problem(r, 503, "plugin_unavailable", retry_after_s(p),
+		http_problem(r, 503, "plugin_unavailable", seconds_of(plugin_wait_ms(p)),
 			"Plugin '%s' is not running; it will be started again", p->id);
 		break;
 	}

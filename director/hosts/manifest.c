@@ -123,6 +123,21 @@ static int read_collections(struct plugin_manifest *m, const json_t *list)
 	return 0;
 }
 
+static enum tenant read_isolation(const json_t *manifest)
+{
+	static const struct {
+		const char *word;
+		enum tenant tenant;
+	} words[] = { { "user", TENANT_USER }, { "request", TENANT_ALONE } };
+	const char *text = json_string_value(json_object_get(manifest, "isolation"));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (text != NULL && slice_eq(slice_str(text), slice_str(words[i].word))) {
+			return words[i].tenant;
+		}
+	}
+	return TENANT_SHARED;
+}
+
 int manifest_read(struct plugin_manifest *ret,
 	const json_t *manifest,
 	const char *id,
@@ -140,6 +155,7 @@ int manifest_read(struct plugin_manifest *ret,
 	m.description = read_text(manifest, "description", "");
 	m.version_text = read_text(manifest, "version", "1.0.0");
 	m.concurrency = read_number(manifest, &concurrency, id);
+	m.isolation = read_isolation(manifest);
 	m.workers = read_number(manifest, &workers, id);
 	m.timeout_ms = read_number(limits, &timeout, id);
 	m.limits_json = limits == NULL ? NULL : json_dumps(limits, JSON_COMPACT);

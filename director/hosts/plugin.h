@@ -28,6 +28,7 @@ struct plugin_manifest {
 	char *version_text;
 	unsigned concurrency; /* calls at once in one worker */
 	unsigned workers;
+	enum tenant isolation;
 	unsigned timeout_ms; /* 0: the director's default */
 	bool granted[CAPABILITY_CODE_MAX + 1];
 	char **shared_collections; /* app-scoped ones, NULL-terminated */
@@ -67,6 +68,7 @@ struct plugin {
 	unsigned n_starting;     /* of them: not ready yet … */
 	unsigned n_ready;        /* … and ready */
 	struct work *waiting;    /* admitted calls without a worker, in order */
+	uint64_t service_us;     /* the mean time of a call in a worker */
 	unsigned inflight;       /* admitted: waiting and running */
 	unsigned refs;           /* calls that point here */
 	unsigned events_pending; /* events on their way to it */

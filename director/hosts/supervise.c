@@ -92,12 +92,27 @@ static void apply(struct plugin *p, enum breaker_action action)
 
 /* ---- what should run ------------------------------------------------------------------------ */
 
-static unsigned count_current(const struct plugin *p)
+/* Of those for everybody; of the current version or younger. */
+static unsigned count_shared(const struct plugin *p)
 {
 	unsigned n = 0;
 	const struct worker *w;
 	DL_FOREACH (p->workers, w) {
-		n += w->state <= WORKER_READY && w->generation == p->generation ? 1 : 0;
+		n += w->state <= WORKER_READY && w->generation == p->generation &&
+				w->tenant == TENANT_SHARED
+			? 1
+			: 0;
+	}
+	return n;
+}
+
+/* Of those for one user or one call: whatever still has a process. */
+static unsigned count_isolated(const struct plugin *p)
+{
+	unsigned n = 0;
+	const struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		n += w->tenant != TENANT_SHARED ? 1 : 0;
 	}
 	return n;
 }
@@ -114,18 +129,25 @@ static bool awaits_reason(const struct plugin *p)
 	return false;
 }
 
-static bool should_run(const struct plugin *p)
+static bool may_run(const struct plugin *p)
 {
-	const struct director *d = p->director;
-	if (!p->enabled || p->gone || p->version[0] == '\0' || d->stopping) {
-		return false;
-	}
-	return p->wanted || HASH_COUNT(d->registry.plugins) <= d->settings->eager_plugins;
+	return p->enabled && !p->gone && p->version[0] != '\0' && !p->director->stopping;
 }
 
-/* How many should there be? Half-open: one, to try. */
+/*
+ * How many for everybody should there be? Half-open: one, to try. A version that was never ready is started
+ * to learn what it wants, even where it is not to stay.
+ */
 static unsigned count_wanted(const struct plugin *p)
 {
+	const struct director *d = p->director;
+	bool eager = HASH_COUNT(d->registry.plugins) <= d->settings->eager_plugins;
+	bool resident = p->manifest.isolation == TENANT_SHARED &&
+		(p->wanted || (eager && d->settings->idle_stop_ms == 0));
+	bool learn = !p->proven && (eager || p->wanted);
+	if (!resident) {
+		return learn ? 1 : 0;
+	}
 	return p->breaker.state == BREAKER_CLOSED ? p->manifest.workers : 1;
 }
 
@@ -159,7 +181,7 @@ static bool needs_fallback(const struct plugin *p)
 
 /* Starts one worker. @return 0 when it is on its way; the milliseconds to wait; UINT64_MAX when the next
  * worker that becomes ready or ends makes room: supervise_others(). */
-static uint64_t start_one(struct plugin *p)
+static uint64_t start_one(struct plugin *p, const struct work *x)
 {
 	struct director *d = p->director;
 	const struct restart_policy *policy = restart_policy(p);
@@ -177,7 +199,7 @@ static uint64_t start_one(struct plugin *p)
 			return wait;
 		}
 	}
-	int r = worker_start(p, needs_fallback(p) ? p->last_good : p->version);
+	int r = worker_start(p, needs_fallback(p) ? p->last_good : p->version, x);
 	if (r < 0) {
 		log_fields(LOG_WARNING, "worker.start_failed",
 			(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
@@ -188,22 +210,93 @@ static uint64_t start_one(struct plugin *p)
 	return 0;
 }
 
+/* The one for a single user that was idle the longest makes room. */
+static void make_room(struct plugin *p)
+{
+	struct worker *oldest = NULL;
+	struct worker *w;
+	DL_FOREACH (p->workers, w) {
+		bool idle = w->tenant == TENANT_USER && w->state == WORKER_READY && w->running == 0;
+		if (idle && (oldest == NULL || w->used_ms < oldest->used_ms)) {
+			oldest = w;
+		}
+	}
+	if (oldest != NULL) {
+		worker_drain(oldest, EXITED_RECYCLED);
+	}
+}
+
+/* Waiting work that needs a worker of its own: does it lack one, all before it served? */
+static bool lacks_worker(const struct plugin *p, const struct work *x)
+{
+	unsigned before = 0;
+	const struct work *other;
+	const struct worker *w;
+	DL_FOREACH (p->waiting, other) {
+		if (other == x) {
+			break;
+		}
+		before += other->tenant == TENANT_ALONE && !other->held ? 1 : 0;
+	}
+	DL_FOREACH (p->workers, w) {
+		if (w->generation != p->generation || !worker_suits(w, x)) {
+			continue;
+		}
+		if (x->tenant == TENANT_USER || before == 0) {
+			return false;
+		}
+		before--;
+	}
+	return true;
+}
+
+/* Workers of their own for the calls that wait for one. @return as start_one(). */
+static uint64_t start_isolated(struct plugin *p)
+{
+	const struct work *x;
+	unsigned most = p->breaker.state == BREAKER_CLOSED
+		? (unsigned)p->director->settings->isolated_workers
+		: 1;
+	DL_FOREACH (p->waiting, x) {
+		if (x->tenant == TENANT_SHARED || x->held || !lacks_worker(p, x)) {
+			continue;
+		}
+		if (count_isolated(p) >= most) {
+			make_room(p);
+			return UINT64_MAX;
+		}
+		uint64_t wait = start_one(p, x);
+		if (wait != 0) {
+			return wait;
+		}
+	}
+	return 0;
+}
+
+static uint64_t start_shared(struct plugin *p)
+{
+	uint64_t wait = 0;
+	while (wait == 0 && (count_shared(p) < count_wanted(p) || needs_fallback(p))) {
+		wait = start_one(p, NULL);
+	}
+	return wait;
+}
+
 void supervise(struct plugin *p)
 {
-	if (!should_run(p)) {
+	if (!may_run(p)) {
 		return;
 	}
 	apply(p, breaker_tick(&p->breaker, now_ms(p)));
-	while (count_current(p) < count_wanted(p) || needs_fallback(p)) {
-		uint64_t wait = start_one(p);
-		if (wait != 0) {
-			if (wait != UINT64_MAX) {
-				uvx_timer_once(&p->timer, wait);
-			}
-			break;
-		}
-	}
+	/* First, so that no worker is started for what can be served, or is not to be. */
 	p->director->on_plugin->room(p);
+	uint64_t shared = start_shared(p);
+	uint64_t isolated = start_isolated(p);
+	/* The shorter wait; UINT64_MAX and 0 are none. */
+	uint64_t wait = shared == 0 || (isolated > 0 && isolated < shared) ? isolated : shared;
+	if (wait != 0 && wait != UINT64_MAX) {
+		uvx_timer_once(&p->timer, wait);
+	}
 }
 
 /* A start slot is free: those that were held back get it, callers waiting for them first. */
@@ -217,7 +310,7 @@ static void supervise_others(struct director *d)
 				return;
 			}
 			if ((p->waiting != NULL) == (pass == 0) &&
-				count_current(p) < count_wanted(p)) {
+				(p->waiting != NULL || count_shared(p) < count_wanted(p))) {
 				supervise(p);
 			}
 		}
@@ -278,6 +371,42 @@ void supervise_ready(struct worker *w)
 		worker_drain(w, EXITED_REPLACED);
 	}
 	supervise_others(w->director);
+}
+
+/* Idle for as long as it may be? Those for everybody are stopped together. */
+static bool is_idle(const struct worker *w)
+{
+	const struct settings *s = w->director->settings;
+	bool resident =
+		w->tenant == TENANT_SHARED && w->plugin->manifest.isolation == TENANT_SHARED;
+	uint64_t limit = resident ? s->idle_stop_ms : s->isolated_idle_ms;
+	return limit > 0 && w->running == 0 && now_ms(w->plugin) - w->used_ms >= limit;
+}
+
+void supervise_idle(struct worker *w)
+{
+	struct plugin *p = w->plugin;
+	struct worker *other;
+	struct worker *next;
+	if (!is_idle(w)) {
+		return;
+	}
+	if (w->tenant != TENANT_SHARED) {
+		worker_drain(w, EXITED_IDLE);
+		return;
+	}
+	DL_FOREACH (p->workers, other) {
+		bool counts = other->tenant == TENANT_SHARED && other->state <= WORKER_READY;
+		if (counts && (other->state != WORKER_READY || !is_idle(other))) {
+			return;
+		}
+	}
+	p->wanted = false;
+	DL_FOREACH_SAFE (p->workers, other, next) {
+		if (other->tenant == TENANT_SHARED) {
+			worker_drain(other, EXITED_IDLE);
+		}
+	}
 }
 
 void supervise_succeeded(struct plugin *p)

@@ -28,6 +28,9 @@ void supervise_ready(struct worker *w);
 /** A worker ended, and all is known of it. */
 void supervise_ended(struct plugin *p, const struct worker_end *end);
 
+/** It has had no call for a while: it may be stopped. */
+void supervise_idle(struct worker *w);
+
 /** A call of the plugin ended well. */
 void supervise_succeeded(struct plugin *p);
 

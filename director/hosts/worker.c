@@ -104,6 +104,7 @@ static void on_timers_closed(void *arg)
 	struct worker *w = arg;
 	log_tail_deinit(&w->log_tail);
 	free(w->report);
+	free(w->user);
 	free(w);
 }
 
@@ -163,7 +164,7 @@ static void serve(struct worker *w)
 	if (w->generation == w->plugin->generation) {
 		w->plugin->load_error[0] = '\0';
 	}
-	w->ready_ms = uv_now(w->director->loop);
+	w->ready_ms = w->used_ms = uv_now(w->director->loop);
 	uvx_timer_once(&w->pulse_timer, w->director->settings->life.ping_ms);
 	log_ready(w);
 	hosts_worker_serves(w->director, w->plugin->host, w->id);
@@ -262,6 +263,9 @@ static void on_pulse_timer(void *arg)
 	struct worker *w = arg;
 	bool idle = w->state == WORKER_READY && w->running == 0;
 	beat(w, idle ? PULSE_TIMER_IDLE : PULSE_TIMER_BUSY);
+	if (idle && w->state == WORKER_READY) {
+		tell(w)->idle(w);
+	}
 }
 
 static void on_open(void *owner);
@@ -310,7 +314,7 @@ static int send_start(struct worker *w)
 	return r;
 }
 
-int worker_start(struct plugin *p, const char *version)
+int worker_start(struct plugin *p, const char *version, const struct work *x)
 {
 	struct director *d = p->director;
 	struct worker *w = calloc(1, sizeof(*w));
@@ -322,12 +326,14 @@ int worker_start(struct plugin *p, const char *version)
 	w->id = ++d->last_worker_id;
 	bool current = slice_eq(slice_str(version), slice_str(p->version));
 	w->generation = current ? p->generation : p->generation - 1;
+	w->tenant = x == NULL ? TENANT_SHARED : x->tenant;
 	w->started_ns = uv_hrtime();
 	log_tail_init(&w->log_tail, d->settings->exit_log_bytes);
 	(void)snprintf(w->version, sizeof(w->version), "%s", version);
 	uvx_timer_init(&w->timer, d->loop, on_timer, w);
 	uvx_timer_init(&w->pulse_timer, d->loop, on_pulse_timer, w);
-	int r = open_channel(w);
+	w->user = slice_dup(w->tenant == TENANT_USER ? x->user : SLICE(""));
+	int r = w->user == NULL ? -ENOMEM : open_channel(w);
 	r = r < 0 ? r : send_start(w);
 	if (r == 0) {
 		HASH_ADD(hh, d->workers, id, sizeof(w->id), w);
@@ -346,13 +352,30 @@ int worker_start(struct plugin *p, const char *version)
 	return 0;
 }
 
-bool worker_is_free(const struct worker *w)
+bool worker_suits(const struct worker *w, const struct work *x)
+{
+	if (w->state > WORKER_READY || w->tenant != x->tenant) {
+		return false;
+	}
+	switch (w->tenant) {
+	case TENANT_SHARED:
+		return true;
+	case TENANT_USER:
+		return slice_eq(slice_str(w->user), x->user);
+	case TENANT_ALONE:
+		/* Never used before. */
+		return w->last_call_id == 0;
+	}
+	return false;
+}
+
+bool worker_is_free(const struct worker *w, const struct work *x)
 {
 	/* Half-open: one call at a time. */
 	if (w->plugin->breaker.state != BREAKER_CLOSED && w->running > 0) {
 		return false;
 	}
-	return w->state == WORKER_READY && pulse_is_good(&w->pulse) &&
+	return worker_suits(w, x) && w->state == WORKER_READY && pulse_is_good(&w->pulse) &&
 		w->running < w->plugin->manifest.concurrency && w->running < WORKER_CALL_SLOTS;
 }
 
@@ -450,6 +473,7 @@ void worker_add_work(struct worker *w, struct work *x)
 {
 	w->work[x->id % WORKER_CALL_SLOTS] = x;
 	w->running++;
+	w->used_ms = uv_now(w->director->loop);
 	x->worker = w;
 }
 
@@ -459,6 +483,7 @@ void worker_remove_work(struct worker *w, struct work *x)
 	w->work[x->id % WORKER_CALL_SLOTS] = NULL;
 	w->running--;
 	w->abandoned -= x->abandoned ? 1 : 0;
+	w->used_ms = uv_now(w->director->loop);
 	x->worker = NULL;
 }
 

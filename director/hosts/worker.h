@@ -41,6 +41,9 @@ struct worker {
 	struct plugin *plugin;
 	uint64_t id;
 	unsigned generation; /* the plugin's when it was started */
+	enum tenant tenant;
+	char *user;       /* of TENANT_USER; "" for app scope */
+	uint64_t used_ms; /* when it had a call last */
 	enum worker_state state;
 	char version[PLUGIN_VERSION_MAX + 1];
 	char folder[128]; /* of its socket */
@@ -87,6 +90,8 @@ struct worker_events {
 	void (*cut)(struct worker *w);
 	/* It is freed, and all that will ever be known is in `end`. */
 	void (*ended)(struct plugin *p, const struct worker_end *end);
+	/* It has no call and lives. */
+	void (*idle)(struct worker *w);
 	/* It may get calls again after a time when it seemed stuck. */
 	void (*room)(struct plugin *p);
 };
@@ -94,11 +99,15 @@ struct worker_events {
 /** Has pluginhost start a worker.
  * @param version the plugin's, of the present generation; or its last good one, which is of the
  *   generation before, so that whatever is newer takes over from it.
+ * @param x what it is for; NULL: for everybody.
  * @return 0 or a negative errno; nothing is left behind then. */
-int worker_start(struct plugin *p, const char *version);
+int worker_start(struct plugin *p, const char *version, const struct work *x);
 
-/** True when it may get another call now. */
-bool worker_is_free(const struct worker *w);
+/** True when it is for such work, now or once it is ready. */
+bool worker_suits(const struct worker *w, const struct work *x);
+
+/** True when it may get that work now. */
+bool worker_is_free(const struct worker *w, const struct work *x);
 
 /** A fresh call id with a free slot, 0 when all are taken. */
 uint64_t worker_next_call_id(struct worker *w);
