@@ -396,8 +396,8 @@ static void each_trial(void **state)
 	int abi = landlock_abi();
 	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
 		const struct trial *t = &trials[i];
-		if (t->abi > abi || (t->abi > 0 && geteuid() != 0)) {
-			print_message("not run: %s needs root and Landlock %d\n", t->name, t->abi);
+		if (t->abi > abi) {
+			print_message("not run: kernel: no Landlock %d for %s\n", t->abi, t->name);
 			continue;
 		}
 		int status = run_in_child(t, 0, CONFINE_ENFORCE);
@@ -426,10 +426,11 @@ static void each_fence_holds_alone(void **state)
 	assert_int_equal(status_of(try_memfd, NO_CALLS, CONFINE_ENFORCE), 0);
 	assert_int_equal(status_of(try_map_code, NO_CALLS, CONFINE_ENFORCE), 0);
 	assert_int_equal(status_of(try_netlink, NO_CALLS, CONFINE_ENFORCE), 0);
+	/* For an ordinary user the modes of the files hold, too. */
 	if (geteuid() == 0) {
 		assert_int_equal(status_of(try_shadow, NO_FILES, CONFINE_ENFORCE), 0);
-		assert_int_equal(status_of(try_environment, NO_FILES, CONFINE_ENFORCE), 0);
 	}
+	assert_int_equal(status_of(try_environment, NO_FILES, CONFINE_ENFORCE), 0);
 	assert_int_equal(status_of(try_listen_on_tcp, NO_FILES, CONFINE_ENFORCE), 0);
 }
 
