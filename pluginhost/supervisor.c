@@ -19,7 +19,8 @@
 enum { GOOD_CHECK_MS = 1000, SWEEP_TICKS = 10, PENDING_RETRY_MS = 20, FLAVOURS = 2 };
 
 /*
- * One START. PENDING: the zygote's queue was full, the descriptors wait with it. RUNNING: with the
+ * One START. PENDING: the zygote's queue was full, or it is being started again; the descriptors wait
+ * with it. RUNNING: with the
  * zygote, which will report its end. A dropped one is not reported.
  */
 enum run_state { RUN_PENDING, RUN_RUNNING };
@@ -35,6 +36,8 @@ struct run {
 	char plugin[PLUGIN_ID_SIZE];
 	char version[VERSION_SIZE];
 	struct worker_limits limits;
+	enum worker_flavour flavour;
+	/* NULL while it waits for the next one. */
 	struct generation *generation;
 	/* Since when it is ready; 0: it is not. */
 	uint64_t serves_ms;
@@ -62,6 +65,8 @@ struct flavour {
 	struct generation *current;
 	uint64_t backoff_ms;
 	struct uvx_timer retry;
+	/* How long it runs. */
+	uint64_t wait_ms;
 	/* The retry timer runs. */
 	bool waiting;
 	/* What the canary of the last one found: no plugin may be started. */
@@ -259,7 +264,7 @@ static void run_fail(struct supervisor *s, struct run *r, enum worker_end why, c
 static struct run *run_new(struct supervisor *s,
 	uint64_t id,
 	const struct start_spec *spec,
-	struct generation *g,
+	enum worker_flavour f,
 	int channel_fd)
 {
 	struct run *r = calloc(1, sizeof(*r));
@@ -270,7 +275,7 @@ static struct run *run_new(struct supervisor *s,
 	r->id = id;
 	r->inner = ++s->last_inner;
 	r->limits = spec->limits;
-	r->generation = g;
+	r->flavour = f;
 	r->channel_fd = channel_fd;
 	r->out_fd = -1;
 	r->err_fd = -1;
@@ -300,7 +305,13 @@ static struct run *find_run(const struct supervisor *s, uint64_t id)
 
 static void run_try(struct supervisor *s, struct run *r)
 {
-	int e = give_to_zygote(r, profile_of(r->generation->config.zygote.flavour));
+	if (r->generation == NULL) {
+		r->generation = s->flavours[r->flavour].current;
+	}
+	if (r->generation == NULL) {
+		return;
+	}
+	int e = give_to_zygote(r, profile_of(r->flavour));
 	if (e == 0) {
 		s->pending--;
 	} else if (e == -EAGAIN) {
@@ -340,10 +351,33 @@ static void flavour_on_retry(void *arg)
 	(void)start_generation(flavour);
 }
 
+/* A short pause is not worth a failed start: it is the zygote's doing, not the plugin's. */
+static bool is_soon_back(const struct flavour *flavour)
+{
+	return flavour->waiting && flavour->wait_ms <= GENERATION_HOLD_MS &&
+		flavour->unsafe[0] == '\0' && !flavour->s->stopping;
+}
+
+static void fail_waiting_runs(struct flavour *flavour)
+{
+	struct supervisor *s = flavour->s;
+	struct run *r;
+	struct run *next;
+	HASH_ITER (hh, s->runs, r, next) {
+		if (r->generation == NULL && r->flavour == flavour->which) {
+			run_fail(s, r, WORKER_ENDED_START, explain_start(-EPIPE));
+		}
+	}
+}
+
 static void schedule_generation(struct flavour *flavour)
 {
 	flavour->waiting = true;
+	flavour->wait_ms = flavour->backoff_ms;
 	uvx_timer_once(&flavour->retry, flavour->backoff_ms);
+	if (!is_soon_back(flavour)) {
+		fail_waiting_runs(flavour);
+	}
 	flavour->backoff_ms = flavour->backoff_ms * 2 > GENERATION_BACKOFF_MAX_MS
 		? GENERATION_BACKOFF_MAX_MS
 		: flavour->backoff_ms * 2;
@@ -553,6 +587,7 @@ static int start_generation(struct flavour *flavour)
 	}
 	DL_APPEND(s->generations, g);
 	flavour->current = g;
+	retry_pending(s);
 	return 0;
 }
 
@@ -570,8 +605,7 @@ static struct generation *generation_for(struct supervisor *s, enum worker_flavo
 static void start_checked(
 	struct supervisor *s, uint64_t id, const struct start_spec *spec, enum worker_flavour f)
 {
-	struct generation *g = generation_for(s, f);
-	if (g == NULL) {
+	if (generation_for(s, f) == NULL && !is_soon_back(&s->flavours[f])) {
 		const char *unsafe = s->flavours[f].unsafe;
 		report_failed(s, id, unsafe[0] != '\0' ? WORKER_ENDED_SANDBOX : WORKER_ENDED_START,
 			unsafe[0] != '\0' ? unsafe : explain_start(-EPIPE));
@@ -586,7 +620,7 @@ static void start_checked(
 		report_failed_start(s, id, message);
 		return;
 	}
-	struct run *r = run_new(s, id, spec, g, fd);
+	struct run *r = run_new(s, id, spec, f, fd);
 	if (r == NULL) {
 		report_failed_start(s, id, strerror(ENOMEM));
 		return;
@@ -673,6 +707,14 @@ void supervisor_worker_serves(struct supervisor *s, uint64_t worker_id)
 	}
 }
 
+/* Fields that are 0 stay. */
+static void merge_limits(struct worker_limits *l, const struct worker_limits *more)
+{
+	l->memory_bytes = more->memory_bytes != 0 ? more->memory_bytes : l->memory_bytes;
+	l->processes = more->processes != 0 ? more->processes : l->processes;
+	l->cpu_percent = more->cpu_percent != 0 ? more->cpu_percent : l->cpu_percent;
+}
+
 void supervisor_limit_worker(struct supervisor *s, uint64_t worker_id, struct slice limits)
 {
 	struct run *r = find_run(s, worker_id);
@@ -686,15 +728,15 @@ void supervisor_limit_worker(struct supervisor *s, uint64_t worker_id, struct sl
 			(unsigned long long)worker_id, why.text);
 		return;
 	}
-	int e = zygote_limit_worker(r->generation->zygote, r->inner, &parsed);
+	int e = r->state == RUN_PENDING
+		? 0
+		: zygote_limit_worker(r->generation->zygote, r->inner, &parsed);
 	if (e < 0 && e != -ESRCH) {
 		log_event(LOG_WARNING, "worker.limits", "LIMITS of worker %llu: %s",
 			(unsigned long long)worker_id, strerror(-e));
 		return;
 	}
-	if (parsed.memory_bytes != 0) {
-		r->limits.memory_bytes = parsed.memory_bytes;
-	}
+	merge_limits(&r->limits, &parsed);
 }
 
 void supervisor_drop_workers(struct supervisor *s)

@@ -3,8 +3,9 @@
  * START, whatever happens.
  *
  * A generation is one zygote with its workers. Per flavour there is at most one current generation;
- * when it dies its workers are reported and the next one is started, at once after a long life, else
- * after a back-off of 100 ms doubling up to 5 s. The Python one is started with the program, the
+ * when it dies its workers are reported and the next one is started, after a back-off of 100 ms that
+ * doubles up to 5 s and begins anew after a long life. STARTs meanwhile wait for it while the back-off
+ * is short. The Python one is started with the program, the
  * native one with the first native plugin.
  *
  * When the director goes away nobody is left to report to: all workers are killed and forgotten; ids
@@ -25,6 +26,8 @@
 enum {
 	GENERATION_BACKOFF_MIN_MS = 100,
 	GENERATION_BACKOFF_MAX_MS = 5000,
+	/* Starts wait for the next zygote when it is tried that soon; else they fail. */
+	GENERATION_HOLD_MS = 400,
 	/* A zygote that lived this long was a good one. */
 	GENERATION_GOOD_MS = 10000,
 	/* The kernel writes its record a little after the death: so often it is looked for. */
