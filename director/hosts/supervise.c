@@ -153,8 +153,8 @@ static unsigned count_wanted(const struct plugin *p)
 
 static void crashed(struct plugin *p, uint64_t ready_ms, bool succeeded)
 {
-	restart_crashed(
-		&p->restart, restart_policy(p), ready_ms, succeeded, (uint32_t)rand(), now_ms(p));
+	restart_crashed(&p->restart, restart_policy(p), ready_ms, succeeded, (uint32_t)uv_hrtime(),
+		now_ms(p));
 }
 
 static bool is_older(const struct worker *a, const struct worker *b)

@@ -336,6 +336,35 @@ def test_a_call_keeps_a_worker_from_being_idle():
         assert answer.status == 200 and answer.json["process"] == first
 
 
+TELLER = """from core.event_bus import event_bus
+
+
+async def execute(data):
+    event_bus.publish("teller:said", {})
+"""
+LISTENER = """from core.event_bus import event_bus
+from core.config.database import db
+
+
+@event_bus.on_event("teller:said")
+async def on_said(data):
+    await db["heard"].insert_one({})
+
+
+async def execute(data):
+    return await db["heard"].count_documents({})
+"""
+
+
+def test_an_event_starts_a_plugin_that_was_idle():
+    with runtime_with({"teller": {"logic.py": TELLER}, "listener": {"logic.py": LISTENER}},
+                      MOZAIKS_IDLE_STOP_SECONDS="0.5", MOZAIKS_WORKER_PING_SECONDS="0.1") as r:
+        wait_for(lambda: not entry(r, "listener")["workers"], 10, "the stop")
+        assert r.execute("teller").status == 200
+        wait_for(lambda: entry(r, "listener")["workers"], 5, "the start")
+        wait_for(lambda: r.execute("listener").json == 1, 10, "the event")
+
+
 def test_a_removed_plugin_finishes_its_calls():
     with runtime_with() as r:
         process_of(r)
