@@ -245,6 +245,7 @@ static int open_store(void)
 	config.in_values = (unsigned)settings.in_values;
 	config.skip = (unsigned)settings.skip;
 	config.stages = (unsigned)settings.stages;
+	config.indexes = (unsigned)settings.indexes;
 	config.regex_bytes = (unsigned)settings.regex_bytes;
 	return store_open(&director.store, &config, why) < 0 ? refuse("store.failed", why) : 0;
 }

@@ -18,6 +18,10 @@
  * database.modify    {collection, filter, update | remove: true, upsert?, new?, sort?, projection?,
  *                    array_filters?} -> {value: document | null}   (findAndModify)
  * database.aggregate {collection, pipeline: [...]} -> as find
+ * database.create_index {collection, index: {key: {a: 1}, name, unique?, sparse?,
+ *                    expireAfterSeconds?}} -> {}
+ * database.drop_index {collection, name} -> {}; "*": all of them
+ * database.indexes   {collection} -> as find
  * settings.get       {"user_id"?, "plugin"?} -> the value saved, or {}
  * settings.save      {"user_id"?, "plugin"?, "settings": any} -> {"success":true}
  * events.publish     {"event", "data"} -> {}      events.subscribe {"events": [...]} -> {}
@@ -40,6 +44,9 @@
 	X(DATABASE_DELETE,      8, "database.delete",      "database.write") \
 	X(DATABASE_MODIFY,      9, "database.modify",      "database.write") \
 	X(DATABASE_AGGREGATE,  10, "database.aggregate",   "database.read") \
+	X(DATABASE_CREATE_INDEX,11,"database.create_index","database.write") \
+	X(DATABASE_DROP_INDEX, 12, "database.drop_index",  "database.write") \
+	X(DATABASE_INDEXES,    13, "database.indexes",     "database.read") \
 	X(SETTINGS_GET,        32, "settings.get",         "") \
 	X(SETTINGS_SAVE,       33, "settings.save",        "") \
 	X(EVENTS_PUBLISH,      48, "events.publish",       "events.publish") \

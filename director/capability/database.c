@@ -48,6 +48,8 @@ enum field {
 	F_NEW,
 	F_ARRAY_FILTERS,
 	F_PIPELINE,
+	F_INDEX,
+	F_NAME,
 	F_CURSOR,
 	FIELDS,
 };
@@ -56,7 +58,7 @@ enum field {
 
 static const char *const field_names[FIELDS] = { "collection", "filter", "projection", "sort",
 	"update", "documents", "field", "skip", "limit", "multi", "upsert", "ordered", "remove",
-	"new", "array_filters", "pipeline", "cursor" };
+	"new", "array_filters", "pipeline", "index", "name", "cursor" };
 
 static const struct {
 	uint16_t code;
@@ -89,6 +91,11 @@ static const struct {
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
 	{ CAP_DATABASE_AGGREGATE, STORE_AGGREGATE, ONLY(F_COLLECTION) | ONLY(F_PIPELINE),
 		ONLY(F_COLLECTION) | ONLY(F_PIPELINE) },
+	{ CAP_DATABASE_CREATE_INDEX, STORE_INDEX_CREATE, ONLY(F_COLLECTION) | ONLY(F_INDEX),
+		ONLY(F_COLLECTION) | ONLY(F_INDEX) },
+	{ CAP_DATABASE_DROP_INDEX, STORE_INDEX_DROP, ONLY(F_COLLECTION) | ONLY(F_NAME),
+		ONLY(F_COLLECTION) | ONLY(F_NAME) },
+	{ CAP_DATABASE_INDEXES, STORE_INDEX_LIST, ONLY(F_COLLECTION), ONLY(F_COLLECTION) },
 	{ CAP_DATABASE_NEXT, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
 	{ CAP_DATABASE_CLOSE, STORE_FIND, ONLY(F_CURSOR), ONLY(F_CURSOR) },
 };
@@ -205,6 +212,10 @@ static bool take_field(struct arguments *a, enum field f, const bson_iter_t *it)
 		return take_array(it, &c->array_filters);
 	case F_PIPELINE:
 		return take_array(it, &c->pipeline);
+	case F_INDEX:
+		return take_document(it, &c->index);
+	case F_NAME:
+		return take_text(it, &c->field);
 	case F_CURSOR:
 		return take_number(it, &a->cursor);
 	case FIELDS:
@@ -230,6 +241,8 @@ static const char *const field_kinds[FIELDS] = {
 	[F_NEW] = "true or false",
 	[F_ARRAY_FILTERS] = "an array",
 	[F_PIPELINE] = "an array",
+	[F_INDEX] = "a document",
+	[F_NAME] = "a string",
 	[F_CURSOR] = "a cursor's number",
 };
 
@@ -493,6 +506,7 @@ static void on_done(void *owner, const struct store_result *result)
 	switch (capability_code(c)) {
 	case CAP_DATABASE_FIND:
 	case CAP_DATABASE_AGGREGATE:
+	case CAP_DATABASE_INDEXES:
 		reply_find(c, result);
 		break;
 	case CAP_DATABASE_DISTINCT:

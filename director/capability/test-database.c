@@ -263,6 +263,14 @@ static void every_command_is_answered(void **state)
 	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'none'}", false, 0);
 	expect(&c, CAP_DATABASE_COUNT, "{collection: 'c', filter: {a: {$exists: false}}}", "{n: 3L}");
 	expect(&c, CAP_DATABASE_DISTINCT, "{collection: 'c', field: 'a'}", "{values: [1, 2]}");
+	expect_batch(&c, CAP_DATABASE_AGGREGATE, "{collection: 'c', pipeline: [{$group: {_id: '$a'}}]}", false, 3);
+	expect_fail(&c, CAP_DATABASE_AGGREGATE, "{collection: 'c', pipeline: [{$lookup: {}}]}", "unsupported", "$lookup");
+	expect_fail(&c, CAP_DATABASE_AGGREGATE, "{collection: 'c'}", "invalid_argument", "pipeline is missing");
+	expect(&c, CAP_DATABASE_CREATE_INDEX, "{collection: 'c', index: {key: {a: 1}, name: 'i'}}", "{n: 0L}");
+	expect_batch(&c, CAP_DATABASE_INDEXES, "{collection: 'c'}", false, 2);
+	expect(&c, CAP_DATABASE_DROP_INDEX, "{collection: 'c', name: 'i'}", "{n: 0L}");
+	expect_fail(&c, CAP_DATABASE_DROP_INDEX, "{collection: 'c', name: 'i'}", "invalid_argument", "no index with the name i");
+	expect_batch(&c, CAP_DATABASE_INDEXES, "{collection: 'c'}", false, 1);
 	expect(&c, CAP_DATABASE_UPDATE, "{collection: 'c', filter: {}, update: {$set: {a: 1}}, multi: true}", "{matched: 5L, modified: 4L}");
 	expect(&c, CAP_DATABASE_UPDATE, "{collection: 'c', filter: {_id: 9}, update: {$set: {a: 1}}, upsert: true}",
 		"{matched: 0L, modified: 0L, upserted: 9}");

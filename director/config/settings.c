@@ -98,6 +98,8 @@ static const struct setting table[] = {
 		.help = "Length of a $regex pattern." },
 	{ "MOZAIKS_MAX_PIPELINE_STAGES", SETTING_NUMBER, AT(stages), "50", 1, 200,
 		.help = "Stages of one aggregation." },
+	{ "MOZAIKS_MAX_INDEXES", SETTING_NUMBER, AT(indexes), "20", 0, 64,
+		.help = "Declared indexes of one collection." },
 	{ "MOZAIKS_MAX_COLLECTIONS", SETTING_NUMBER, AT(collections), "1000", 1, MILLION,
 		.help = "Collections of one plugin." },
 	{ "MOZAIKS_QUOTA_PLUGIN_DOCUMENTS", SETTING_NUMBER, AT(quota_plugin_documents), "10000000", 0,

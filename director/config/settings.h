@@ -82,6 +82,7 @@ struct settings {
 	uint64_t in_values;
 	uint64_t skip;
 	uint64_t stages;
+	uint64_t indexes;
 	uint64_t regex_bytes;
 	uint64_t collections; /* of one plugin */
 	uint64_t quota_plugin_documents;

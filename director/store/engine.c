@@ -292,6 +292,21 @@ static int run_aggregate(struct run *run)
 	return end_with(run, error);
 }
 
+/* --- indexes --- */
+
+static int source_failed(struct run *run, int r);
+
+static int run_index(struct run *run)
+{
+	if (run->s->ops->index == NULL) {
+		return end_with(run,
+			store_fail(
+				&run->failure, STORE_E_UNSUPPORTED, "there are no indexes here"));
+	}
+	int r = source_failed(run, run->s->ops->index(run->s));
+	return end_with(run, r != 0 ? r : written(run, &run->t->out));
+}
+
 /* --- insert --- */
 
 static int outside(struct run *run)
@@ -307,6 +322,15 @@ static int insert_one(struct run *run, struct slice document)
 		return -EPERM;
 	}
 	return run->s->ops->insert(run->s, document, document_find(document, SLICE("_id")));
+}
+
+/* The source's own failure becomes the run's. Other results stay as they are. */
+static int source_failed(struct run *run, int r)
+{
+	if (r != -EEXIST) {
+		return r;
+	}
+	return store_fail(&run->failure, run->s->failure.error, "%s", run->s->failure.message);
 }
 
 static const char duplicate[] = "there is a document with this _id already";
@@ -336,6 +360,10 @@ static int insert_documents(struct run *run, struct engine_job *job)
 		int inserted = insert_one(run, document);
 		if (inserted == 0) {
 			r = store_task_write_error(t, i, STORE_E_DUPLICATE, duplicate);
+			job->stopped = t->ordered;
+		} else if (inserted == -EEXIST) {
+			r = store_task_write_error(
+				t, i, run->s->failure.error, run->s->failure.message);
 			job->stopped = t->ordered;
 		} else if (inserted < 0) {
 			r = inserted;
@@ -428,12 +456,12 @@ static int update_one(struct run *run, int64_t rid, struct slice document, struc
 	t->result.n++;
 	if (!slice_eq(document, after)) {
 		t->result.modified++;
-		r = run->s->ops->replace(run->s, rid, after);
+		r = source_failed(run, run->s->ops->replace(run->s, rid, after));
 	}
 	if (ret_after != NULL) {
 		*ret_after = after;
 	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 /* The next document of a job, when it is still there and a match. FOUND; NONE; FAILED as of
@@ -512,7 +540,7 @@ static int upsert(struct run *run, struct slice *ret_document)
 		return store_fail(&run->failure, STORE_E_DUPLICATE, "%s", duplicate);
 	}
 	if (r < 0) {
-		return r == -EPERM ? outside(run) : r;
+		return r == -EPERM ? outside(run) : source_failed(run, r);
 	}
 	size_t start = writer_open(&t->id);
 	writer_value(&t->id, SLICE("_id"), document_find(document, SLICE("_id")));
@@ -699,6 +727,9 @@ static int run_operation(struct run *run)
 		[STORE_DELETE] = run_delete,
 		[STORE_MODIFY] = run_modify,
 		[STORE_AGGREGATE] = run_aggregate,
+		[STORE_INDEX_CREATE] = run_index,
+		[STORE_INDEX_DROP] = run_index,
+		[STORE_INDEX_LIST] = run_index,
 	};
 	int r = operations[run->t->op](run);
 	store_task_finish(run->t);

@@ -21,17 +21,21 @@ struct engine_source_ops {
 	int (*next)(struct engine_source *s, int64_t *ret_rid, struct slice *ret_document);
 	/* One that next() has shown. 1; 0 when it is gone. */
 	int (*load)(struct engine_source *s, int64_t rid, struct slice *ret_document);
-	/* 1; 0 when there is one with this _id. */
+	/* 1; 0 when there is one with this _id; -EEXIST: refused, `failure` says why. */
 	int (*insert)(struct engine_source *s, struct slice document, struct value id);
-	/* The _id stays the same. */
+	/* The _id stays the same. -EEXIST as of insert(). */
 	int (*replace)(struct engine_source *s, int64_t rid, struct slice document);
 	int (*remove)(struct engine_source *s, int64_t rid);
 	/* NULL, or how many documents are in the task's scope, without looking at them. */
 	int (*count)(struct engine_source *s, uint64_t *ret_n);
+	/* INDEX_CREATE, INDEX_DROP, INDEX_LIST: does it and fills in the task's writer. NULL: there
+	 * are no indexes. -EEXIST as of insert(). */
+	int (*index)(struct engine_source *s);
 };
 
 struct engine_source {
 	const struct engine_source_ops *ops;
+	struct store_failure failure; /* of the last -EEXIST */
 };
 
 /**

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { COMMANDS_MAX = 6, CALLERS = 6 };
 
-static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10, 8 };
+static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10, 8, 4 };
 
 static const struct {
 	const char *collection;

@@ -67,6 +67,7 @@ void store_config_init(struct store_config *c)
 		.user_documents = 1000000,
 		.user_bytes = UINT64_C(256) << 20,
 		.stages = 50,
+		.indexes = 20,
 	};
 }
 
@@ -223,6 +224,7 @@ static void take_config(struct store *s, const struct store_config *c)
 		.user_documents = c->user_documents,
 		.user_bytes = c->user_bytes,
 		.stages = c->stages,
+		.indexes = c->indexes,
 	};
 	s->queue = c->queue;
 	s->queue_bytes = c->queue_bytes;

@@ -41,6 +41,9 @@ enum store_op {
 	STORE_DELETE,
 	STORE_MODIFY,
 	STORE_AGGREGATE,
+	STORE_INDEX_CREATE,
+	STORE_INDEX_DROP,
+	STORE_INDEX_LIST,
 };
 
 /* BSON documents are slices; an absent one is empty. They need to be valid (bson_check()) and are
@@ -54,7 +57,8 @@ struct store_command {
 	struct slice update;
 	struct slice array_filters; /* UPDATE, MODIFY: a BSON array */
 	struct slice documents;     /* INSERT: documents in a row */
-	struct slice field;         /* DISTINCT */
+	struct slice field;         /* DISTINCT; INDEX_DROP: its name, or "*" */
+	struct slice index;         /* INDEX_CREATE: {key, name, unique?, …} (query/index.h) */
 	struct slice pipeline;      /* AGGREGATE: a BSON array of stages */
 	uint64_t skip;
 	uint64_t limit; /* 0: all */
@@ -73,11 +77,11 @@ struct store_result {
 	 * says how many went in, write_errors which did not. */
 	enum store_error error;
 	char message[STORE_MESSAGE_MAX]; /* for the plugin's author; no data of others in it */
-	/* FIND, AGGREGATE: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}, of all
+	/* FIND, AGGREGATE, INDEX_LIST: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}, of all
 	 * documents in their order, inserted or not. MODIFY: the document or empty. Owned by the
 	 * result. */
 	struct slice documents;
-	uint64_t n; /* FIND, AGGREGATE, COUNT, inserted, matched, deleted */
+	uint64_t n; /* FIND, AGGREGATE, INDEX_LIST, COUNT, inserted, matched, deleted */
 	uint64_t modified;
 	struct slice upserted_id; /* a document {_id: …}, or empty */
 	const struct store_write_error *write_errors;
@@ -111,6 +115,7 @@ struct store_config {
 	unsigned regex_bytes;  /* 1000: MOZAIKS_MAX_REGEX_BYTES */
 	unsigned operation_ms; /* 2000: MOZAIKS_STORE_TIMEOUT_SECONDS, of one command at work */
 	unsigned stages;       /* 50: MOZAIKS_MAX_PIPELINE_STAGES */
+	unsigned indexes;      /* 20: MOZAIKS_MAX_INDEXES, of one collection */
 	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
 	/* Quotas, of the embedded store; 0: none. What one plugin stores, and of it each user. */
 	uint64_t plugin_documents; /* 10 million: MOZAIKS_QUOTA_PLUGIN_DOCUMENTS */

@@ -1,5 +1,6 @@
 #include "director/store/task.h"
 
+#include "director/store/query/index.h"
 #include "director/store/scope.h"
 
 #include <errno.h>
@@ -126,6 +127,7 @@ enum part {
 	PART_DOCUMENTS,
 	PART_FIELD,
 	PART_PIPELINE,
+	PART_INDEX,
 	PARTS
 };
 
@@ -171,6 +173,10 @@ static int check_sizes(struct making *m)
 		return refuse_size(m, "arrayFilters", c->array_filters.n, l->filter_bytes,
 			"MOZAIKS_MAX_FILTER_BYTES");
 	}
+	if (c->index.n > l->filter_bytes) {
+		return refuse_size(
+			m, "an index", c->index.n, l->filter_bytes, "MOZAIKS_MAX_FILTER_BYTES");
+	}
 	if (c->pipeline.n > l->filter_bytes) {
 		return refuse_size(m, "a pipeline", c->pipeline.n, l->filter_bytes,
 			"MOZAIKS_MAX_FILTER_BYTES");
@@ -201,6 +207,12 @@ static int check_shape(struct making *m)
 	}
 	if (c->op == STORE_INSERT && c->documents.n == 0) {
 		return store_fail(&m->failure, STORE_E_INVALID, "there is no document to insert");
+	}
+	if (c->op == STORE_INDEX_CREATE && c->index.n == 0) {
+		return store_fail(&m->failure, STORE_E_INVALID, "the index is missing");
+	}
+	if (c->op == STORE_INDEX_DROP && c->field.n == 0) {
+		return store_fail(&m->failure, STORE_E_INVALID, "the name of the index is missing");
 	}
 	if (c->op == STORE_DISTINCT && c->field.n == 0) {
 		return store_fail(&m->failure, STORE_E_INVALID, "the field is missing");
@@ -333,6 +345,7 @@ static int make_parts(struct making *m)
 	copy(m, PART_PROJECTION, c->projection);
 	copy(m, PART_SORT, c->sort);
 	copy(m, PART_FIELD, c->field);
+	copy(m, PART_INDEX, c->index);
 	return r;
 }
 
@@ -358,6 +371,7 @@ static void take_parts(struct making *m)
 	t->documents = part_of(m, PART_DOCUMENTS);
 	t->field = part_of(m, PART_FIELD);
 	t->pipeline = part_of(m, PART_PIPELINE);
+	t->index = part_of(m, PART_INDEX);
 }
 
 /* Every document may grow by its _id and its owner. */
@@ -365,7 +379,8 @@ static size_t room_for(const struct store_command *c)
 {
 	size_t documents = c->documents.n / DOCUMENT_EMPTY_BYTES + 4;
 	return c->filter.n + c->projection.n + c->sort.n + c->update.n + c->array_filters.n +
-		c->documents.n + c->field.n + c->pipeline.n + documents * SCOPE_BYTES_MAX;
+		c->documents.n + c->field.n + c->pipeline.n + c->index.n +
+		documents * SCOPE_BYTES_MAX;
 }
 
 int store_task_init(struct store_task *t,
@@ -452,6 +467,18 @@ static int compile_field(struct store_task *t, struct store_failure *f)
 	return r;
 }
 
+/* An index is kept as it was said, and so is checked before. */
+static int check_index(const struct store_task *t, struct store_failure *f)
+{
+	struct index_spec spec;
+	if (t->op != STORE_INDEX_CREATE) {
+		return 0;
+	}
+	int r = index_compile(&spec, t->index, f);
+	index_deinit(&spec);
+	return r;
+}
+
 static int compile_pipeline(
 	struct store_task *t, const struct match_limits *match, struct store_failure *f)
 {
@@ -480,5 +507,6 @@ int store_task_compile(struct store_task *t)
 	r = r != 0 ? r : projection_compile(&t->projector, t->projection, &match, &f);
 	r = r != 0 ? r : compile_field(t, &f);
 	r = r != 0 ? r : compile_pipeline(t, &match, &f);
+	r = r != 0 ? r : check_index(t, &f);
 	return r != 0 ? task_refuse(t, r, &f) : 0;
 }

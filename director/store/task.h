@@ -29,11 +29,12 @@ struct store_limits {
 	unsigned regex_bytes;
 	unsigned operation_ms;
 	unsigned collections;
+	unsigned stages;
+	unsigned indexes;
 	uint64_t plugin_documents;
 	uint64_t plugin_bytes;
 	uint64_t user_documents;
 	uint64_t user_bytes;
-	unsigned stages;
 };
 
 struct store_task {
@@ -54,6 +55,7 @@ struct store_task {
 	struct slice array_filters;
 	struct slice documents; /* INSERT: each with its _id first, scoped */
 	struct slice field;
+	struct slice index;
 	/* AGGREGATE: a BSON array; a $match at its beginning has become part of `filter`. */
 	struct slice pipeline;
 	uint64_t skip;
@@ -128,6 +130,13 @@ void store_task_finish(struct store_task *t);
 
 /** Whether what the task changed stays: it succeeded, or it is an INSERT of which some were refused. */
 bool store_task_keeps(const struct store_task *t);
+
+/** Whether it changes something, and not only reads. */
+static inline bool store_task_changes(const struct store_task *t)
+{
+	return t->op == STORE_INSERT || t->op == STORE_UPDATE || t->op == STORE_DELETE ||
+		t->op == STORE_MODIFY || t->op == STORE_INDEX_CREATE || t->op == STORE_INDEX_DROP;
+}
 
 /** True when the document belongs to the task's scope: a last look before anything is stored. */
 bool store_task_owns(const struct store_task *t, struct slice document);

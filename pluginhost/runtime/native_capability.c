@@ -35,7 +35,7 @@ static uint16_t find_code(const char *name)
 
 static bool speaks_bson(uint16_t code)
 {
-	return code >= CAP_DATABASE_FIND && code <= CAP_DATABASE_AGGREGATE;
+	return code >= CAP_DATABASE_FIND && code <= CAP_DATABASE_INDEXES;
 }
 
 /* ---- One CALL and its REPLY ---- */
@@ -199,7 +199,8 @@ static int collect(struct native_call *c, struct buffer *out)
 
 static int decode_result(struct native_call *c, uint16_t code, struct buffer *out)
 {
-	if (code == CAP_DATABASE_FIND || code == CAP_DATABASE_AGGREGATE) {
+	if (code == CAP_DATABASE_FIND || code == CAP_DATABASE_AGGREGATE ||
+		code == CAP_DATABASE_INDEXES) {
 		return collect(c, out);
 	}
 	struct slice reply = slice_of(c->reply, c->reply_size);

@@ -46,7 +46,21 @@
 		.who = (w), .op = STORE_AGGREGATE, .pipeline = "{stages: [" stages "]}", \
 		.documents = (docs), .n = ANY, .modified = ANY, __VA_ARGS__              \
 	}
-#define SORTED           .sort = "{}"
+#define SORTED .sort = "{}"
+#define INDEX(w, spec, ...)                                                                       \
+	{                                                                                         \
+		.who = (w), .op = STORE_INDEX_CREATE, .index = (spec), .n = ANY, .modified = ANY, \
+		__VA_ARGS__                                                                       \
+	}
+#define DROP_INDEX(w, name, ...)                                                                \
+	{                                                                                       \
+		.who = (w), .op = STORE_INDEX_DROP, .field = (name), .n = ANY, .modified = ANY, \
+		__VA_ARGS__                                                                     \
+	}
+#define INDEXES(w, docs)                                                                           \
+	{                                                                                          \
+		.who = (w), .op = STORE_INDEX_LIST, .documents = (docs), .n = ANY, .modified = ANY \
+	}
 #define REFUSED(e, text) .error = (e), .says = (text), .n = ANY, .modified = ANY
 #define INVALID(text)    REFUSED(STORE_E_INVALID, text)
 #define DENIED(text)     REFUSED(STORE_E_PERMISSION, text)
@@ -693,6 +707,86 @@ const struct store_case store_cases[] = {
 	AGGREGATE(ALICE, "{$group: {a: 1}}", NULL, INVALID("$group")),
 	AGGREGATE(ALICE, "{$match: {}, $limit: 1}", NULL, INVALID("a stage is")),
 } },
+/* --- indexes ----------------------------------------------------------------------------------- */
+#define ID_INDEX "{key: {_id: 1}, name: '_id_'}"
+{ "index: made, listed, dropped", {
+	INDEXES(ALICE, ""),
+	INDEX(ALICE, "{key: {a: 1}, name: 'a_1'}"),
+	INDEX(ALICE, "{key: {a: 1, 'b.c': -1}, name: 'both'}"),
+	INDEX(ALICE, "{key: {a: 1}, name: 'a_1'}"),
+	INDEXES(ALICE, ID_INDEX " {key: {a: 1}, name: 'a_1'} {key: {a: 1, 'b.c': -1}, name: 'both'}"),
+	INDEX(ALICE, "{key: {b: 1}, name: 'a_1'}", INVALID("another index with the name a_1")),
+	DROP_INDEX(ALICE, "none", INVALID("no index with the name none")),
+	DROP_INDEX(ALICE, "a_1"),
+	INDEXES(ALICE, ID_INDEX " {key: {a: 1, 'b.c': -1}, name: 'both'}"),
+	DROP_INDEX(ALICE, "*"),
+	INDEXES(ALICE, ID_INDEX),
+} },
+{ "index: what it finds is what there is", {
+	PUT(ALICE, "{_id: 1, a: 1} {_id: 2, a: [1, 2]} {_id: 3, a: 1.0, b: 'x'} {_id: 4} {_id: 5, a: null} {_id: 6, a: []}"),
+	PUT(BOB, "{_id: 7, a: 1}"),
+	INDEX(ALICE, "{key: {a: 1, b: 1}, name: 'i'}"),
+	FIND(ALICE, "{a: 1}", "{_id: 1, a: 1} {_id: 2, a: [1, 2]} {_id: 3, a: 1.0, b: 'x'}", .projection = "{user_id: 0}"),
+	FIND(ALICE, "{b: 'x', a: 1}", "{_id: 3, a: 1.0, b: 'x'}", .projection = "{user_id: 0}"),
+	FIND(ALICE, "{a: null}", "{_id: 4} {_id: 5, a: null}", .projection = "{user_id: 0}"),
+	FIND(ALICE, "{a: [1, 2]}", "{_id: 2, a: [1, 2]}", .projection = "{user_id: 0}"),
+	FIND(BOB, "{a: 1}", "{_id: 7, a: 1}", .projection = "{user_id: 0}"),
+	UPDATE(ALICE, "{_id: 1}", "{$set: {a: 9}}", 1, 1),
+	FIND(ALICE, "{a: 9}", "{_id: 1, a: 9}", .projection = "{user_id: 0}"),
+	COUNT(ALICE, "{a: 1}", 2),
+	DELETE(ALICE, "{a: 1}", 2, .multi = true),
+	COUNT(ALICE, "{a: 1}", 0),
+	COUNT(BOB, "{a: 1}", 1),
+} },
+{ "index: unique among one owner's documents", {
+	INDEX(ALICE, "{key: {e: 1}, name: 'e_1', unique: true}"),
+	PUT(ALICE, "{_id: 1, e: 'x'}", .n = 1),
+	PUT(BOB, "{_id: 2, e: 'x'}", .n = 1),
+	PUT(ALICE, "{_id: 3, e: 'x'}", REFUSED(STORE_E_DUPLICATE, "unique index e_1"), .n = 0),
+	PUT(ALICE, "{_id: 4, e: 'y'}", .n = 1),
+	UPDATE(ALICE, "{_id: 4}", "{$set: {e: 'x'}}", ANY, ANY, REFUSED(STORE_E_DUPLICATE, "e_1")),
+	UPDATE(ALICE, "{_id: 4}", "{$set: {e: 'z'}}", 1, 1),
+	UPDATE(ALICE, "{_id: 5}", "{$set: {e: 'x'}}", ANY, ANY, .upsert = true, REFUSED(STORE_E_DUPLICATE, "")),
+	PUT(ALICE, "{_id: 6}", .n = 1),
+	PUT(ALICE, "{_id: 7}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
+	DELETE(ALICE, "{_id: 1}", 1),
+	PUT(ALICE, "{_id: 8, e: 'x'}", .n = 1),
+	INDEXES(BOB, ID_INDEX " {key: {e: 1}, name: 'e_1', unique: true}"),
+} },
+{ "index: unique in a shared collection", {
+	INDEX(SHARED, "{key: {e: 1}, name: 'e_1', unique: true}"),
+	PUT(SHARED, "{_id: 1, e: 1} {_id: 2, e: 2} {_id: 3, e: 1.0} {_id: 4, e: 3}", REFUSED(STORE_E_DUPLICATE, "e_1"), .ordered = false, .n = 3, .refused = "2 duplicate_key"),
+	COUNT(SHARED, NULL, 3),
+} },
+{ "index: unique and sparse", {
+	INDEX(ALICE, "{key: {e: 1}, name: 'e_1', unique: true, sparse: true}"),
+	PUT(ALICE, "{_id: 1} {_id: 2} {_id: 3, e: 1}", .n = 3),
+	PUT(ALICE, "{_id: 4, e: 1}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
+	FIND(ALICE, "{e: null}", "{_id: 1} {_id: 2}", .projection = "{user_id: 0}"),
+	INDEXES(ALICE, ID_INDEX " {key: {e: 1}, name: 'e_1', unique: true, sparse: true}"),
+} },
+{ "index: unique over what is there already", {
+	PUT(ALICE, "{_id: 1, e: 1} {_id: 2, e: 1}"),
+	INDEX(ALICE, "{key: {e: 1}, name: 'e_1', unique: true}", REFUSED(STORE_E_DUPLICATE, "")),
+	DELETE(ALICE, "{_id: 2}", 1),
+	INDEX(ALICE, "{key: {e: 1}, name: 'e_1', unique: true}"),
+} },
+{ "index: of documents that expire", {
+	INDEX(ALICE, "{key: {at: 1}, name: 'at_1', expireAfterSeconds: 3600}"),
+	INDEXES(ALICE, ID_INDEX " {key: {at: 1}, name: 'at_1', expireAfterSeconds: 3600}"),
+	PUT(ALICE, "{_id: 1, at: DATE(1709210096007)}"),
+} },
+{ "index: what is refused", {
+	INDEX(ALICE, "{key: {a: 'text'}, name: 'x'}", REFUSED(STORE_E_UNSUPPORTED, "\"text\"")),
+	INDEX(ALICE, "{key: {a: 2}, name: 'x'}", INVALID("needs 1 or -1")),
+	INDEX(ALICE, "{key: {}, name: 'x'}", INVALID("a key and a name")),
+	INDEX(ALICE, "{key: {a: 1}}", INVALID("a key and a name")),
+	INDEX(ALICE, "{key: {_id: 1}, name: 'x'}", INVALID("already")),
+	INDEX(ALICE, "{key: {a: 1}, name: 'x', partialFilterExpression: {a: 1}}", REFUSED(STORE_E_UNSUPPORTED, "partialFilterExpression")),
+	INDEX(ALICE, "{key: {a: 1}, name: 'x', collation: {locale: 'de'}}", REFUSED(STORE_E_UNSUPPORTED, "collation")),
+	INDEX(ALICE, "{key: {a: 1, b: 1}, name: 'x', expireAfterSeconds: 1}", REFUSED(STORE_E_UNSUPPORTED, "expireAfterSeconds")),
+	INDEX(ALICE, "{key: {a: 1}, name: 'x', expireAfterSeconds: -1}", INVALID("expireAfterSeconds")),
+} },
 /* --- delete ------------------------------------------------------------------------------------ */
 { "delete: one or all", {
 	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 1} {_id: 3, a: 1} {_id: 4, a: 2}"),
@@ -919,6 +1013,11 @@ const struct store_case tight_cases[] = {
 	FIND(SHARED, NULL, "", .skip = 10),
 	FIND(SHARED, NULL, NULL, .skip = 11, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_SKIP")),
 } },
+{ "limits: indexes", {
+	INDEX(SHARED, "{key: {a: 1}, name: 'a'}"),
+	INDEX(SHARED, "{key: {b: 1}, name: 'b'}"),
+	INDEX(SHARED, "{key: {c: 1}, name: 'c'}", REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_INDEXES")),
+} },
 { "limits: a pipeline", {
 	AGGREGATE(SHARED, "{$limit: 1}, {$limit: 1}, {$limit: 1}", ""),
 	AGGREGATE(SHARED, "{$limit: 1}, {$limit: 1}, {$limit: 1}, {$limit: 1}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_MAX_PIPELINE_STAGES")),
@@ -938,6 +1037,7 @@ void tight_limits(struct store_config *c)
 	c->regex_bytes = 20;
 	c->skip = 10;
 	c->stages = 3;
+	c->indexes = 2;
 	/* One of each plugin's is for the test of this limit. */
 	c->collections = (unsigned)tight_cases_n + 1;
 }

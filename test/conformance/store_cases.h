@@ -21,6 +21,7 @@ struct step {
 	const char *filter, *update, *insert, *sort, *projection, *field;
 	const char *array_filters; /* "{filters: […]}" */
 	const char *pipeline;      /* "{stages: […]}" */
+	const char *index;
 	uint64_t skip, limit;
 	bool multi, upsert, ordered, remove, return_new;
 

@@ -252,7 +252,8 @@ static bool check(const struct step *s, const struct reply *r)
 	if (s->documents != NULL) {
 		ok = check_documents(s, r->documents) && ok;
 	}
-	if ((s->op == STORE_FIND || s->op == STORE_AGGREGATE) && r->error == STORE_OK) {
+	if ((s->op == STORE_FIND || s->op == STORE_AGGREGATE || s->op == STORE_INDEX_LIST) &&
+		r->error == STORE_OK) {
 		struct slice row = r->documents;
 		struct slice d;
 		long n = 0;
@@ -285,6 +286,7 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 		.update = parse_row(s->update),
 		.array_filters = document_find(filters, SLICE("filters")).data,
 		.pipeline = document_find(pipeline, SLICE("stages")).data,
+		.index = parse_row(s->index),
 		.documents = parse_row(s->insert),
 		.field = slice_str(s->field),
 		.skip = s->skip,
@@ -300,6 +302,7 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 	release(c.projection);
 	release(c.sort);
 	release(c.update);
+	release(c.index);
 	release(filters);
 	release(pipeline);
 	release(c.documents);

@@ -27,6 +27,9 @@ int mongodb_emit(struct store_task *t, struct slice document, bool projected);
 
 void mongodb_find(struct mongodb_command *c);
 void mongodb_aggregate(struct mongodb_command *c);
+void mongodb_index_create(struct mongodb_command *c);
+void mongodb_index_drop(struct mongodb_command *c);
+void mongodb_index_list(struct mongodb_command *c);
 void mongodb_count(struct mongodb_command *c);
 void mongodb_distinct(struct mongodb_command *c);
 void mongodb_insert(struct mongodb_command *c);

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 /* Of a server that refuses commands in a row, one record a second is enough. */
 enum { LOG_INTERVAL_MS = 1000 };
@@ -166,6 +167,28 @@ const char *mongodb_class_text(enum store_error e)
 	return "the database failed";
 }
 
+/* "E11000 duplicate key error collection: … index: NAME dup key: …" */
+void mongodb_duplicate_text(const char *server, char ret[static STORE_MESSAGE_MAX])
+{
+	static const char before[] = " index: ";
+	static const char behind[] = " dup key";
+	static const char owned[] = "owned:";
+	const char *name = strstr(server, before);
+	const char *end = name == NULL ? NULL : strstr(name, behind);
+	name = name == NULL ? NULL : name + sizeof(before) - 1;
+	if (end == NULL || end <= name || strncmp(name, "_id_", 4) == 0) {
+		(void)snprintf(ret, STORE_MESSAGE_MAX, "%s", mongodb_class_text(STORE_E_DUPLICATE));
+		return;
+	}
+	name += strncmp(name, owned, sizeof(owned) - 1) == 0 ? sizeof(owned) - 1 : 0;
+	struct slice text = slice_of(name, end > name ? (size_t)(end - name) : 0);
+	struct store_failure f;
+	(void)store_fail(&f, STORE_E_DUPLICATE,
+		"there is a document with this key in the unique index %.*s already",
+		STORE_NAME(text));
+	memcpy(ret, f.message, sizeof(f.message));
+}
+
 /* True at most once per interval. Any thread. */
 static bool may_log(void)
 {
@@ -187,6 +210,12 @@ enum store_error mongodb_fail(
 		log_fields(LOG_WARNING, "store.mongodb_error", fields, 2,
 			"MongoDB refused a command or could not be asked (domain %u, code %u): %s",
 			error->domain, error->code, store_error_code(e));
+	}
+	if (e == STORE_E_DUPLICATE) {
+		char text[STORE_MESSAGE_MAX];
+		mongodb_duplicate_text(error->message, text);
+		(void)store_task_fail(t, e, "%s", text);
+		return e;
 	}
 	(void)store_task_fail(t, e, "%s", mongodb_class_text(e));
 	return e;

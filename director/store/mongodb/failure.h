@@ -20,6 +20,10 @@ enum store_error mongodb_error_class(const bson_error_t *error, const bson_t *re
 /** True when the reply says that a change was made but not confirmed as durable in time. */
 bool mongodb_is_unconfirmed(const bson_t *reply);
 
+/** What a duplicate key means: which unique index it is of, by the server's own words. Nothing else of
+ * them is taken. */
+void mongodb_duplicate_text(const char *server, char ret[static STORE_MESSAGE_MAX]);
+
 /** The sentence for a class. */
 const char *mongodb_class_text(enum store_error e);
 

@@ -30,7 +30,7 @@ struct mongodb_queue {
 /** True when the task changes documents. */
 static inline bool mongodb_changes(const struct store_task *t)
 {
-	return t->op != STORE_FIND && t->op != STORE_COUNT && t->op != STORE_DISTINCT;
+	return store_task_changes(t);
 }
 
 /** @param share tasks of one plugin that may be at work, at least 1. @return 0 or a negative errno. */

@@ -91,6 +91,9 @@ void mongodb_run(struct mongodb_session *s, struct store_task *t)
 		[STORE_DELETE] = mongodb_delete,
 		[STORE_MODIFY] = mongodb_modify,
 		[STORE_AGGREGATE] = mongodb_aggregate,
+		[STORE_INDEX_CREATE] = mongodb_index_create,
+		[STORE_INDEX_DROP] = mongodb_index_drop,
+		[STORE_INDEX_LIST] = mongodb_index_list,
 	};
 	if (!connect_first(s, t)) {
 		return;

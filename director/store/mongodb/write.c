@@ -28,9 +28,19 @@ static int32_t item_number(bson_iter_t *item, const char *name)
 		: 0;
 }
 
+static const char *duplicate_text(bson_iter_t *item, char text[static STORE_MESSAGE_MAX])
+{
+	bson_iter_t it;
+	bool found = bson_iter_recurse(item, &it) && bson_iter_find(&it, "errmsg") &&
+		BSON_ITER_HOLDS_UTF8(&it);
+	mongodb_duplicate_text(found ? bson_iter_utf8(&it, NULL) : "", text);
+	return text;
+}
+
 /* The documents that could not be stored, by index. @return 0; -ENOMEM. */
 static int take_write_errors(struct store_task *t, const bson_t *reply)
 {
+	char text[STORE_MESSAGE_MAX];
 	bson_iter_t it;
 	bson_iter_t item;
 	int r = 0;
@@ -39,8 +49,9 @@ static int take_write_errors(struct store_task *t, const bson_t *reply)
 	}
 	while (r == 0 && bson_iter_next(&item)) {
 		enum store_error e = mongodb_code_class(item_number(&item, "code"), true);
-		r = store_task_write_error(
-			t, (uint32_t)item_number(&item, "index"), e, mongodb_class_text(e));
+		r = store_task_write_error(t, (uint32_t)item_number(&item, "index"), e,
+			e == STORE_E_DUPLICATE ? duplicate_text(&item, text)
+					       : mongodb_class_text(e));
 	}
 	return r;
 }

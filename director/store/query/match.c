@@ -361,6 +361,29 @@ bool matcher_equals_any(
 	return false;
 }
 
+static bool names_element(const struct matcher *m, const struct match_node *node)
+{
+	for (uint32_t i = 0; i < node->n_parts; i++) {
+		if (m->parts.p[node->part + i].index >= 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool matcher_equals(const struct matcher *m, struct slice field, struct value *ret)
+{
+	for (uint32_t i = 0; i < m->n_nodes; i = next_required(m, i)) {
+		const struct match_node *node = &m->nodes[i];
+		if (node->op == MATCH_EQ && node->n_parts > 0 && slice_eq(node->text, field) &&
+			!names_element(m, node)) {
+			*ret = node->u.value;
+			return true;
+		}
+	}
+	return false;
+}
+
 bool matcher_common_name(const struct matcher *m, struct slice *ret)
 {
 	bool any = false;

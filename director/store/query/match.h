@@ -59,6 +59,10 @@ bool matcher_match_element(const struct matcher *m, struct value element, struct
 bool matcher_equals_any(
 	const struct matcher *m, struct slice field, const struct value **ret, size_t *ret_n);
 
+/** The same for a name with dots, and one value: {f: v} or {f: {$eq: v}}. A part that is a number has
+ * two readings, for which no index is made: false. */
+bool matcher_equals(const struct matcher *m, struct slice field, struct value *ret);
+
 /** The first part that the names of all conditions begin with ("x" of {'x.a': 1, 'x.b': 2}); false
  * when they differ or there is no condition. */
 bool matcher_common_name(const struct matcher *m, struct slice *ret);

@@ -58,6 +58,22 @@ static const char *const texts[STATEMENTS] = {
 	[ST_PLUGIN_ADD] = "INSERT OR IGNORE INTO plugin (name) VALUES (?1)",
 	[ST_USAGE] = "SELECT user = '', documents, bytes FROM usage "
 		     "WHERE plugin = (SELECT pid FROM plugin WHERE name = ?1) AND user IN ('', ?2)",
+	/* What follows sees one state of the file, until COMMIT. */
+	[ST_SNAPSHOT] = "BEGIN",
+	[ST_INDEX_ALL] = "SELECT iid, owned, spec FROM idx WHERE cid = ?1 ORDER BY iid",
+	[ST_INDEX_ADD] = "INSERT INTO idx (cid, name, owned, spec, expire) "
+			 "VALUES (?1, ?2, ?3, ?4, ?5)",
+	[ST_INDEX_DROP] = "DELETE FROM idx WHERE iid = ?1",
+	[ST_INDEX_EXPIRING] = "SELECT iid, cid, expire FROM idx "
+			      "WHERE expire IS NOT NULL AND iid > ?1 ORDER BY iid LIMIT 1",
+	[ST_KEY_ADD] = "INSERT OR IGNORE INTO key (iid, k, rid) VALUES (?1, ?2, ?3)",
+	[ST_KEY_REMOVE] = "DELETE FROM key WHERE iid = ?1 AND k = ?2 AND rid = ?3",
+	[ST_KEY_OTHER] = "SELECT 1 FROM key WHERE iid = ?1 AND k = ?2 AND rid <> ?3 LIMIT 1",
+	[ST_KEY_CLEAR] = "DELETE FROM key WHERE iid = ?1",
+	[ST_KEY_BETWEEN] = "SELECT rid FROM key WHERE iid = ?1 AND k >= ?2 AND k < ?3 LIMIT 1",
+	[ST_DOC_BY_KEY] =
+		"SELECT rid, doc FROM doc WHERE rid IN "
+		"(SELECT rid FROM key WHERE iid = ?1 AND k >= ?2 AND k < ?3) ORDER BY rid",
 };
 
 /* What FINDINGS measured; WAL itself is a property of the file (schema.c). Checkpoints are the

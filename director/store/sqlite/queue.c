@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct lane {
 	UT_hash_handle hh;
@@ -109,6 +110,23 @@ struct store_task *task_queue_pop(struct task_queue *q)
 	struct store_task *t = take(q);
 	while (t == NULL && (!q->closed || q->held > 0)) {
 		(void)pthread_cond_wait(&q->filled, &q->lock);
+		t = take(q);
+	}
+	(void)pthread_mutex_unlock(&q->lock);
+	return t;
+}
+
+struct store_task *task_queue_pop_within(struct task_queue *q, uint64_t ms)
+{
+	struct timespec end;
+	int late = clock_gettime(CLOCK_REALTIME, &end);
+	uint64_t ns = (uint64_t)end.tv_nsec + ms % 1000 * 1000000;
+	end.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+	end.tv_nsec = (long)(ns % 1000000000);
+	(void)pthread_mutex_lock(&q->lock);
+	struct store_task *t = take(q);
+	while (t == NULL && late == 0 && (!q->closed || q->held > 0)) {
+		late = pthread_cond_timedwait(&q->filled, &q->lock, &end);
 		t = take(q);
 	}
 	(void)pthread_mutex_unlock(&q->lock);

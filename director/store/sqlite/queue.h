@@ -33,6 +33,9 @@ int task_queue_push(struct task_queue *q, struct store_task *t);
 /** Waits for the next task. @return NULL when the queue is closed, empty and nothing is held. */
 struct store_task *task_queue_pop(struct task_queue *q);
 
+/** The same, but waits no longer. @return also NULL when the time is over. */
+struct store_task *task_queue_pop_within(struct task_queue *q, uint64_t ms);
+
 /** @return NULL when there is none now. */
 struct store_task *task_queue_try_pop(struct task_queue *q);
 

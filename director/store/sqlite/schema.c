@@ -64,6 +64,13 @@ static const char *const migrations[] = {
 					  "+") " END;"
 					       "CREATE TRIGGER usage_none AFTER UPDATE ON usage WHEN NEW.documents = 0 BEGIN"
 					       " DELETE FROM usage WHERE plugin = NEW.plugin AND user = NEW.user; END;",
+	/* A number of an index is never used twice. */
+	"CREATE TABLE idx (iid INTEGER PRIMARY KEY AUTOINCREMENT, cid INTEGER NOT NULL,"
+	" name BLOB NOT NULL, owned INTEGER NOT NULL, expire INTEGER, spec BLOB NOT NULL) STRICT;"
+	"CREATE UNIQUE INDEX idx_name ON idx (cid, name);"
+	"CREATE INDEX idx_expire ON idx (iid) WHERE expire IS NOT NULL;"
+	"CREATE TABLE key (iid INTEGER NOT NULL, k BLOB NOT NULL, rid INTEGER NOT NULL,"
+	" PRIMARY KEY (iid, k, rid)) STRICT, WITHOUT ROWID;",
 };
 
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,

@@ -97,10 +97,83 @@ static sqlite3_stmt *start(struct source *s, enum statement which, struct slice 
 	return st;
 }
 
+/* --- declared indexes --- */
+
+static int read_indexes(struct source *s)
+{
+	if (s->indexed || !s->exists) {
+		return 0;
+	}
+	s->indexed = true;
+	return indexes_load(&s->indexes, s->c, s->cid);
+}
+
+/* What the source says of a refusal by an index. */
+static int refused(struct source *s, int r)
+{
+	if (r <= 0) {
+		return r;
+	}
+	s->engine.failure = s->indexes.failure;
+	return -EEXIST;
+}
+
+/* Whose documents a plan is about, as a value; nothing: anybody's. */
+static int scope_owner(
+	struct source *s, struct document_writer *w, struct value *owner, const struct value **ret)
+{
+	*ret = NULL;
+	if (s->t->scope == STORE_SCOPE_SHARED) {
+		return 0;
+	}
+	*owner = VALUE_MISSING;
+	*ret = owner;
+	if (s->t->scope == STORE_SCOPE_APP) {
+		return 0;
+	}
+	size_t start = writer_open(w);
+	writer_string(w, SLICE("user_id"), s->t->user);
+	writer_close(w, start);
+	*owner = document_find(buffer_slice(&w->b), SLICE("user_id"));
+	return w->error;
+}
+
+/* @return 1: the index is the plan; 0; negative. */
+static int plan_index(struct source *s)
+{
+	struct document_writer w;
+	struct value value;
+	const struct value *owner = NULL;
+	writer_init(&w, OWNER_MAX + 64);
+	int r = read_indexes(s);
+	if (r == 0 && s->indexes.n > 0) {
+		r = scope_owner(s, &w, &value, &owner);
+		r = r < 0 ? r : indexes_plan(&s->indexes, s->t->matcher, owner, &s->range) ? 1 : 0;
+	}
+	writer_deinit(&w);
+	if (r <= 0) {
+		return r;
+	}
+	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_BY_KEY);
+	if (st == NULL || sqlite3_bind_int64(st, 1, s->range.iid) != SQLITE_OK) {
+		return sqlite_connection_failed(s->c);
+	}
+	r = bind_blob(s, st, 2, buffer_slice(&s->range.low));
+	r = r < 0 ? r : bind_blob(s, st, 3, buffer_slice(&s->range.high));
+	s->scan = st;
+	return r < 0 ? r : 1;
+}
+
+static bool looks_at_documents(const struct store_task *t)
+{
+	return t->op != STORE_INSERT && t->op != STORE_INDEX_CREATE && t->op != STORE_INDEX_DROP &&
+		t->op != STORE_INDEX_LIST;
+}
+
 static int plan(struct source *s)
 {
 	struct slice owner = SLICE_NULL;
-	if (!s->exists || s->t->op == STORE_INSERT) {
+	if (!s->exists || !looks_at_documents(s->t)) {
 		s->plan = PLAN_NOTHING;
 		return 0;
 	}
@@ -109,6 +182,10 @@ static int plan(struct source *s)
 		return 0;
 	}
 	s->plan = PLAN_SCAN;
+	int r = plan_index(s);
+	if (r != 0) {
+		return r < 0 ? r : 0;
+	}
 	s->scan = start(s, scan_statement(s->t, &owner), owner);
 	return s->scan == NULL ? -EIO : 0;
 }
@@ -207,6 +284,10 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 {
 	struct source *s = source_of(engine);
 	int r = ensure_collection(s);
+	r = r < 0 ? r : read_indexes(s);
+	if (r == 0 && !s->restoring) {
+		r = refused(s, indexes_check(&s->indexes, s->c, 0, document));
+	}
 	r = r < 0 ? r : make_key(s, id);
 	sqlite3_stmt *st = r < 0 ? NULL : start(s, ST_DOC_INSERT, SLICE_NULL);
 	if (st == NULL) {
@@ -226,10 +307,37 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 	if (r == -EIO && s->c->error == SQLITE_CONSTRAINT_UNIQUE) {
 		return 0;
 	}
+	int64_t rid = sqlite3_last_insert_rowid(s->c->db);
 	if (r == 0 && s->undo != 0) {
-		r = undo_inserted(s->c, s->undo, sqlite3_last_insert_rowid(s->c->db), s->cid);
+		r = undo_inserted(s->c, s->undo, rid, s->cid);
 	}
+	r = r < 0 ? r : refused(s, indexes_add(&s->indexes, s->c, rid, document));
 	return r < 0 ? r : 1;
+}
+
+/* Takes the keys of a stored document away; `after`: those that it is to have instead. */
+static int change_keys(struct source *s, int64_t rid, const struct slice *after)
+{
+	struct slice document;
+	int r = read_indexes(s);
+	if (r < 0 || s->indexes.n == 0) {
+		return r;
+	}
+	r = source_load(&s->engine, rid, &document);
+	if (r <= 0) {
+		return r;
+	}
+	buffer_clear(&s->before);
+	r = buffer_append(&s->before, document);
+	if (r == 0 && after != NULL && !s->restoring) {
+		r = refused(s, indexes_check(&s->indexes, s->c, rid, *after));
+	}
+	r = r < 0 ? r
+		  : refused(s, indexes_remove(&s->indexes, s->c, rid, buffer_slice(&s->before)));
+	if (r == 0 && after != NULL) {
+		r = refused(s, indexes_add(&s->indexes, s->c, rid, *after));
+	}
+	return r;
 }
 
 static int source_replace(struct engine_source *engine, int64_t rid, struct slice document)
@@ -237,6 +345,10 @@ static int source_replace(struct engine_source *engine, int64_t rid, struct slic
 	struct source *s = source_of(engine);
 	if (s->undo != 0 && undo_keep(s->c, s->undo, rid) < 0) {
 		return -EIO;
+	}
+	int keys = change_keys(s, rid, &document);
+	if (keys < 0) {
+		return keys;
 	}
 	/* Inside a user's or the app's scope the owner never changes. */
 	bool owner = s->t->scope == STORE_SCOPE_SHARED;
@@ -257,6 +369,10 @@ static int source_remove(struct engine_source *engine, int64_t rid)
 	struct source *s = source_of(engine);
 	if (s->undo != 0 && undo_keep(s->c, s->undo, rid) < 0) {
 		return -EIO;
+	}
+	int keys = change_keys(s, rid, NULL);
+	if (keys < 0) {
+		return keys;
 	}
 	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_REMOVE);
 	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
@@ -286,6 +402,27 @@ static int source_count(struct engine_source *engine, uint64_t *ret_n)
 	return r < 0 ? r : 0;
 }
 
+static int source_index(struct engine_source *engine)
+{
+	struct source *s = source_of(engine);
+	struct store_task *t = s->t;
+	int r = t->op == STORE_INDEX_CREATE ? ensure_collection(s) : 0;
+	r = r < 0 ? r : read_indexes(s);
+	if (r < 0) {
+		return r;
+	}
+	if (t->op == STORE_INDEX_LIST) {
+		if (s->exists) {
+			indexes_list(&s->indexes, t);
+		}
+		return 0;
+	}
+	s->changed = true;
+	return refused(s,
+		t->op == STORE_INDEX_CREATE ? indexes_create(&s->indexes, s->c, s->cid, t)
+					    : indexes_drop(&s->indexes, s->c, s->cid, t));
+}
+
 /* --- life --- */
 
 static const struct engine_source_ops *operations(void)
@@ -297,6 +434,7 @@ static const struct engine_source_ops *operations(void)
 		.replace = source_replace,
 		.remove = source_remove,
 		.count = source_count,
+		.index = source_index,
 	};
 	return &ops;
 }
@@ -305,13 +443,16 @@ void source_init_for(struct source *s, struct connection *c, struct store_task *
 {
 	*s = (struct source){ .engine = { operations() }, .c = c, .t = t, .cid = cid };
 	s->exists = true;
+	s->restoring = true;
 	buffer_init(&s->key, ID_KEY_MAX);
+	buffer_init(&s->before, SIZE_MAX);
 }
 
 int source_init(struct source *s, struct connection *c, struct store_task *t)
 {
 	*s = (struct source){ .engine = { operations() }, .c = c, .t = t };
 	buffer_init(&s->key, ID_KEY_MAX);
+	buffer_init(&s->before, SIZE_MAX);
 	int r = sqlite_connection_collection(c, t->collection, false, t->plugin, 0, &s->cid);
 	s->exists = r > 0;
 	return r < 0 ? r : plan(s);
@@ -321,11 +462,14 @@ void source_deinit(struct source *s)
 {
 	static const enum statement readers[] = { ST_DOC_BY_ID, ST_DOC_BY_OWNER,
 		ST_DOC_WITHOUT_OWNER, ST_DOC_BY_OWNER_OR_ODD, ST_DOC_ALL, ST_DOC_LOAD,
-		ST_COUNT_BY_OWNER, ST_COUNT_WITHOUT_OWNER, ST_COUNT_ALL };
+		ST_DOC_BY_KEY, ST_COUNT_BY_OWNER, ST_COUNT_WITHOUT_OWNER, ST_COUNT_ALL };
 	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
 		(void)sqlite3_reset(s->c->statements[readers[i]]);
 	}
 	buffer_deinit(&s->key);
+	buffer_deinit(&s->before);
+	index_range_deinit(&s->range);
+	indexes_deinit(&s->indexes);
 }
 
 void source_answer(const struct source *s, int r)

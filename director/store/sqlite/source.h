@@ -2,6 +2,7 @@
  * The engine's view of the database file: which documents may match a task, and how one is inserted,
  * replaced and removed. The plan is the narrowest of
  *   _id         {_id: v} or {_id: {$in: […]}} is required: by key, one lookup each
+ *   index       what the first fields of a declared index must be is given: a range of its keys
  *   owner       user scope, or a required {user_id: "…"}: the index (cid, user)
  *   collection  everything in it, bounded by the engine's time limit
  * A plan only narrows: what matches is decided by the filter, on the document.
@@ -9,7 +10,7 @@
 #pragma once
 
 #include "director/store/engine.h"
-#include "director/store/sqlite/connection.h"
+#include "director/store/sqlite/indexes.h"
 
 enum { ID_KEY_MAX = 1024 };
 
@@ -30,6 +31,11 @@ struct source {
 	bool changed;     /* something was written */
 	int64_t undo;     /* 0, or the job that keeps what it changes (undo.h) */
 	int64_t next_rid; /* of the next insert; 0: a new one */
+	struct sqlite_indexes indexes;
+	bool indexed;             /* they have been read */
+	bool restoring;           /* what was there once is put back: nothing is refused */
+	struct index_range range; /* of an index that the plan uses */
+	struct buffer before;     /* a document that is about to change */
 };
 
 /**

@@ -123,16 +123,10 @@ static int sqlite_open(void **ret, const struct driver_config *c, char why[stati
 	return 0;
 }
 
-static bool changes(const struct store_task *t)
-{
-	return t->op == STORE_INSERT || t->op == STORE_UPDATE || t->op == STORE_DELETE ||
-		t->op == STORE_MODIFY;
-}
-
 static void sqlite_submit(void *driver, struct store_task *t)
 {
 	struct sqlite_store *s = (struct sqlite_store *)driver;
-	if (task_queue_push(changes(t) ? &s->writes : &s->reads, t) < 0) {
+	if (task_queue_push(store_task_changes(t) ? &s->writes : &s->reads, t) < 0) {
 		(void)store_task_fail_errno(t, -ENOMEM);
 		driver_done(s->host, t);
 	}

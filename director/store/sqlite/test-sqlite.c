@@ -12,6 +12,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "director/store/query/notation.h"
@@ -744,21 +745,26 @@ static void quotas_in_bytes(void **state)
 
 /* --- changes that are too long for one go --- */
 
-/* Rows that jobs keep. */
-static unsigned count_kept(void)
+/* One number that is asked of the file itself. */
+static unsigned ask_file(const char *sql)
 {
 	sqlite3 *db = NULL;
 	sqlite3_stmt *st = NULL;
 	char path[128];
 	db_path(path);
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-	assert_int_equal(
-		sqlite3_prepare_v2(db, "SELECT count(*) FROM undo", -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
 	unsigned n = (unsigned)sqlite3_column_int(st, 0);
 	(void)sqlite3_finalize(st);
 	(void)sqlite3_close(db);
 	return n;
+}
+
+/* Rows that jobs keep. */
+static unsigned count_kept(void)
+{
+	return ask_file("SELECT count(*) FROM undo");
 }
 
 enum { MANY = 20000, PER_INSERT = 2000 };
@@ -1086,10 +1092,10 @@ static void newer_files_are_refused(void **state)
 	execute_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
 	db_path(path);
 	assert_int_equal(stat(path, &before), 0);
-	expect_refused(-EINVAL, "has schema version 99, this program knows up to 3");
+	expect_refused(-EINVAL, "has schema version 99, this program knows up to 4");
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
-	execute_sql("UPDATE meta SET value = '3' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '4' WHERE key = 'schema'");
 	open_store();
 }
 
@@ -1101,7 +1107,7 @@ static void older_files_are_taken_over(void **state)
 	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
 	close_store();
 	execute_sql(
-		"DROP TABLE undo; DROP TABLE undo_job;"
+		"DROP TABLE undo; DROP TABLE undo_job; DROP TABLE idx; DROP TABLE key;"
 		"DROP TRIGGER doc_added; DROP TRIGGER doc_gone; DROP TRIGGER doc_changed;"
 		"DROP TABLE usage; DROP TABLE plugin; ALTER TABLE collection DROP COLUMN plugin;"
 		"UPDATE meta SET value = '1' WHERE key = 'schema'");
@@ -1111,6 +1117,113 @@ static void older_files_are_taken_over(void **state)
 	expect_usage(1);
 	expect(&alice, STORE_INSERT, "d", "{_id: 2}", NULL, "{ids: [2]}");
 	expect_usage(2);
+}
+
+static void make_index(const struct store_scope *scope, const char *spec)
+{
+	struct store_command c = { .op = STORE_INDEX_CREATE, .collection = SLICE("c") };
+	struct reply reply = { 0 };
+	unsigned left = 1;
+	c.index = notation_parse(spec);
+	reply.left = &left;
+	assert_int_equal(store_submit(fx.store, scope, &c, on_reply, &reply), 0);
+	wait_for(&left);
+	if (reply.error != STORE_OK) {
+		fail_msg("%s: %s", spec, reply.message);
+	}
+	reply_free(&reply);
+	free((void *)(uintptr_t)c.index.p);
+}
+
+/* Keys of the first index, made by every kind of change, are those that a new index on the same fields
+ * makes of what is stored. */
+static void keys_follow_the_documents(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	static const char same[] =
+		"SELECT (SELECT count(*) FROM key WHERE iid = 1) = (SELECT count(*) FROM key WHERE iid = 2) "
+		"AND NOT EXISTS (SELECT k, rid FROM key WHERE iid = 1 EXCEPT SELECT k, rid FROM key "
+		"WHERE iid = 2) AND (SELECT count(*) FROM key WHERE iid = 1) > 0";
+	open_store();
+	make_index(&alice, "{key: {a: 1, b: 1}, name: 'first'}");
+	for (int i = 0; i < 50; i++) {
+		char text[200];
+		(void)snprintf(text, sizeof(text),
+			i % 3 == 0 ? "{_id: %d, a: [1, 2, 2], b: 'x'}" : "{_id: %d, a: 'y'}", i);
+		struct reply r = run(&alice, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+	}
+	struct reply r = run(&alice, STORE_UPDATE, "c", "{_id: 3}", "{$push: {a: 'z'}}");
+	reply_free(&r);
+	r = run(&alice, STORE_UPDATE, "c", "{a: 'y'}", "{$set: {b: 5}}");
+	reply_free(&r);
+	expect_error(&alice, STORE_UPDATE, "{a: 'y'}", "{$inc: {a: 1}}", STORE_E_INVALID, "a");
+	r = run(&alice, STORE_DELETE, "c", "{_id: 6}", NULL);
+	reply_free(&r);
+	r = run(&alice, STORE_UPDATE, "c", "{_id: 9}", "{$set: {a: [[1], {c: 1}], b: null}}");
+	reply_free(&r);
+	make_index(&alice, "{key: {a: 1, b: 1}, name: 'second'}");
+	close_store();
+	assert_int_equal(ask_file(same), 1);
+	open_store();
+	expect(&alice, STORE_FIND, "c", "{b: 'x', a: 'z'}", NULL,
+		"{_id: 3, a: [1, 2, 2, 'z'], b: 'x', user_id: 'alice'}");
+	assert_int_equal(count_where(&alice, "{a: 2}"), 15);
+}
+
+/* What is over goes when the store is at rest, and only that. */
+static void documents_expire(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	const struct store_scope bob = user_scope("app", "p", "bob");
+	char later[100];
+	open_store();
+	make_index(&alice, "{key: {at: 1}, name: 'at', expireAfterSeconds: 60}");
+	(void)snprintf(later, sizeof(later), "{_id: 1, at: DATE(%lld)}",
+		(long long)clock_unix_ms() + 1000000);
+	struct reply r = run(&alice, STORE_INSERT, "c", later, NULL);
+	reply_free(&r);
+	for (int i = 0; i < 250; i++) {
+		char text[100];
+		(void)snprintf(text, sizeof(text), "{_id: %d, at: DATE(%d)}", 10 + i, i - 100);
+		r = run(i % 2 == 0 ? &alice : &bob, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+	}
+	r = run(&alice, STORE_INSERT, "c", "{_id: 2, at: 'never'}", NULL);
+	reply_free(&r);
+	r = run(&alice, STORE_INSERT, "c", "{_id: 3, at: [DATE(0), 5]}", NULL);
+	reply_free(&r);
+	r = run(&alice, STORE_INSERT, "c", "{_id: 4}", NULL);
+	reply_free(&r);
+	close_store();
+	/* The first look is at the start. */
+	open_store();
+	for (int i = 0; i < 1000 && count_where(&alice, "{}") + count_where(&bob, "{}") > 3; i++) {
+		(void)usleep(10000);
+	}
+	assert_int_equal(count_where(&alice, "{}"), 3);
+	assert_int_equal(count_where(&alice, "{_id: {$in: [1, 2, 4]}}"), 3);
+	assert_int_equal(count_where(&bob, "{}"), 0);
+	assert_int_equal(
+		ask_file("SELECT count(*) FROM key WHERE rid NOT IN (SELECT rid FROM doc)"), 0);
+}
+
+/* A long change that fails is taken back with the keys of what it changed, unique ones too. */
+static void keys_are_taken_back(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	fx.config.operation_ms = 60000;
+	open_store();
+	make_index(&alice, "{key: {n: 1, _id: 1}, name: 'u', unique: true}");
+	insert_many(&alice, MANY - 10);
+	unsigned before = ask_file("SELECT count(*) FROM key");
+	expect_error(&alice, STORE_UPDATE, "{n: {$exists: true}}", "{$inc: {n: 1}}",
+		STORE_E_INVALID, "n");
+	assert_int_equal(count_where(&alice, "{n: 0}"), MANY - 1);
+	assert_int_equal(count_where(&alice, "{n: 1}"), 0);
+	assert_int_equal(ask_file("SELECT count(*) FROM key"), before);
 }
 
 static void other_files_are_refused(void **state)
@@ -1277,6 +1390,9 @@ int main(void)
 		TEST(one_director_per_file),
 		TEST(newer_files_are_refused),
 		TEST(older_files_are_taken_over),
+		TEST(keys_follow_the_documents),
+		TEST(documents_expire),
+		TEST(keys_are_taken_back),
 		TEST(other_files_are_refused),
 		TEST(damaged_files_are_refused),
 		TEST(addresses_choose_the_driver),

@@ -27,11 +27,12 @@ struct sqlite_store {
 	struct reader readers[READERS_MAX];
 	unsigned n_readers;
 	/* Of the writer's thread: */
-	bool failed;      /* takes no more writes */
-	bool garbage;     /* ended jobs have left rows behind */
-	int64_t last_job; /* the number of the last job */
-	int wal_pages;    /* in the log after the last commit */
-	int checkpointed; /* of them, at the last attempt to move them */
+	bool failed;           /* takes no more writes */
+	bool garbage;          /* ended jobs have left rows behind */
+	int64_t last_job;      /* the number of the last job */
+	uint64_t expire_at_ms; /* clock_ms() of the next look for documents whose time is over */
+	int wal_pages;         /* in the log after the last commit */
+	int checkpointed;      /* of them, at the last attempt to move them */
 };
 
 /** The writer: batches of tasks, each batch one transaction; answers after the commit. */

@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "director/store/sqlite/expire.h"
 #include "director/store/sqlite/job.h"
 #include "director/store/sqlite/quota.h"
 #include "director/store/sqlite/source.h"
@@ -36,6 +37,9 @@ enum {
 	 * waited for, so that it starts anew (64 MiB). */
 	CHECKPOINT_PAGES = 1000,
 	RESTART_PAGES = 16384,
+	/* How often documents expire, and how many in one transaction. */
+	EXPIRE_EVERY_MS = 60000,
+	EXPIRE_SOME = 100,
 	RESTART_WAIT_MS = 100,
 };
 
@@ -362,6 +366,31 @@ static void run_batch(struct sqlite_store *s, struct store_task *first)
 	end_batch(s, &b);
 }
 
+/* Removes documents whose time is over, some at a time, once a minute. */
+static void expire(struct sqlite_store *s)
+{
+	uint64_t now = clock_ms();
+	if (s->failed || now < s->expire_at_ms) {
+		return;
+	}
+	struct batch b = { .started_ns = clock_ns() };
+	s->expire_at_ms = now + EXPIRE_EVERY_MS;
+	if (sqlite_connection_run(&s->writer, ST_BEGIN) < 0) {
+		return;
+	}
+	int n = expire_some(&s->writer, clock_unix_ms(), EXPIRE_SOME);
+	/* A full portion: there may be more, after those who wait. */
+	if (n == EXPIRE_SOME) {
+		s->expire_at_ms = now;
+	}
+	if (n <= 0) {
+		rollback(s);
+		return;
+	}
+	commit(s, &b);
+	checkpoint(s);
+}
+
 /* The next task; sweeps while there is none. */
 static struct store_task *next_task(struct sqlite_store *s)
 {
@@ -369,6 +398,15 @@ static struct store_task *next_task(struct sqlite_store *s)
 	while (t == NULL && s->garbage && !s->failed && !task_queue_is_closed(&s->writes)) {
 		run_batch(s, NULL);
 		t = task_queue_try_pop(&s->writes);
+	}
+	while (t == NULL && !s->failed && !task_queue_is_closed(&s->writes)) {
+		uint64_t now = clock_ms();
+		if (now >= s->expire_at_ms) {
+			expire(s);
+			t = task_queue_try_pop(&s->writes);
+		} else {
+			t = task_queue_pop_within(&s->writes, s->expire_at_ms - now);
+		}
 	}
 	return t != NULL ? t : task_queue_pop(&s->writes);
 }
@@ -396,6 +434,7 @@ void *writer_main(void *store)
 	(void)sqlite3_wal_hook(s->writer.db, on_wal, s);
 	while ((t = next_task(s)) != NULL) {
 		run_batch(s, t);
+		expire(s);
 	}
 	close_database(s);
 	driver_stopped(s->host);

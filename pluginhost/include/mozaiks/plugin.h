@@ -280,6 +280,8 @@ static inline int mozaiks_plain(
  *   database.modify    {collection, filter, update | remove, upsert?, new?, sort?, projection?}
  *                      -> {value}
  *   database.aggregate {collection, pipeline} -> [documents]
+ *   database.create_index {collection, index} -> {}   database.drop_index {collection, name} -> {}
+ *   database.indexes   {collection} -> [documents]
  *   settings.get       {} -> the value           settings.save {settings} -> {success}
  *   events.publish     {event, data} -> {}       events.subscribe {events} -> {}
  *   websocket.send     {user_id, message} -> {recipients}

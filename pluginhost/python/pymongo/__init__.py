@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.operations import (
     DeleteMany,
     DeleteOne,
+    IndexModel,
     InsertOne,
     ReplaceOne,
     UpdateMany,
@@ -20,6 +21,7 @@ __all__ = [
     "DESCENDING",
     "DeleteMany",
     "DeleteOne",
+    "IndexModel",
     "InsertOne",
     "ReplaceOne",
     "ReturnDocument",

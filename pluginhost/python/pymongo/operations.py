@@ -1,4 +1,4 @@
-"""The single writes that ``bulk_write()`` takes."""
+"""The single writes that ``bulk_write()`` takes, and the indexes that ``create_indexes()`` takes."""
 
 from typing import Any, Iterable, Mapping, MutableMapping, Optional
 
@@ -98,3 +98,11 @@ class UpdateMany(_Write):
         self.update = update
         self.upsert = bool(upsert)
         self.array_filters = array_filters
+
+
+class IndexModel(_Write):
+    """An index: its keys and its options."""
+
+    def __init__(self, keys: Any, **options: Any) -> None:
+        self.keys = keys
+        self.options = options

@@ -385,7 +385,9 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
             "$ operators",
         ),
         ("await db.items.bulk_write([{}])", "TypeError", "is no write such as UpdateOne"),
-        ("await db.items.create_index('a')", "Unsupported", "create_index()"),
+        ("await db.items.create_index('a', weights={'a': 1})", "Unsupported", "weights"),
+        ("await db.items.create_index([])", "ValueError", "at least one name"),
+        ("await db.items.create_indexes(['a'])", "TypeError", "is no IndexModel"),
         ("await db.items.drop()", "Unsupported", "delete_many"),
         ("db.items.map_reduce()", "Unsupported", "map_reduce()"),
         ("db.items.find().explain", None, ""),
@@ -548,3 +550,36 @@ except BulkWriteError as error:
     if not ordered:
         expected = [[[1, 11000], [2, 2], [3, 2], [4, 2]], 1, 2]
     assert worker.call().value == expected
+
+
+def test_indexes(start):
+    worker = start(plugin("""
+items = db.items
+names = [
+    await items.create_index("a"),
+    await items.create_index([("a", 1), ("b.c", pymongo.DESCENDING)], unique=True, background=True),
+    await items.create_index("at", name="old", expireAfterSeconds=60, sparse=False),
+]
+names += await items.create_indexes([pymongo.IndexModel([("d", -1)], sparse=True)])
+await items.drop_index("a_1")
+await items.drop_index([("d", -1)])
+await items.drop_indexes()
+return [names, await items.index_information(), [i["name"] async for i in items.list_indexes()]]
+"""))
+    listed = [{"key": {"_id": 1}, "name": "_id_"}, {"key": {"a": 1}, "name": "x", "unique": True}]
+    worker.capabilities[fd.CREATE_INDEX] = lambda r: bson.encode({})
+    worker.capabilities[fd.DROP_INDEX] = lambda r: bson.encode({})
+    worker.capabilities[fd.INDEXES] = lambda r: fd.cursor_reply(listed)
+    assert worker.call().value == [
+        ["a_1", "a_1_b.c_-1", "old", "d_-1"],
+        {"_id_": {"key": [["_id", 1]]}, "x": {"key": [["a", 1]], "unique": True}},
+        ["_id_", "x"],
+    ]
+    commands = [r.bson() for r in worker.requests]
+    assert [c["index"] for c in commands[:4]] == [
+        {"key": {"a": 1}, "name": "a_1"},
+        {"key": {"a": 1, "b.c": -1}, "name": "a_1_b.c_-1", "unique": True},
+        {"key": {"at": 1}, "name": "old", "expireAfterSeconds": 60},
+        {"key": {"d": -1}, "name": "d_-1", "sparse": True},
+    ]
+    assert [c["name"] for c in commands[4:7]] == ["a_1", "d_-1", "*"]

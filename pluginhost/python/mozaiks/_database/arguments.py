@@ -11,6 +11,36 @@ Sort = Union[str, Mapping[str, Any], Iterable[Union[str, Tuple[str, Any]]], None
 ArrayFilters = Optional[Iterable[Mapping[str, Any]]]
 
 
+Keys = Union[str, Mapping[str, Any], Iterable[Union[str, Tuple[str, Any]]]]
+
+_INDEX_OPTIONS = ("name", "unique", "sparse", "expireAfterSeconds")
+
+
+def index_keys(value: Keys) -> Dict[str, Any]:
+    """``"name"``, ``[("name", -1), "other"]`` or a mapping."""
+    keys = sort(value)
+    if not keys:
+        raise ValueError("an index needs at least one name")
+    return keys
+
+
+def index_name(keys: Mapping[str, Any]) -> str:
+    """The name that drivers give: ``name_1_other_-1``."""
+    return "_".join(f"{name}_{direction}" for name, direction in keys.items())
+
+
+def index(keys: Keys, options: Mapping[str, Any]) -> Dict[str, Any]:
+    """An index as the runtime takes it."""
+    others = {name: value for name, value in options.items() if name not in _INDEX_OPTIONS}
+    refuse("create_index", others, ("background",))
+    document = index_keys(keys)
+    result: Dict[str, Any] = {"key": document, "name": options.get("name") or index_name(document)}
+    for name in _INDEX_OPTIONS[1:]:
+        if options.get(name) is not None and options[name] is not False:
+            result[name] = options[name]
+    return result
+
+
 def array_filters(value: Iterable[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
     """What ``$[name]`` stands for in an update: a list of mappings."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):

@@ -1,13 +1,13 @@
 """One collection of the plugin."""
 
-from typing import Any, Dict, Iterable, List, Mapping, MutableMapping, NoReturn, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, MutableMapping, NoReturn, Optional, Tuple, Union
 
 from bson import ObjectId
 
 import _mozaiks
 from mozaiks import _client
 from mozaiks._database import arguments
-from mozaiks._database.arguments import ArrayFilters, Filter, Projection, Sort
+from mozaiks._database.arguments import ArrayFilters, Filter, Keys, Projection, Sort
 from mozaiks._database.bulk import Bulk, Write, error_number
 from mozaiks._database.cursor import CommandCursor, Cursor, Document
 from mozaiks._database.results import (
@@ -23,6 +23,7 @@ from mozaiks.errors import (
     from_fields,
 )
 from pymongo.errors import BulkWriteError
+from pymongo.operations import IndexModel
 
 Update = Mapping[str, Any]
 
@@ -137,7 +138,10 @@ class Collection:
     def aggregate(self, pipeline: Iterable[Mapping[str, Any]], **options: Any) -> CommandCursor:
         """What the stages make of the documents, as a cursor."""
         arguments.refuse("aggregate", options, ("batchSize", "allowDiskUse", "allow_disk_use"))
-        return CommandCursor({"collection": self._name, "pipeline": arguments.pipeline(pipeline)})
+        stages = arguments.pipeline(pipeline)
+        return CommandCursor(
+            _mozaiks.DATABASE_AGGREGATE, {"collection": self._name, "pipeline": stages}
+        )
 
     # ---- inserting ----
 
@@ -397,15 +401,66 @@ class Collection:
         document: Optional[Document] = result["value"]
         return document
 
-    # ---- what this version does not offer ----
+    # ---- indexes ----
 
-    async def create_index(self, *args: Any, **options: Any) -> NoReturn:
-        """Not offered yet."""
-        raise Unsupported("create_index() is not offered yet")
+    async def create_index(self, keys: Keys, **options: Any) -> str:
+        """Declares an index; what is there already stays. Returns its name.
 
-    async def create_indexes(self, *args: Any, **options: Any) -> NoReturn:
-        """Not offered yet."""
-        raise Unsupported("create_indexes() is not offered yet")
+        In a collection of users' documents ``unique`` means: among the documents of one user.
+        """
+        return await self._create_index(arguments.index(keys, options))
+
+    async def create_indexes(self, indexes: Iterable[IndexModel], **options: Any) -> List[str]:
+        """Declares several indexes. Returns their names."""
+        arguments.refuse("create_indexes", options)
+        models = list(indexes)
+        for model in models:
+            if not isinstance(model, IndexModel):
+                raise TypeError(f"{model!r} is no IndexModel")
+        return [await self._create_index(arguments.index(m.keys, m.options)) for m in models]
+
+    async def _create_index(self, index: Dict[str, Any]) -> str:
+        await _client.request(
+            _mozaiks.DATABASE_CREATE_INDEX,
+            _client.BSON,
+            {"collection": self._name, "index": index},
+        )
+        return str(index["name"])
+
+    async def drop_index(self, index_or_name: Union[str, Keys], **options: Any) -> None:
+        """Drops an index, by its name or its keys."""
+        arguments.refuse("drop_index", options)
+        name = index_or_name
+        if not isinstance(name, str):
+            name = arguments.index_name(arguments.index_keys(name))
+        await self._drop_index(name)
+
+    async def drop_indexes(self, **options: Any) -> None:
+        """Drops every index that was declared."""
+        arguments.refuse("drop_indexes", options)
+        await self._drop_index("*")
+
+    async def _drop_index(self, name: str) -> None:
+        await _client.request(
+            _mozaiks.DATABASE_DROP_INDEX,
+            _client.BSON,
+            {"collection": self._name, "name": name},
+        )
+
+    def list_indexes(self, **options: Any) -> CommandCursor:
+        """The indexes, as a cursor."""
+        arguments.refuse("list_indexes", options)
+        return CommandCursor(_mozaiks.DATABASE_INDEXES, {"collection": self._name})
+
+    async def index_information(self, **options: Any) -> Dict[str, Any]:
+        """The indexes by their names."""
+        arguments.refuse("index_information", options)
+        found = await self.list_indexes().to_list(None)
+        return {
+            index.pop("name"): {**index, "key": list(index["key"].items())} for index in found
+        }
+
+    # ---- what is not offered ----
 
     async def drop(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered."""

@@ -83,7 +83,11 @@ class Batches:
 
 
 class CommandCursor(Batches):
-    """The documents that an ``aggregate()`` makes. Nothing is asked before the first is wanted."""
+    """The documents of ``aggregate()`` or ``list_indexes()``, asked for when the first is wanted."""
+
+    def __init__(self, code: int, command: Dict[str, Any]) -> None:
+        super().__init__(command)
+        self._code = code
 
     def batch_size(self, batch_size: int) -> "CommandCursor":
         """Accepted for compatibility: the runtime chooses its batches."""
@@ -92,7 +96,7 @@ class CommandCursor(Batches):
     async def _start(self, length: Optional[int]) -> None:
         self._started = True
         self._cursor, documents = await _client.request(
-            _mozaiks.DATABASE_AGGREGATE, _client.CURSOR, self._command
+            self._code, _client.CURSOR, self._command
         )
         self._buffer.extend(documents)
 

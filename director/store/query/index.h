@@ -1,0 +1,63 @@
+/*
+ * Declared indexes: which keys a document has in one. A key is the keys (key.h) of the fields in a row;
+ * of a field that is an array there is one for each element. Direction is kept for who asks, and means
+ * nothing to the keys.
+ */
+#pragma once
+
+#include "director/store/query/path.h"
+
+enum {
+	INDEX_FIELDS_MAX = 16,
+	INDEX_NAME_MAX = 128,
+	INDEX_KEYS_MAX = 1000, /* of one document */
+	/* A longer key is cut: what it finds is looked at anyway. A unique index refuses it. */
+	INDEX_KEY_BYTES = 1024,
+};
+
+struct index_field {
+	struct slice name;
+	uint32_t part;
+	uint32_t n_parts;
+};
+
+struct index_spec {
+	struct slice name;
+	struct slice keys; /* {a: 1, b: -1} */
+	bool unique;
+	bool sparse;    /* only documents that have one of the fields */
+	int64_t expire; /* seconds after the date in the field; -1: never */
+	unsigned n;
+	struct index_field fields[INDEX_FIELDS_MAX];
+	struct path_parts parts;
+};
+
+/**
+ * @param spec {key: {…}, name: "…", unique?, sparse?, expireAfterSeconds?}; borrowed.
+ * @return 0; STORE_E_INVALID, STORE_E_UNSUPPORTED, STORE_E_LIMIT and `f`; -ENOMEM. Deinit it in every
+ *   case.
+ */
+int index_compile(struct index_spec *s, struct slice spec, struct store_failure *f);
+void index_deinit(struct index_spec *s);
+
+/** Appends {key, name, unique?, sparse?, expireAfterSeconds?}, as a list of indexes shows it. */
+void index_write(struct document_writer *w,
+	struct slice keys,
+	struct slice name,
+	bool unique,
+	bool sparse,
+	int64_t expire);
+
+typedef int (*index_key_fn)(void *arg, struct slice key);
+
+/**
+ * Calls `fn` for each key of a document, each with `prefix` in front.
+ * @return 0; what `fn` returned; STORE_E_LIMIT and `f`; -ENOMEM.
+ */
+int index_each_key(const struct index_spec *s,
+	struct slice prefix,
+	struct slice document,
+	struct budget *budget,
+	index_key_fn fn,
+	void *arg,
+	struct store_failure *f);
