@@ -173,7 +173,9 @@ static int open_http(void)
 	uint64_t connections = descriptors_for_connections(settings.connections);
 	config.limits.connections = (unsigned)connections;
 	if (connections < settings.connections) {
-		log_event(LOG_WARNING, "http.few_descriptors",
+		enum log_level level =
+			setting_is_set("MOZAIKS_MAX_CONNECTIONS") ? LOG_WARNING : LOG_INFO;
+		log_event(level, "http.few_descriptors",
 			"%llu connections at a time instead of %llu (MOZAIKS_MAX_CONNECTIONS): the limit "
 			"of open files is too low (LimitNOFILE=, ulimit -n)",
 			(unsigned long long)connections, (unsigned long long)settings.connections);
