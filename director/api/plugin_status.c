@@ -46,6 +46,17 @@ static int close_members(struct buffer *b, int e)
 	return e;
 }
 
+/* Whose calls it takes. */
+static const char *tenant_json(enum tenant tenant)
+{
+	static const char *const names[] = {
+		[TENANT_SHARED] = "\"all\"",
+		[TENANT_USER] = "\"user\"",
+		[TENANT_ALONE] = "\"call\"",
+	};
+	return names[tenant];
+}
+
 static int append_worker(const struct worker *w, struct buffer *b)
 {
 	uint64_t now = uv_now(w->director->loop);
@@ -54,6 +65,8 @@ static int append_worker(const struct worker *w, struct buffer *b)
 	e = e < 0 ? e : append_number(b, "id", w->id);
 	e = e < 0 ? e : append_text(b, "state", worker_state_name(w->state));
 	e = e < 0 ? e : append_text(b, "version", w->version);
+	e = e < 0 ? e : append_json(b, "tenant", tenant_json(w->tenant), NULL);
+	e = e < 0 ? e : append_text(b, "user", w->user);
 	e = e < 0 ? e : append_number(b, "running", w->running);
 	e = e < 0 ? e : append_number(b, "served", w->served);
 	e = e < 0 ? e : append_known(b, "ready_ms", ready, ready ? now - w->ready_ms : 0);

@@ -152,7 +152,10 @@ static void answer_quarantined(struct http_request *r, const struct plugin *p)
 static bool may_try(struct execution *x, struct http_request *r, struct call *c, struct slice body)
 {
 	struct director *d = x->director;
-	struct slice plugin = plugin_slice(x->plugin);
+	/* A reset forgets its requests: they get other hashes from then on. */
+	char key[PLUGIN_ID_MAX + 16];
+	int n = snprintf(key, sizeof(key), "%s %u", x->plugin->id, x->plugin->resets);
+	struct slice plugin = slice_of(key, (size_t)n);
 	uint64_t wait_ms = 0;
 	c->request = quarantine_request(d->quarantine, plugin, SLICE("POST /api/execute"), body);
 	c->user_key = quarantine_user(d->quarantine, plugin, x->user->user_id);

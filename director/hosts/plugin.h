@@ -85,6 +85,7 @@ struct plugin {
 	struct breaker breaker; /* after crashes: whether it may run … */
 	struct restart restart; /* … and when its next worker may start */
 	unsigned generation;    /* of workers: they are replaced when it goes up */
+	unsigned resets;        /* by operators */
 	uint64_t restarts;      /* after crashes */
 	struct uvx_timer timer; /* until the next start, or the end of the breaker's time */
 	bool timer_open;

@@ -485,6 +485,7 @@ void supervise_retire(struct plugin *p)
 void supervise_reset(struct plugin *p)
 {
 	bool switched_off = p->breaker.state == BREAKER_DISABLED;
+	p->resets++;
 	apply(p, breaker_reset(&p->breaker));
 	restart_forget(&p->restart);
 	if (switched_off && !p->enabled) {
@@ -508,6 +509,7 @@ int plugin_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void
 		p->director->on_registry->stopped(p);
 		return e;
 	}
+	p->resets++;
 	(void)breaker_reset(&p->breaker);
 	restart_forget(&p->restart);
 	supervise(p);

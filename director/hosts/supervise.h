@@ -49,7 +49,8 @@ void supervise_all(struct director *d);
 /** No more calls for this worker: it is replaced, and ends when its calls are done. */
 void supervise_drain(struct worker *w, enum worker_exit why);
 
-/** For the operator: the breaker closes, crashes are forgotten, the plugin starts. Also ends an
+/** For the operator: the breaker closes, crashes and quarantined requests are forgotten, the plugin
+ * starts. Also ends an
  * automatic disabling; a plugin that an operator disabled stays so. */
 void supervise_reset(struct plugin *p);
 

@@ -76,6 +76,7 @@ def test_workers_and_their_sandboxes(runtime):
     serves(runtime, "quiet")
     plugin = status(runtime, "quiet")
     (worker,) = plugin["workers"]
+    assert (worker["tenant"], worker["user"]) == ("all", None)
     assert worker["state"] == "ready" and worker["version"] == plugin["version"] == plugin["serving"]
     sandbox = worker["sandbox"]
     assert sandbox["tier"] in (1, 2, 3) and sandbox["profile"] == "python"
@@ -212,7 +213,7 @@ def test_reset_closes_the_breaker():
             return status(r, "ends")["breaker"] == "open" or r.execute("ends").status == 200
         for n in range(12):
             wait_for(opened_or_serves, SECONDS, "a worker")
-            r.execute("ends", {"action": "exit"}, user=f"user{n}")
+            r.execute("ends", {"action": "exit", "status": n + 1}, user=f"user{n}")
         plugin = wait_for(lambda: next((p for p in [status(r, "ends")] if p["breaker"] == "open"),
                                        None), SECONDS, "the breaker")
         assert plugin["retry_after_ms"] > 5000
@@ -225,6 +226,22 @@ def test_reset_closes_the_breaker():
         plugin = status(r, "ends")
         assert plugin["breaker"] == "closed" and plugin["retry_after_ms"] == 0
         assert plugin["counters"]["crashes"] >= 5
+
+
+def test_reset_ends_the_quarantine():
+    with Runtime({"ends": PLUGINS / "ends"}) as r:
+        def deadly():
+            wait_for(lambda: r.execute("ends", user="other").status == 200, SECONDS, "a worker")
+            return r.execute("ends", {"action": "exit"}, user="mallory")
+        answers = []
+        while not answers or answers[-1].status == 502 and len(answers) < 5:
+            answers.append(deadly())
+        assert answers[-1].status == 500 and answers[-1].json["code"] == "request_quarantined"
+        calls = [call for end in status(r, "ends")["exits"] for call in end["calls"]]
+        (fingerprint,) = {call["fingerprint"] for call in calls}
+        assert re.fullmatch("[0-9a-f]{16}", fingerprint)
+        r.ctl("plugin", "reset", "ends")
+        assert deadly().status == 502
 
 
 def public_names(runtime):
