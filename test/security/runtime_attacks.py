@@ -68,7 +68,8 @@ def resources():
         yield row("A16", "files in /tmp" + form, r"200 ENOSPC", action="fill_inodes", resource=True,
                   thread=thread, long=thread)
     yield row("B4", "5,000 threads",
-              r"200 (RuntimeError|MemoryError)|" + DIED + r".*|" + LATE + r"(; .*)?", action="start_threads", n=5000, resource=True, thread=False)
+              r"200 (RuntimeError|MemoryError)|" + DIED + r".*|" + LATE + r"(; .*)?",
+              action="start_threads", n=5000, resource=True, thread=False)
     yield row("B30", "raise limits", r"200 refused", action="limits", thread=False)
     yield row("D19", "200 MB on stdout", r"200 ok|" + LATE + ".*", action="flood_output", fd=1,
               megabytes=200, resource=True, thread=False)
