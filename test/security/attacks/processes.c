@@ -81,13 +81,13 @@ static long thread_bomb(void)
 	return -1;
 }
 
-/* Megabytes until the allocator gives up. Where a memory cgroup is smaller it kills first. */
+/* Until the allocator gives up. Where a memory cgroup is smaller it kills first. */
 static long memory_bomb(void)
 {
 	for (long i = 0; i < 100000; i++) {
 		volatile char *p = malloc(1 << 20);
 		if (p == NULL) {
-			return i;
+			return -1;
 		}
 		for (size_t j = 0; j < 1 << 20; j += 4096) {
 			p[j] = 1;

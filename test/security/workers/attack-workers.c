@@ -93,7 +93,9 @@ static const char *why_not(const struct attack *a)
 	if ((a->where & OWN_UID) != 0 && harness_host.uids != SANDBOX_UIDS_BLOCK) {
 		return "no uid per worker";
 	}
-	if ((a->where & CGROUP) != 0 && harness_host.cgroup.kind == CGROUP_NONE) {
+	/* Left out on purpose, it is the question. */
+	if ((a->where & CGROUP) != 0 && harness_host.cgroup.kind == CGROUP_NONE &&
+		layer_left_out == NULL) {
 		return "no memory cgroup";
 	}
 	return NULL;
