@@ -1,10 +1,15 @@
 """The director's own fences, seen from outside: every thread has them, and the log says what is on."""
+import ctypes
+import errno
+import os
 import pathlib
 import re
+import struct
+import subprocess
 
 import pytest
 
-from runtime import Runtime, mint
+from runtime import DIRECTOR, Runtime, mint, wait_for
 
 HELLO = {"logic.py": "async def execute(data):\n    return {'hello': data.get('name')}\n"}
 
@@ -57,6 +62,64 @@ def test_less_is_a_warning(kernel, mode, event, filters):
             assert f"MOZAIKS_CONFINE={mode}" in warning["message"]
             assert {int(t["Seccomp_filters"]) for t in threads(runtime)} == \
                 {int(kernel["Seccomp_filters"]) + filters}
+
+
+LANDLOCK_CREATE_RULESET = 444
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
+
+
+def answer_landlock_with(error):
+    """In a child: from here on the kernel answers so, as one without Landlock or a container would."""
+    def instruction(code, yes, no, k):
+        return struct.pack("HBBI", code, yes, no, k)
+    program = b"".join([
+        instruction(0x20, 0, 0, 0),                           # load the call's number
+        instruction(0x15, 0, 1, LANDLOCK_CREATE_RULESET),     # is it this one?
+        instruction(0x06, 0, 0, 0x00050000 | error),          # answer with the error
+        instruction(0x06, 0, 0, 0x7fff0000),                  # allow
+    ])
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(buffer)))
+    prctl = ctypes.CDLL(None).prctl
+    if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header):
+        os._exit(99)
+
+
+def start_with_landlock(runtime, error):
+    """A director alone, and the lines that it writes until it listens or ends."""
+    process = subprocess.Popen([DIRECTOR], env=runtime.env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               preexec_fn=lambda: answer_landlock_with(error))
+    try:
+        wait_for(lambda: process.poll() is not None or (runtime.run / "http_port").exists(), 20,
+                 "its start")
+    finally:
+        process.terminate()
+    return process.wait(20), process.communicate()[0]
+
+
+def test_a_kernel_without_landlock_is_a_warning():
+    runtime = Runtime()
+    try:
+        status, text = start_with_landlock(runtime, errno.ENOSYS)
+        if "built with sanitizers" not in text:
+            assert '"level":"warning"' in text and "confine.partial" in text
+            assert "this kernel has no Landlock" in text and '"seccomp":"kill"' in text
+    finally:
+        runtime.close()
+    assert status == 0, text
+
+
+def test_being_forbidden_to_ask_ends_the_start():
+    """No kernel without it, but a mistake of whoever started it: it must not pass unseen."""
+    runtime = Runtime()
+    try:
+        status, text = start_with_landlock(runtime, errno.EPERM)
+        if "built with sanitizers" not in text:
+            assert status == 1 and "confine.failed" in text and "landlock_create_ruleset" in text
+            assert not (runtime.run / "http_port").exists()
+    finally:
+        runtime.close()
 
 
 def test_a_store_elsewhere():
