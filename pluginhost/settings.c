@@ -72,6 +72,9 @@ static const struct setting table[] = {
 		  "of one core." },
 	{ "MOZAIKS_SANDBOX_CPU_MAX", SETTING_NUMBER, AT(cpu_max), "400", 1, 100000,
 		.help = "The largest share that a manifest can ask for; more is cut to it." },
+	{ "MOZAIKS_SANDBOX_TMP", SETTING_BYTES, AT(tmp_bytes), "16M", 64 * KIB, 1 * GIB,
+		.help = "Bytes in a worker's /tmp, which nobody else sees and which ends with it, and the "
+		  "largest file there." },
 	{ "MOZAIKS_SANDBOX_ALL_MEMORY_PERCENT", SETTING_NUMBER, AT(all_memory_percent), "70", 1, 100,
 		.help = "Memory of all workers together, in percent of the machine's." },
 	{ "MOZAIKS_SANDBOX_ALL_PIDS", SETTING_NUMBER, AT(all_processes), "4096", 64, 1000000,

@@ -47,6 +47,7 @@ struct settings {
 	uint64_t memory_bytes, memory_max;
 	uint64_t processes, processes_max;
 	uint64_t cpu_percent, cpu_max;
+	uint64_t tmp_bytes;
 	bool require_cgroup;
 	/* Of all workers together. */
 	uint64_t all_memory_percent;

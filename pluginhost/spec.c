@@ -43,9 +43,13 @@ static bool read_limits(
 static void fill_defaults(const struct settings *s, struct worker_limits *l)
 {
 	static const uint64_t extra = (uint64_t)ADDRESS_SPACE_EXTRA_MIB << 20;
+	/* Who asks for more of them gets them, and not the profile's fewer threads. */
+	l->threads = l->processes;
 	l->memory_bytes = l->memory_bytes == 0 ? s->memory_bytes : l->memory_bytes;
 	l->processes = l->processes == 0 ? (uint32_t)s->processes : l->processes;
 	l->cpu_percent = l->cpu_percent == 0 ? (uint32_t)s->cpu_percent : l->cpu_percent;
+	l->tmp_bytes = s->tmp_bytes;
+	l->file_size_bytes = s->tmp_bytes;
 	/* Up to the usual memory the profile's own value does. */
 	l->address_space_bytes =
 		l->memory_bytes > (UINT64_C(256) << 20) ? l->memory_bytes + extra : 0;

@@ -188,6 +188,58 @@ static void slots_come_back(void **state)
 	assert_int_equal(slot[3], 3);
 }
 
+/* ---- Tiers ---- */
+
+static void tiers_name_what_is_missing(void **state)
+{
+	static const struct {
+		struct sandbox_host host;
+		const char *report;
+	} table[] = {
+		{ { .uids = SANDBOX_UIDS_BLOCK,
+			  .landlock_abi = 7,
+			  .cgroup = { .kind = CGROUP_V2, .has_cpu = true } },
+			"{\"tier\":1,\"uids\":\"block\",\"landlock\":7,\"cgroup\":\"v2\","
+			"\"missing\":[]}" },
+		/* Processor time is a warning, no more. */
+		{ { .uids = SANDBOX_UIDS_BLOCK,
+			  .landlock_abi = 1,
+			  .cgroup = { .kind = CGROUP_V1 } },
+			"{\"tier\":1,\"uids\":\"block\",\"landlock\":1,\"cgroup\":\"v1\","
+			"\"missing\":[\"the cpu controller\"]}" },
+		{ { .uids = SANDBOX_UIDS_BLOCK,
+			  .landlock_abi = 0,
+			  .cgroup = { .kind = CGROUP_V2, .has_cpu = true } },
+			"{\"tier\":2,\"uids\":\"block\",\"landlock\":0,\"cgroup\":\"v2\","
+			"\"missing\":[\"Landlock\"]}" },
+		{ { .uids = SANDBOX_UIDS_SINGLE,
+			  .landlock_abi = 7,
+			  .cgroup = { .kind = CGROUP_V2, .has_cpu = true } },
+			"{\"tier\":2,\"uids\":\"single\",\"landlock\":7,\"cgroup\":\"v2\","
+			"\"missing\":[\"a uid per worker\"]}" },
+		{ { .uids = SANDBOX_UIDS_BLOCK,
+			  .landlock_abi = 7,
+			  .cgroup = { .kind = CGROUP_NONE } },
+			"{\"tier\":2,\"uids\":\"block\",\"landlock\":7,\"cgroup\":\"none\","
+			"\"missing\":[\"cgroups\"]}" },
+		{ { .uids = SANDBOX_UIDS_SINGLE,
+			  .landlock_abi = 0,
+			  .cgroup = { .kind = CGROUP_NONE },
+			  .nested_user_ns = true },
+			"{\"tier\":2,\"uids\":\"single\",\"landlock\":0,\"cgroup\":\"none\","
+			"\"missing\":[\"a uid per worker\",\"Landlock\",\"cgroups\","
+			"\"a ban on nested user namespaces (seccomp alone forbids them)\"]}" },
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct buffer b;
+		buffer_init(&b, 1024);
+		assert_int_equal(sandbox_host_report(&table[i].host, &b), 0);
+		assert_int_equal(buffer_append_byte(&b, 0), 0);
+		assert_string_equal((const char *)b.p, table[i].report);
+		buffer_deinit(&b);
+	}
+}
+
 /* ---- Limits ---- */
 
 static void limits_are_filled_and_cut(void **state)
@@ -543,6 +595,7 @@ int main(void)
 		WITH_FOLDER(blocks_are_not_shared),
 		WITH_FOLDER(blocks_without_a_lock),
 		cmocka_unit_test(slots_come_back),
+		cmocka_unit_test(tiers_name_what_is_missing),
 		cmocka_unit_test(limits_are_filled_and_cut),
 		cmocka_unit_test(only_the_listed_descriptors_stay),
 		cmocka_unit_test(self_test_finds_no_sandbox),

@@ -451,6 +451,59 @@ def test_memory_of_all_workers_is_limited():
         assert exited["usage"]["memory_peak"] <= share + (4 << 20)
 
 
+THREADS = {"logic.py": """
+import threading
+
+async def execute(data):
+    done, threads = threading.Event(), []
+    try:
+        for n in range(200):
+            threads.append(threading.Thread(target=done.wait))
+            threads[-1].start()
+    except RuntimeError:
+        threads.pop()
+    done.set()
+    for thread in threads:
+        thread.join()
+    return len(threads)
+"""}
+
+
+def test_threads_are_limited():
+    """By a worker's usual number, or by what its manifest asks for."""
+    with Host({"threads": THREADS}) as host:
+        director = host.director
+        worker = director.run_worker(1, "threads")
+        few = worker.execute({})[1]
+        director.kill(worker)
+        worker = director.run_worker(2, "threads", limits={"pids": 50})
+        more = worker.execute({})[1]
+        if os.geteuid() == 0:
+            assert 16 <= few < 32 <= more < 50
+        elif director.host["sandbox"]["cgroup"] != "none":
+            assert few < 64 and more < 50
+
+
+DISK = {"logic.py": """
+async def execute(data):
+    written = 0
+    try:
+        for n in range(100):
+            with open(f"/tmp/{n}", "wb", buffering=0) as f:
+                f.seek(data["at"])
+                written += f.write(bytes(256 << 10))
+    except OSError as error:
+        return [written, error.strerror]
+"""}
+
+
+def test_the_disk_of_a_worker_is_limited():
+    with Host({"disk": DISK}, env={"MOZAIKS_SANDBOX_TMP": "1M"}) as host:
+        worker = host.director.run_worker(1, "disk")
+        assert worker.execute({"at": 1 << 20}) == (0, [0, "File too large"])
+        assert worker.execute({"at": 0}) == (0, [1 << 20, "No space left on device"])
+
+
 def test_limits_of_a_running_worker(host):
     director = host.director
     worker = director.run_worker(1, "crash")
