@@ -289,8 +289,11 @@ static enum outcome insert_missing(struct mongodb_command *c, struct slice docum
 	bson_t reply;
 	bson_error_t error = { 0 };
 	enum outcome outcome = DONE;
-	bool ok = update_is_replacement(t->updater) ? send_insert(c, document, &reply, &error)
-						    : send_on_insert(c, document, &reply, &error);
+	/* In $setOnInsert not every server takes a null for an _id. */
+	bool alone = update_is_replacement(t->updater) ||
+		document_find(document, SLICE("_id")).type == BT_NULL;
+	bool ok = alone ? send_insert(c, document, &reply, &error)
+			: send_on_insert(c, document, &reply, &error);
 	if (!ok || mongodb_is_unconfirmed(&reply)) {
 		/* A taken _id: somebody else was faster, or it is another owner's. */
 		outcome = mongodb_fail(t, &error, &reply, true) == STORE_E_DUPLICATE ? AGAIN : DONE;
