@@ -92,8 +92,9 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 			: error[0] == '\0' ? "the plugin cannot be used"
 					   : error);
 	const char *good = text_of(entry, "last_good");
-	(void)snprintf(p->last_good, sizeof(p->last_good), "%s",
-		slice_is_name(slice_str(good), PLUGIN_VERSION_MAX) ? good : "");
+	if (slice_is_name(slice_str(good), PLUGIN_VERSION_MAX)) {
+		(void)snprintf(p->last_good, sizeof(p->last_good), "%s", good);
+	}
 	if (slice_eq(slice_str(version), slice_str(p->version)) ||
 		!slice_is_name(slice_str(version), PLUGIN_VERSION_MAX)) {
 		return 0;
@@ -102,6 +103,10 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	int r = manifest_read(&m, json_object_get(entry, "manifest"), p->id, p->director->settings);
 	if (r < 0) {
 		return r;
+	}
+	/* Its pluginhost notes a good version after a while; one that served here is good enough. */
+	if (p->proven && p->last_good[0] == '\0') {
+		memcpy(p->last_good, p->version, sizeof(p->last_good));
 	}
 	manifest_deinit(&p->manifest);
 	p->manifest = m;

@@ -162,13 +162,19 @@ static bool is_older(const struct worker *a, const struct worker *b)
 	return (int)(a->generation - b->generation) < 0;
 }
 
-/* The newest version has failed, and there is no older one that goes on, as after a restart of the
- * director: the last good one is wanted beside it. */
+/* The newest version has failed, and there is one before it that did not. */
+static bool has_fallback(const struct plugin *p)
+{
+	return !p->proven && p->restart.crashes > 0 && p->last_good[0] != '\0' &&
+		!slice_eq(slice_str(p->last_good), slice_str(p->version));
+}
+
+/* There is no older one that goes on, as after a restart of the director: the last good one is wanted
+ * beside the newest. */
 static bool needs_fallback(const struct plugin *p)
 {
 	const struct worker *w;
-	if (p->proven || p->restart.crashes == 0 || p->last_good[0] == '\0' ||
-		slice_eq(slice_str(p->last_good), slice_str(p->version))) {
+	if (!has_fallback(p)) {
 		return false;
 	}
 	DL_FOREACH (p->workers, w) {
@@ -185,7 +191,10 @@ static uint64_t start_one(struct plugin *p, const struct work *x)
 {
 	struct director *d = p->director;
 	const struct restart_policy *policy = restart_policy(p);
-	uint64_t wait = plugin_wait_ms(p);
+	/* A user's own worker is of a version that serves; what waits is the one that does not. */
+	bool fallback = x != NULL ? has_fallback(p) : needs_fallback(p);
+	uint64_t wait =
+		x != NULL && fallback ? breaker_wait_ms(&p->breaker, now_ms(p)) : plugin_wait_ms(p);
 	if (wait > 0) {
 		return wait;
 	}
@@ -193,13 +202,14 @@ static uint64_t start_one(struct plugin *p, const struct work *x)
 		!hosts_ready(d, p->host) || awaits_reason(p)) {
 		return UINT64_MAX;
 	}
-	if (p->restart.crashes > 0) {
+	/* One that a call waits for is no restart: admission bounds those. */
+	if (p->restart.crashes > 0 && x == NULL) {
 		wait = restart_take(&d->restart_rate, &p->restart, policy, now_ms(p));
 		if (wait > 0) {
 			return wait;
 		}
 	}
-	int r = worker_start(p, needs_fallback(p) ? p->last_good : p->version, x);
+	int r = worker_start(p, fallback ? p->last_good : p->version, x);
 	if (r < 0) {
 		log_fields(LOG_WARNING, "worker.start_failed",
 			(struct log_field[]){ { "plugin", plugin_slice(p) } }, 1,
@@ -230,6 +240,7 @@ static void make_room(struct plugin *p)
 static bool lacks_worker(const struct plugin *p, const struct work *x)
 {
 	unsigned before = 0;
+	unsigned oldest = has_fallback(p) ? p->generation - 1 : p->generation;
 	const struct work *other;
 	const struct worker *w;
 	DL_FOREACH (p->waiting, other) {
@@ -239,7 +250,7 @@ static bool lacks_worker(const struct plugin *p, const struct work *x)
 		before += other->tenant == TENANT_ALONE && !other->held ? 1 : 0;
 	}
 	DL_FOREACH (p->workers, w) {
-		if (w->generation != p->generation || !worker_suits(w, x)) {
+		if ((int)(w->generation - oldest) < 0 || !worker_suits(w, x)) {
 			continue;
 		}
 		if (x->tenant == TENANT_USER || before == 0) {
@@ -441,7 +452,10 @@ void supervise_ended(struct plugin *p, const struct worker_end *end)
 	}
 	if (exit_class(end->why) != EXIT_IS_NORMAL) {
 		p->restarts++;
-		crashed(p, end->ready_ms, end->succeeded);
+		/* What one user's, or one call's, own worker did is no reason for others to wait. */
+		if (end->tenant == TENANT_SHARED || end->ready_ms == 0) {
+			crashed(p, end->ready_ms, end->succeeded);
+		}
 		apply(p, judge(p, end));
 		/* A version that never got ready: whoever waits for it would wait in vain, unless
 		 * an older version still serves. */

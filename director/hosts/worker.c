@@ -407,6 +407,7 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 		.why = why,
 		.ready_ms = w->ready_ms == 0 ? 0 : uv_now(d->loop) - w->ready_ms + 1,
 		.succeeded = w->succeeded > 0,
+		.tenant = w->tenant,
 	};
 	if (failed || text != NULL) {
 		log_worker(w, LOG_WARNING, "worker.ended", text == NULL ? exit_text(why) : text);

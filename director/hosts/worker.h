@@ -29,8 +29,9 @@ enum { WORKER_CAPABILITY_SLOTS = 4 };
 /* How a worker ended, and who may have caused it. */
 struct worker_end {
 	enum worker_exit why;
-	uint64_t ready_ms;      /* how long it was ready; 0: it never was */
-	bool succeeded;         /* a call of it ended well */
+	uint64_t ready_ms; /* how long it was ready; 0: it never was */
+	bool succeeded;    /* a call of it ended well */
+	enum tenant tenant;
 	uint64_t user, request; /* hashes, 0 for unknown: see breaker.h */
 };
 

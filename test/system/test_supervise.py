@@ -289,6 +289,23 @@ def test_isolation_by_user_makes_room_for_the_next():
         assert len(set(processes)) == 5
 
 
+def test_isolated_users_keep_the_version_that_works():
+    """Also those who come when the newest one does not start, and one who crashes hurts nobody else."""
+    good = variant(isolation="user")
+    with runtime_with({"state": good}) as r:
+        mine = process_of(r, user="alice")
+        r.put_plugin("state", {**good, "logic.py": "raise RuntimeError('will not load')\n"})
+        r.wait_plugin("state", lambda p: p and "will not load" in (p["error"] or ""))
+        assert process_of(r, user="alice") == mine
+        assert process_of(r, user="bob") != mine
+        for n in range(4):
+            assert die(r, n).status in (502, 503)
+        started = time.monotonic()
+        assert process_of(r, user="carol")
+        assert time.monotonic() - started < 2
+        assert process_of(r, user="alice") == mine
+
+
 def test_isolation_by_request():
     with runtime_with({"state": variant(isolation="request")}) as r:
         first = r.execute("state", {"action": "keep", "value": 1}).json
