@@ -150,7 +150,7 @@ static void set_enabled(struct director *d, struct http_request *r, bool enabled
 	http_request_set_context(r, s, switching_release);
 	int e = plugin_set_enabled(p, enabled, on_stored, s);
 	if (e < 0) {
-		answer_switched(s, false, strerror(-e));
+		answer_switched(s, false, strerrordesc_np(-e));
 		switching_unref(s);
 	}
 }

@@ -16,7 +16,7 @@ enum plugin_status_view {
 };
 
 /** Appends one plugin's object. @return 0, -ENOBUFS, -ENOMEM. */
-int plugin_status_append(const struct plugin *p, enum plugin_status_view view, struct buffer *out);
+int plugin_status_append(const struct plugin *p, enum plugin_status_view view, struct buffer *b);
 
 /** Appends {"plugins":[…],"pluginhosts":[…]}. @return 0, -ENOBUFS, -ENOMEM. */
-int plugin_status_append_all(const struct director *d, struct buffer *out);
+int plugin_status_append_all(const struct director *d, struct buffer *b);

@@ -66,27 +66,30 @@ static int print_all(const json_t *plugins)
 /* ---- one of them ---------------------------------------------------------------------------- */
 
 /* "name=value …" of an object's members, in their order; lists with commas. */
-static int append_members(struct buffer *b, const json_t *object)
+static int append_members(struct buffer *b, json_t *object)
 {
-	void *iter = json_object_iter((json_t *)(uintptr_t)object);
+	const char *name;
+	json_t *value;
 	int r = 0;
-	for (bool first = true; iter != NULL && r == 0; first = false) {
-		const char *name = json_object_iter_key(iter);
-		char *text =
-			json_dumps(json_object_iter_value(iter), JSON_ENCODE_ANY | JSON_COMPACT);
-		r = text == NULL ? -1 : buffer_printf(b, "%s%s=", first ? "" : " ", name);
+	bool first = true;
+	json_object_foreach(object, name, value)
+	{
+		char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		r = r < 0              ? r
+			: text == NULL ? -1
+				       : buffer_printf(b, "%s%s=", first ? "" : " ", name);
 		for (const char *c = text; c != NULL && *c != '\0' && r == 0; c++) {
 			/* Of JSON's signs only those that separate say anything here. */
 			bool sign = *c == '"' || *c == '[' || *c == ']' || *c == '{' || *c == '}';
 			r = sign ? 0 : buffer_append_byte(b, (uint8_t)*c);
 		}
 		free(text);
-		iter = json_object_iter_next((json_t *)(uintptr_t)object, iter);
+		first = false;
 	}
 	return r;
 }
 
-static void add_members(struct table *t, const json_t *object)
+static void add_members(struct table *t, json_t *object)
 {
 	struct buffer b;
 	buffer_init(&b, 65536);

@@ -258,9 +258,10 @@ def test_disable_and_enable_are_kept():
             assert r.execute("quiet").status == 404 and public_names(r) == {"answers"}
             assert plugin["state"] == "disabled" and plugin["enabled"] is False
             assert "quiet" in r.ctl("plugin", "list").stdout
-            return plugin
-        plugin = is_disabled()
-        assert plugin["workers"] == [] and plugin["exits"][0]["reason"] == "stopped"
+        is_disabled()
+        # Its workers shut down.
+        wait_for(lambda: not status(r, "quiet")["workers"], SECONDS, "the end of its workers")
+        assert status(r, "quiet")["exits"][0]["reason"] == "stopped"
         assert r.ctl("plugin", "restart", "quiet", check=False).returncode == 1
         # The store keeps it, whatever becomes of the file that mirrors it.
         mirror = r.configs / "plugin_registry.json"
