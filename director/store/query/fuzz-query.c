@@ -9,6 +9,7 @@
 #include "common/json/bson_check.h"
 #include "director/store/fuzz-grammar.h"
 #include "director/store/query/compare.h"
+#include "director/store/query/index.h"
 #include "director/store/query/key.h"
 #include "director/store/query/project.h"
 #include "director/store/query/sort.h"
@@ -104,6 +105,44 @@ static void check_sort(struct slice spec, struct slice document)
 	sort_free(s);
 }
 
+struct keys {
+	unsigned n;
+};
+
+static int count_key(void *arg, struct slice key)
+{
+	struct keys *keys = (struct keys *)arg;
+	/* Every key has a byte for each field, behind the prefix. */
+	invariant(key.n >= 2 && key.p[0] == 'p');
+	keys->n++;
+	return 0;
+}
+
+/* A declared index over any names: a document has a key, unless the index is sparse, and never more
+ * than it may. */
+static void check_index(struct slice names, struct slice document, bool sparse)
+{
+	struct document_writer w;
+	struct index_spec spec;
+	struct store_failure f;
+	struct budget budget = { 0 };
+	struct keys keys = { .n = 0 };
+	writer_init(&w, (size_t)1 << 20);
+	size_t start = writer_open(&w);
+	writer_value(&w, SLICE("key"), (struct value){ BT_OBJECT, names });
+	writer_string(&w, SLICE("name"), SLICE("i"));
+	writer_bool(&w, SLICE("sparse"), sparse);
+	writer_close(&w, start);
+	if (index_compile(&spec, buffer_slice(&w.b), &f) == 0) {
+		int r = index_each_key(&spec, SLICE("p"), document, &budget, count_key, &keys, &f);
+		invariant(r == 0 || r == STORE_E_LIMIT);
+		invariant(r != 0 || sparse || keys.n > 0);
+		invariant(keys.n <= INDEX_KEYS_MAX);
+	}
+	index_deinit(&spec);
+	writer_deinit(&w);
+}
+
 static void run_grammar(struct fuzz_bytes *in)
 {
 	static const enum fuzz_shape shapes[] = { FUZZ_FILTER, FUZZ_UPDATE, FUZZ_SPEC, FUZZ_SPEC,
@@ -129,6 +168,8 @@ static void run_grammar(struct fuzz_bytes *in)
 	}
 	check_sort(d[2], d[4]);
 	check_projection(d[3], d[4]);
+	check_index(d[2], d[4], false);
+	check_index(d[3], d[5], true);
 	check_order(d[4], d[5]);
 	matcher_free(m);
 	update_free(u);
