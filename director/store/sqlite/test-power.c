@@ -284,6 +284,7 @@ struct content {
 	uint8_t *p;
 	size_t n;
 	bool exists;
+	size_t cap;
 };
 
 /* One file: what is safe, and the log's span that may hold more of it. */
@@ -308,11 +309,14 @@ static uint32_t random_below(uint32_t n)
 
 static void resize(struct content *c, size_t n)
 {
-	if (n > c->n) {
-		c->p = realloc(c->p, n);
+	if (n > c->cap) {
+		c->cap = n * 2;
+		c->p = realloc(c->p, c->cap);
 		if (c->p == NULL) {
 			abort();
 		}
+	}
+	if (n > c->n) {
 		memset(c->p + c->n, 0, n - c->n);
 	}
 	c->n = n;

@@ -876,6 +876,7 @@ static void a_huge_change_that_fails_is_taken_back(void **state)
 	atomic_store(&disk.full, false);
 	wait_for(&left);
 	assert_int_equal(r.error, STORE_E_FULL);
+	reply_free(&r);
 	assert_int_equal(count_where(&alice, "{}"), MANY);
 	expect_usage(MANY);
 	struct reply all = run(&alice, STORE_FIND, "c", "{}", NULL);
@@ -917,6 +918,7 @@ static void a_huge_insert_over_the_quota(void **state)
 	assert_int_equal(r.n, 0);
 	assert_int_equal(count_where(&alice, "{}"), 1);
 	expect_usage(1);
+	reply_free(&r);
 	buffer_deinit(&row);
 }
 
