@@ -107,7 +107,13 @@ static void on_stopped(struct plugin *p)
 	}
 }
 
+static void on_switches_known(struct director *d)
+{
+	registry_take_switches(&d->registry, d);
+}
+
 static const struct registry_events registry_events = {
+	.switches_known = on_switches_known,
 	.stopped = on_stopped,
 	.resumed = supervise,
 	.timer = supervise_on_timer,

@@ -14,6 +14,8 @@ struct registry_events {
 	void (*stopped)(struct plugin *p);
 	/* Enabled: it may run. */
 	void (*resumed)(struct plugin *p);
+	/* The store has said which plugins are disabled: switches.h. */
+	void (*switches_known)(struct director *d);
 	/* Its timer; the argument is the plugin. */
 	void (*timer)(void *plugin);
 };

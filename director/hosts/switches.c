@@ -107,7 +107,7 @@ static void on_loaded(void *owner, const struct store_result *result)
 			result->error == STORE_OK ? "no memory" : result->message);
 		return;
 	}
-	registry_take_switches(&d->registry, d);
+	d->on_registry->switches_known(d);
 }
 
 int switches_load(struct director *d)

@@ -33,7 +33,7 @@ void switches_deinit(struct switches *s);
 const struct switch_entry *switches_find(const struct switches *s, const char *id);
 
 /**
- * Asks the store. Its answer is taken over and registry_take_switches() is called, unless the director
+ * Asks the store. Its answer is taken over and registry_events.switches_known() is called, unless the director
  * stops. A store that cannot be reached is logged; ask again later. @return 0 or a negative errno. */
 int switches_load(struct director *d);
 
