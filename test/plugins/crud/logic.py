@@ -2,6 +2,8 @@
 
 {"case": extended JSON of {"initialData", "operations", "outcome", "collections"}} -> {"wrong": [text],
 "refused": [text]}: what is not as the case wants it, and what was refused with a reason.
+
+{"each": extended JSON of operations, "collection": name} -> [text]: what each of them answers.
 """
 from bson import json_util
 
@@ -130,7 +132,17 @@ async def run(collection, operation, answer):
             f"{operation['name']}: wanted {operation['expectResult']}, got {got}")
 
 
+async def answer_of(collection, operation):
+    try:
+        return json_util.dumps(await call(collection, operation))
+    except (PyMongoError, ValueError, TypeError) as error:
+        return type(error).__name__
+
+
 async def execute(data):
+    if "each" in data:
+        collection = db[data["collection"]]
+        return [await answer_of(collection, o) for o in json_util.loads(data["each"])]
     case = json_util.loads(data["case"])
     answer = {"wrong": [], "refused": []}
     for initial in case["initialData"]:
