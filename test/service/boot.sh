@@ -45,17 +45,27 @@ else
 	mount -t cgroup2 none sys/fs/cgroup
 fi
 mount -t tmpfs -o mode=755 none dev
-for device in null zero full random urandom tty; do
-	: >"dev/$device"
-	mount --bind "/dev/$device" "dev/$device"
-done
+# Nodes of its own: systemd changes the mode of what it takes for a terminal.
+mknod -m 666 dev/null c 1 3
+mknod -m 666 dev/zero c 1 5
+mknod -m 666 dev/full c 1 7
+mknod -m 666 dev/random c 1 8
+mknod -m 666 dev/urandom c 1 9
+mknod -m 666 dev/tty c 5 0
 mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 none dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs none dev/shm
 : >dev/console
 # The log of systemd itself goes where our standard error goes, a pty.
-mount --bind "$(readlink /proc/self/fd/2)" dev/console
+console=$(readlink /proc/self/fd/2)
+case $console in
+/dev/pts/*) mount --bind "$console" dev/console ;;
+*)
+	echo "boot.sh: standard error must be a pty" >&2
+	exit 2
+	;;
+esac
 mount -t tmpfs -o mode=755 none run
 mount -t tmpfs none tmp
 
