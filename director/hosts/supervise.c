@@ -31,11 +31,14 @@ void supervise_on_timer(void *plugin)
 
 bool supervise_takes_calls(const struct plugin *p)
 {
-	if (p->breaker.state == BREAKER_OPEN && breaker_wait_ms(&p->breaker, now_ms(p)) > 0) {
+	const struct director *d = p->director;
+	if (breaker_wait_ms(&p->breaker, now_ms(p)) > 0) {
 		return false;
 	}
+	/* A worker that comes soon is waited for like one that is busy. */
 	return p->n_ready + p->n_starting > 0 ||
-		(plugin_wait_ms(p) == 0 && hosts_ready(p->director, p->host));
+		(restart_wait_ms(&p->restart, now_ms(p)) <= d->settings->wait_ms &&
+			hosts_ready(d, p->host));
 }
 
 /* ---- the breaker ---------------------------------------------------------------------------- */
