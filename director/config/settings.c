@@ -270,6 +270,10 @@ static const struct setting table[] = {
 	{ "MOZAIKS_CANCEL_GRACE_SECONDS", SETTING_SECONDS, AT(life.grace_ms), "1", 10, HOUR_MS,
 		.help = "Time for a call to end after it ran over its deadline. After it the worker is killed "
 			"when it does not answer at all, and replaced when the call still runs." },
+	{ "MOZAIKS_WORKER_LATE_CALLS", SETTING_NUMBER, AT(life.late_calls), "16", 0, MILLION,
+		.help = "Calls of a worker that run over their deadlines, with none between them that is "
+			"answered in time, after which it is replaced: threads that never return would "
+			"block it for good. 0: never." },
 	{ "MOZAIKS_MAX_CHANNEL_BYTES", SETTING_BYTES, AT(channel_bytes), "8M", CHANNEL_QUEUE_MIN,
 		1024 * MIB,
 		.help = "Work and answers that wait until one worker reads them, in bytes; above it requests "

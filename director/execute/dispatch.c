@@ -277,6 +277,20 @@ static void overdue(struct call *c)
 	uvx_timer_once(&c->timer, c->director->settings->life.grace_ms);
 }
 
+/* A call runs over its deadline. Where nothing else ends in time either, what the calls left behind
+ * may be in the way: threads that block hold the plugin's pool. */
+static void late(struct call *c)
+{
+	struct worker *w = c->work.worker;
+	end(c, CALL_END_DEADLINE, NULL);
+	abandon(c);
+	overdue(c);
+	w->late_in_row++;
+	if (w->late_in_row == c->director->settings->life.late_calls) {
+		supervise_drain(w, EXITED_DEADLINE);
+	}
+}
+
 /* Takes it out of the queue and ends it. */
 static void give_up(struct call *c, enum call_end how)
 {
@@ -313,9 +327,7 @@ void dispatch_on_deadline(void *call)
 		on_waited(c);
 		break;
 	case CALL_RUNNING:
-		end(c, CALL_END_DEADLINE, NULL);
-		abandon(c);
-		overdue(c);
+		late(c);
 		break;
 	case CALL_ABANDONED:
 		overdue(c);
@@ -360,6 +372,7 @@ void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_res
 	w->served++;
 	if (in_time) {
 		w->succeeded++;
+		w->late_in_row = 0;
 		p->service_us = shed_mean(p->service_us, (uv_hrtime() - c->sent_ns) / 1000);
 		quarantine_succeeded(c->director->quarantine, c->request);
 		end(c, CALL_END_RESULT, m);

@@ -31,10 +31,11 @@ struct breaker_policy {
 
 /* life.h */
 struct life_policy {
-	uint64_t hello_ms;  /* from START to HELLO: fork, sandbox, handshake */
-	uint64_t load_ms;   /* from CONFIGURE to READY: imports, initialize */
-	uint64_t grace_ms;  /* for a cancelled call to end, and for its worker to answer PING */
-	uint64_t ping_ms;   /* an idle worker is asked this often, and has this long to answer */
-	uint64_t drain_ms;  /* for the calls of a worker that gets no more */
-	uint64_t finish_ms; /* for one without calls to end by itself */
+	uint64_t hello_ms;   /* from START to HELLO: fork, sandbox, handshake */
+	uint64_t load_ms;    /* from CONFIGURE to READY: imports, initialize */
+	uint64_t grace_ms;   /* for a cancelled call to end, and for its worker to answer PING */
+	uint64_t ping_ms;    /* an idle worker is asked this often, and has this long to answer */
+	uint64_t drain_ms;   /* for the calls of a worker that gets no more */
+	uint64_t finish_ms;  /* for one without calls to end by itself */
+	uint64_t late_calls; /* over their deadlines in a row: it is replaced */
 };

@@ -69,6 +69,7 @@ struct worker {
 	struct capability_call *capabilities; /* asked, not answered */
 	struct worker_slot slots[WORKER_CAPABILITY_SLOTS];
 	uint64_t served, succeeded;
+	uint64_t late_in_row;   /* calls over their deadlines since one was answered in time */
 	struct rate frame_rate; /* frames that nobody asked for */
 	uint64_t slowed_ms;     /* when that was last logged */
 };

@@ -251,6 +251,22 @@ def test_a_spinning_worker_is_killed_after_its_grace():
 
 # Busy workers
 
+def test_a_worker_full_of_blocked_threads_is_replaced():
+    """Its loop turns and every call is cancelled in time; yet no call that needs a thread can end."""
+    with runtime_with({"busy": PLUGINS / "busy"}, MOZAIKS_PLUGIN_TIMEOUT_SECONDS="1",
+                      MOZAIKS_WORKER_LATE_CALLS="12") as r:
+        def block(n):
+            return r.execute("busy", {"action": "block", "seconds": 300}, f"user{n}")
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            assert [a.status for a in pool.map(block, range(12))] == [504] * 12
+        answer = wait_for(lambda: next((a for a in [r.execute("busy", {"action": "block",
+                                                                       "seconds": 0})]
+                                        if a.status == 200), None), 10, "a worker with threads")
+        assert answer.json == {"slept": 0}
+        ends = r.ctl("plugin", "status", "busy", "--json").stdout
+        assert '"deadline"' in ends, ends
+
+
 def test_who_waits_too_long_for_a_busy_worker_is_told():
     with runtime_with({"state": variant(concurrency=1)}, MOZAIKS_MAX_WAIT_SECONDS="0.3") as r:
         process_of(r)

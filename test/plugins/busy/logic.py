@@ -16,6 +16,9 @@ async def execute(data):
     try:
         if action == "sleep":
             await asyncio.sleep(data["seconds"])
+        elif action == "block":
+            # The thread outlives the call.
+            await asyncio.to_thread(time.sleep, data["seconds"])
         elif action == "spin":
             until = time.monotonic() + data["seconds"]
             while time.monotonic() < until:
