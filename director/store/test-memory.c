@@ -150,6 +150,8 @@ static struct oid_source ids;
 struct command {
 	enum store_op op;
 	const char *filter, *update, *sort, *projection, *documents;
+	const char *filters; /* {f: […]}: arrayFilters */
+	const char *stages;  /* {s: […]}: a pipeline */
 	bool multi, upsert, remove, return_new;
 };
 
@@ -173,6 +175,18 @@ static const struct command commands[] = {
 	{ STORE_MODIFY, .filter = "{a: {$gt: 1}}", .sort = "{s: 1, _id: -1}",
 		.update = "{$set: {z: 1}}", .return_new = true, .projection = "{z: 1}" },
 	{ STORE_MODIFY, .filter = "{a: 5}", .remove = true },
+	{ STORE_FIND, .filter = "{'l.x': 1, a: {$bitsAnySet: 1}}",
+		.projection = "{l: {$elemMatch: {x: 1}}, p: {$slice: 1}, s: 1}" },
+	{ STORE_UPDATE, .filter = "{a: 1}", .multi = true, .filters = "{f: [{'e.x': 1}]}",
+		.update =
+			"{$set: {'l.$[e].q': 1}, $push: {p: {$each: [3, 1], $sort: 1}}, $rename: {s: 'r'}, $addToSet: {z: {$each: [1, 2]}}}" },
+	{ STORE_AGGREGATE,
+		.stages =
+			"{s: [{$match: {a: {$gte: 0}}}, {$set: {'n.m': {$concat: ['$s', 'x']}, d: ['$a', {v: '$l.x'}]}}, {$unset: 'p'}, {$match: {a: 1}}]}" },
+	{ STORE_AGGREGATE,
+		.stages =
+			"{s: [{$unwind: '$l'}, {$group: {_id: '$a', t: {$sum: '$a'}, l: {$push: '$l'}, u: {$addToSet: '$s'}, m: {$max: '$s'}}}, {$sort: {_id: 1}}, {$project: {t: {$add: ['$t', 1]}, c: {$size: '$l'}}}]}" },
+	{ STORE_AGGREGATE, .stages = "{s: [{$sortByCount: '$a'}, {$count: 'n'}]}" },
 };
 
 static struct slice parse(const char *text)
@@ -202,6 +216,8 @@ static void every_allocation_may_fail(void **state)
 {
 	assert_int_equal(oid_source_init(&ids), 0);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		struct slice filters = parse(commands[i].filters);
+		struct slice stages = parse(commands[i].stages);
 		struct store_command c = {
 			.op = commands[i].op,
 			.collection = SLICE("c"),
@@ -210,6 +226,8 @@ static void every_allocation_may_fail(void **state)
 			.sort = parse(commands[i].sort),
 			.projection = parse(commands[i].projection),
 			.documents = parse(commands[i].documents),
+			.array_filters = document_find(filters, SLICE("f")).data,
+			.pipeline = document_find(stages, SLICE("s")).data,
 			.field = SLICE("s"),
 			.multi = commands[i].multi,
 			.upsert = commands[i].upsert,
@@ -224,7 +242,9 @@ static void every_allocation_may_fail(void **state)
 			bool reached = allocations_left < 0;
 			allocations_left = -1;
 			/* One that did not fail is the end; one that did is answered. */
-			assert_int_equal(e, reached ? STORE_E_UNAVAILABLE : STORE_OK);
+			if (e != (reached ? STORE_E_UNAVAILABLE : STORE_OK)) {
+				fail_msg("command %zu, allocation %d: error %d", i, n, e);
+			}
 		}
 		assert_in_range(n, 2, 400);
 		free((void *)c.filter.p);
@@ -232,6 +252,8 @@ static void every_allocation_may_fail(void **state)
 		free((void *)c.sort.p);
 		free((void *)c.projection.p);
 		free((void *)c.documents.p);
+		free((void *)filters.p);
+		free((void *)stages.p);
 	}
 }
 

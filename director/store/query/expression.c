@@ -207,6 +207,9 @@ static int compile_members(
 	struct element e;
 	uint32_t index = 0;
 	int r = node_add(c, kind, name, &index);
+	if (r != 0) {
+		return r;
+	}
 	while (r == 0 && document_next(&it, &e)) {
 		if (kind == EXPRESSION_OBJECT &&
 			(name_is_operator(e.name) || e.name.n == 0 ||

@@ -454,15 +454,20 @@ static struct value op_case(
 	if (v[0].type != BT_STRING) {
 		return refuse(x, op, "a string", v[0]);
 	}
-	struct value result = arena_value(x->arena, v[0]);
-	uint8_t *p = (uint8_t *)(uintptr_t)result.data.p;
+	size_t bytes = v[0].data.n;
+	uint8_t *p = arena_take(x->arena, bytes);
 	char low = op->variant == V_LOWER ? 'A' : 'a';
-	for (size_t i = 4; result.type == BT_STRING && i < result.data.n; i++) {
+	if (p == NULL) {
+		return VALUE_MISSING;
+	}
+	memcpy(p, v[0].data.p, bytes);
+	/* Behind the length. */
+	for (size_t i = 4; i < bytes; i++) {
 		if (p[i] >= low && p[i] < low + 26) {
 			p[i] ^= 0x20;
 		}
 	}
-	return result;
+	return (struct value){ BT_STRING, slice_of(p, bytes) };
 }
 
 static bool begins_character(uint8_t c)
@@ -743,7 +748,7 @@ static struct value op_date_part(
 	}
 	calendar_of(value_int64(v[0]), &c);
 	const int64_t parts[] = {
-		[V_YEAR - V_YEAR] = c.year,
+		[0] = c.year,
 		[V_MONTH - V_YEAR] = c.month,
 		[V_DAY - V_YEAR] = c.day,
 		[V_HOUR - V_YEAR] = c.hour,

@@ -496,13 +496,13 @@ static void unwind_write(struct stage *s, struct slice document, uint32_t level,
 		if (level == 0 && s->index.n > 0 && slice_eq(e.name, s->index)) {
 			continue; /* it comes last, with its new value */
 		}
-		if (!slice_eq(e.name, s->parts.p[level].name)) {
-			writer_raw(&s->out, e.raw);
-		} else if (level + 1 == s->n_parts) {
+		bool named = slice_eq(e.name, s->parts.p[level].name);
+		bool last = level + 1 == s->n_parts;
+		if (named && last) {
 			if (v.type != BT_MISSING) {
 				writer_value(&s->out, e.name, v);
 			}
-		} else if (e.value.type == BT_OBJECT) {
+		} else if (named && e.value.type == BT_OBJECT) {
 			size_t start = writer_open_in(&s->out, BT_OBJECT, e.name);
 			unwind_write(s, e.value.data, level + 1, v);
 			writer_close(&s->out, start);

@@ -441,7 +441,7 @@ static void write_members(
 		}
 	}
 	if (computes(k, r)) {
-		budget_charge(k->x->budget, document.n * (r.high - r.low) + k->s->n * 64);
+		budget_charge(k->x->budget, document.n * (r.high - r.low) + (size_t)k->s->n * 64);
 		write_missing(k, document, r, level);
 	}
 }

@@ -158,8 +158,11 @@ int update_filters_compile(struct update *u, struct slice filters, struct store_
 			"arrayFilters with more than %u filters (MOZAIKS_MAX_IN_VALUES)",
 			u->limits.match.in_values);
 	}
-	u->filters = n == 0 ? NULL : calloc(n, sizeof(*u->filters));
-	if (n > 0 && u->filters == NULL) {
+	if (n == 0) {
+		return 0;
+	}
+	u->filters = calloc(n, sizeof(*u->filters));
+	if (u->filters == NULL) {
 		return -ENOMEM;
 	}
 	it = document_iter(filters);
@@ -297,6 +300,9 @@ static int resolve_elements(struct resolve *x, struct value v, unsigned level)
 			(filter != NULL && element_passes(x, filter, e.value));
 		if (budget_spent(x->a->budget)) {
 			return 0; /* the caller looks */
+		}
+		if (filter != NULL && x->a->u->element.error != 0) {
+			return x->a->u->element.error;
 		}
 		if (wanted) {
 			r = resolve_child(x, index_name((uint64_t)i, text), e.value, level);

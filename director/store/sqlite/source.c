@@ -318,7 +318,7 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 /* Takes the keys of a stored document away; `after`: those that it is to have instead. */
 static int change_keys(struct source *s, int64_t rid, const struct slice *after)
 {
-	struct slice document;
+	struct slice document = SLICE_NULL;
 	int r = read_indexes(s);
 	if (r < 0 || s->indexes.n == 0) {
 		return r;
