@@ -24,6 +24,13 @@ struct quota_users;
 
 struct worker_events;
 
+/* What a step of stop.c waits for. */
+enum director_wait {
+	DIRECTOR_WAITS_FOR_NOTHING,
+	DIRECTOR_WAITS_FOR_REQUESTS,
+	DIRECTOR_WAITS_FOR_WORKERS,
+};
+
 struct director {
 	uv_loop_t *loop;
 	const struct settings *settings;
@@ -66,4 +73,5 @@ struct director {
 	struct watchdog watchdog;
 	bool stopping;
 	size_t stop_step; /* the next of stop.c's */
+	enum director_wait stop_waits;
 };

@@ -1,33 +1,70 @@
 #include "director/stop.h"
 
 #include "common/base/log.h"
+#include "common/base/map.h"
 #include "common/service/notify.h"
 #include "director/capability/quota.h"
 #include "director/director.h"
 #include "director/events/events.h"
 #include "director/hosts/control.h"
+#include "director/hosts/supervise.h"
 
 #include <stdlib.h>
+
+enum { KILL_MS = 1000 };
 
 typedef void (*step_fn)(struct director *d);
 
 static void next(void *arg);
 
-static void on_drained(void *arg)
+/* A step that waits for others, and for how long at most. */
+static void wait_for(struct director *d, enum director_wait what, uint64_t ms)
 {
-	struct director *d = arg;
-	/* A drain that was cut off has gone on without this. */
-	if (d->stop_step == 1) {
+	d->stop_waits = what;
+	uvx_timer_once(&d->drain_timer, ms);
+}
+
+/* What was cut off has gone on without this. */
+static void wait_is_over(struct director *d, enum director_wait what)
+{
+	if (d->stop_waits == what) {
+		d->stop_waits = DIRECTOR_WAITS_FOR_NOTHING;
 		uvx_timer_stop(&d->drain_timer);
 		next(d);
 	}
 }
 
+static void on_drained(void *arg)
+{
+	wait_is_over(arg, DIRECTOR_WAITS_FOR_REQUESTS);
+}
+
 static void drain_requests(struct director *d)
 {
 	/* From here on only ended requests shorten the wait; the timer bounds it. */
-	uvx_timer_once(&d->drain_timer, d->settings->drain_ms);
+	wait_for(d, DIRECTOR_WAITS_FOR_REQUESTS, d->settings->drain_ms);
 	http_server_drain(d->http, on_drained, d);
+}
+
+void director_on_worker_gone(struct director *d)
+{
+	/* Not at once: the caller is in the middle of a worker's end. */
+	if (d->stop_waits == DIRECTOR_WAITS_FOR_WORKERS && d->workers == NULL) {
+		uvx_timer_once(&d->drain_timer, 0);
+	}
+}
+
+/* The store is still there for what a plugin's shutdown() writes. */
+static void shut_plugins_down(struct director *d)
+{
+	struct plugin *p;
+	struct plugin *next_one;
+	HASH_ITER (hh, d->registry.plugins, p, next_one) {
+		supervise_retire(p);
+	}
+	/* Each has finish_ms, then it is killed; this is for a pluginhost that does not do it. */
+	wait_for(d, DIRECTOR_WAITS_FOR_WORKERS, d->settings->life.finish_ms + KILL_MS);
+	director_on_worker_gone(d);
 }
 
 static void close_http(struct director *d)
@@ -88,6 +125,7 @@ static const struct {
 } steps[] = {
 	{ "drain requests", drain_requests },
 	{ "close http", close_http },
+	{ "shut plugins down", shut_plugins_down },
 	{ "end plugins", end_plugins },
 	{ "close admin", close_admin },
 	{ "close store", close_store },
@@ -123,13 +161,20 @@ void director_stop(struct director *d)
 void director_on_drain_timer(void *director)
 {
 	struct director *d = director;
-	if (d->stop_step == 1) {
+	if (d->stop_waits == DIRECTOR_WAITS_FOR_REQUESTS) {
 		log_event(LOG_WARNING, "director.drain_cut",
 			"requests in flight are cut off: after %g s (MOZAIKS_DRAIN_TIMEOUT_SECONDS), or by a "
 			"second signal",
 			(double)d->settings->drain_ms / 1000);
-		/* The next step closes what the drain would have waited for. */
-		next(d);
+	} else if (d->stop_waits == DIRECTOR_WAITS_FOR_WORKERS && d->workers != NULL) {
+		log_event(LOG_WARNING, "director.shutdown_cut",
+			"workers are left: after %g s (MOZAIKS_WORKER_FINISH_TIMEOUT_SECONDS and one), or by "
+			"a second signal",
+			(double)(d->settings->life.finish_ms + KILL_MS) / 1000);
+	}
+	/* The next step closes what this one would have waited for. */
+	if (d->stop_waits != DIRECTOR_WAITS_FOR_NOTHING) {
+		wait_is_over(d, d->stop_waits);
 	}
 }
 

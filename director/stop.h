@@ -9,7 +9,10 @@ struct director;
  */
 void director_stop(struct director *d);
 
-/** The drain took too long: the requests that are left are cut off. */
+/** A worker is gone: the last one may be what the stop waits for. */
+void director_on_worker_gone(struct director *d);
+
+/** What the stop waits for takes too long: it is cut off. */
 void director_on_drain_timer(void *director);
 
 /** Frees what needs no closing; after the loop has ended. */

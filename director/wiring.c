@@ -20,6 +20,7 @@
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 #include "director/hosts/worker.h"
+#include "director/stop.h"
 
 #include <stdio.h>
 
@@ -46,6 +47,13 @@ static void on_cut(struct worker *w)
 	dispatch_on_worker_gone(w);
 }
 
+static void on_ended(struct plugin *p, const struct worker_end *end)
+{
+	struct director *d = p->director;
+	supervise_ended(p, end);
+	director_on_worker_gone(d);
+}
+
 static const struct worker_events worker_events = {
 	.loaded = on_loaded,
 	.ready = supervise_ready,
@@ -54,7 +62,7 @@ static const struct worker_events worker_events = {
 	.work_ended = capability_work_ended,
 	.ending = worker_note_exit,
 	.cut = on_cut,
-	.ended = supervise_ended,
+	.ended = on_ended,
 	.idle = supervise_idle,
 	.room = dispatch_next,
 };

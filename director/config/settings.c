@@ -263,7 +263,8 @@ static const struct setting table[] = {
 	{ "MOZAIKS_WORKER_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.drain_ms), "35", 10, HOUR_MS,
 		.help = "Time for a worker that was replaced to finish its calls." },
 	{ "MOZAIKS_WORKER_FINISH_TIMEOUT_SECONDS", SETTING_SECONDS, AT(life.finish_ms), "5", 10, HOUR_MS,
-		.help = "Time for such a worker to shut down once its calls are done; then it is killed." },
+		.help = "Time for such a worker, and at the end of the director for each, to shut down once its "
+			"calls are done; then it is killed." },
 	{ "MOZAIKS_WORKER_PING_SECONDS", SETTING_SECONDS, AT(life.ping_ms), "5", 10, HOUR_MS,
 		.help = "An idle worker is asked this often whether it lives, and has this long to answer; "
 			"it is killed when it misses two answers." },

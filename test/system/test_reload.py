@@ -113,6 +113,29 @@ def test_what_is_replaced_shuts_down_first(runtime, tmp_path):
     assert "version 2 says goodbye" not in runtime.log
 
 
+def test_the_end_of_the_director_lets_plugins_shut_down(tmp_path):
+    with Runtime({"polite": native_version(7, tmp_path)}) as r:
+        wait_for(answers_with(r, "polite", 7), SECONDS, "the plugin")
+        r.director.signal(signal.SIGTERM)
+        assert r.director.wait() == 0
+        wait_for(lambda: "version 7 says goodbye" in r.log, SECONDS, "the goodbye")
+        assert "director.shutdown_cut" not in r.log
+
+
+def test_who_does_not_shut_down_is_cut_off(tmp_path):
+    source = SHUTTING_DOWN.replace("mozaiks_log(call,", "for (;;) { }\n\tmozaiks_log(call,") % (8, 8)
+    (tmp_path / "plugin.c").write_text(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-I", str(TOP / "pluginhost" / "include"),
+                    "-o", str(tmp_path / "logic.so"), str(tmp_path / "plugin.c")], check=True)
+    with Runtime({"polite": {"logic.so": (tmp_path / "logic.so").read_bytes()}},
+                 env={"MOZAIKS_WORKER_FINISH_TIMEOUT_SECONDS": "0.5"}) as r:
+        wait_for(answers_with(r, "polite", 8), SECONDS, "the plugin")
+        r.director.signal(signal.SIGTERM)
+        assert r.director.wait() == 0
+        assert "says goodbye" not in r.log
+        wait_for(lambda: "worker.exited" in r.log, SECONDS, "the end of the worker")
+
+
 def test_a_broken_change_keeps_the_old_version(runtime):
     runtime.put_plugin("fragile", version(1))
     wait_for(answers_with(runtime, "fragile", 1), SECONDS, "version 1")
