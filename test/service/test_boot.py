@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import cannot_run, cannot_run
+from conftest import cannot_run
 from machine import NAME, Machine, install, need_machine, unified
 from runtime import BUILD
 
