@@ -16,6 +16,9 @@ enum {
 	SOCKET_MODE = 0660,
 	/* Bytes asked of the kernel at once; a longer message is asked for whole. */
 	READ_SIZE = 65536,
+	/* What is read of one peer before the others have their turn: one that floods would hold the
+	 * loop for milliseconds. */
+	TURN_BYTES = 128 * 1024,
 	HUB_HANDLES = 2,
 	RETRY_MS = 100,
 };
@@ -34,6 +37,7 @@ struct channel {
 	bool another; /* a connection waits until this peer is gone */
 	bool closing, dirty;
 	bool paused;
+	size_t turn_bytes;      /* read since the others had their turn, or some turns ago */
 	struct uvx_timer pause; /* ends it */
 	struct pair0_reader in;
 	struct buffer out;           /* whole messages, and the one that is being filled */
@@ -179,6 +183,7 @@ static void peer_received(struct uvx_stream *s, size_t n)
 {
 	struct channel *c = s->owner;
 	pair0_reader_fill(&c->in, n);
+	c->turn_bytes += n;
 	if (c->peer == PEER_GREETING) {
 		enum pair0_result r = pair0_reader_greet(&c->in);
 		if (r == PAIR0_BAD) {
@@ -191,6 +196,10 @@ static void peer_received(struct uvx_stream *s, size_t n)
 		c->events->on_open(c->owner);
 	}
 	deliver_messages(c);
+	if (c->turn_bytes >= TURN_BYTES && !c->paused) {
+		c->turn_bytes = 0;
+		channel_pause(c, 0);
+	}
 }
 
 void channel_pause(struct channel *c, uint64_t ms)

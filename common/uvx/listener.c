@@ -138,8 +138,9 @@ static void offer(struct uvx_listener *l)
 {
 	for (int i = 0; i < OFFER_BUDGET && !is_closing(l); i++) {
 		l->held = true;
+		l->empty = false;
 		l->waiting(l);
-		if (l->held) {
+		if (l->held || l->empty) {
 			break;
 		}
 	}
@@ -221,8 +222,11 @@ int uvx_listener_accept(
 		return fd;
 	}
 	l->held = false;
-	/* Told once a turn at most by offer(); here for who took it later. */
-	(void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
+	l->empty = fd < 0;
+	if (!uv_is_active((const uv_handle_t *)&l->poll)) {
+		/* Who takes it later hears of the next one again. */
+		(void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
+	}
 	if (fd < 0) {
 		return fd;
 	}

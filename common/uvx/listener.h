@@ -16,7 +16,8 @@ struct uvx_listener {
 	uv_poll_t poll;
 	int fd;
 	bool tcp;
-	bool held; /* not polled: a connection waits that nobody has taken */
+	bool held;  /* a connection waits that nobody has taken: not polled */
+	bool empty; /* the last look found none */
 	void (*waiting)(struct uvx_listener *l);
 	void *owner;
 	char *path; /* of a socket that is removed with the listener */

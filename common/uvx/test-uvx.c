@@ -580,10 +580,13 @@ static void listener_outlives_a_want_of_descriptors(void **state)
 	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(other, (struct sockaddr *)&address, sizeof(address)), 0);
 	g.result = 1;
+	g.asked = 0;
 	for (int i = 0; i < 100 && g.result != 0; i++) {
 		(void)uv_run(&loop, UV_RUN_NOWAIT);
 	}
 	assert_int_equal(g.result, 0);
+	/* Once for it, and once to find that it was the only one. */
+	assert_int_equal(g.asked, 2);
 	uvx_stream_close(&g.stream, count, &ends);
 	uvx_listener_close(&l, count, &ends);
 	run_until(&ends, 3);

@@ -348,9 +348,11 @@ class Bench:
             return self.load(target, path, connections, self.seconds, pause_ms=10)
         for action, what in (("spin", "spins"), ("flood", "floods the log"),
                              ("leak", "leaks memory"), ("crash", "crash-loops")):
-            # Of its own, since breakers remember.
+            # Without what would switch it off: it goes on as long as the measurement.
             with ours({"echo": HERE / "plugins" / "echo", "hostile": HERE / "plugins" / "hostile"},
-                      MOZAIKS_PLUGIN_TIMEOUT_SECONDS="1") as us:
+                      MOZAIKS_PLUGIN_TIMEOUT_SECONDS="1", MOZAIKS_BREAKER_BURST="0",
+                      MOZAIKS_BREAKER_CRASHES="0", MOZAIKS_BREAKER_FAILED_STARTS="0",
+                      MOZAIKS_QUARANTINE_CRASHES="0", MOZAIKS_QUARANTINE_USER_CRASHES="0") as us:
                 self.load(us, path, connections, 1, pause_ms=10)
                 answers = {}
 
