@@ -2,7 +2,7 @@
 the target, the whisker the spread."""
 import html
 
-WIDTH, LEFT, BAR, GAP, TOP = 860, 330, 18, 12, 34
+WIDTH, LEFT, BAR, GAP, TOP = 930, 400, 18, 12, 34
 SCALE_MAX = 2.5
 
 
