@@ -12,7 +12,7 @@ import time
 import pytest
 
 import census
-from conftest import PLUGINS, cannot_run
+from conftest import PLUGINS, needs_root
 from runtime import BUILD, SECRET, Neighbour, Runtime, mint, wait_for
 from runtime_attacks import ATTACKS
 
@@ -201,11 +201,6 @@ def installed(runtime, name, source):
         wait_for(lambda: runtime.plugin(name) is None, 20, "the end of the plugin")
 
 
-def needs_root():
-    if os.geteuid() != 0:
-        cannot_run("only root looks into workers")
-
-
 def plugin_workers(runtime):
     return [pid for pid in runtime.workers() if os.path.isdir(f"/proc/{pid}/root/plugins") and
             os.listdir(f"/proc/{pid}/root/plugins")]
@@ -230,7 +225,7 @@ def test_the_sockets_of_the_runtime_cannot_be_reached(runtime, attacker):
 
 def test_no_secret_is_in_the_memory_of_a_worker(runtime, attacker):
     """A9, A10: the whole memory, read from outside."""
-    needs_root()
+    needs_root("only root looks into workers")
     token = mint("alice")
     assert runtime.execute(attacker.name, {"action": "hello"}, token=token).status == 200
     scanned = 0
@@ -254,7 +249,7 @@ def test_no_secret_is_in_the_memory_of_a_worker(runtime, attacker):
 
 def test_workers_share_no_writable_memory(runtime, attacker):
     """B34: neither with their zygote nor with pluginhost."""
-    needs_root()
+    needs_root("only root looks into workers")
     workers = plugin_workers(runtime)
     assert len(workers) >= 3
     for pid in workers:
@@ -264,14 +259,14 @@ def test_workers_share_no_writable_memory(runtime, attacker):
 
 def test_each_worker_has_a_uid_of_its_own(runtime, attacker):
     """B5: what one uses up is nobody else's."""
-    needs_root()
+    needs_root("only root looks into workers")
     workers = plugin_workers(runtime)
     assert len({os.stat(f"/proc/{pid}").st_uid for pid in workers}) == len(workers)
 
 
 def test_native_workers_have_address_layouts_of_their_own(runtime):
     """B38: they are started afresh; an address that leaks from one says nothing of another."""
-    needs_root()
+    needs_root("only root looks into workers")
     with Attacker(runtime, "attacker", NATIVE):
         maps = [pathlib.Path(f"/proc/{pid}/maps").read_text() for pid in plugin_workers(runtime)]
         stacks = [re.search(r"(\S+)-\S+ .*\[stack\]", m).group(1) for m in maps if "logic.so" in m]

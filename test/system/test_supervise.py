@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import PLUGINS, cannot_run
+from conftest import PLUGINS, needs_root
 from runtime import Neighbour, Runtime, mint, wait_for
 
 STATE = PLUGINS / "state"
@@ -214,8 +214,7 @@ def find_worker(runtime, plugin):
 
 
 def test_a_stopped_worker_is_replaced():
-    if os.geteuid() != 0:
-        cannot_run("only root sees into the mount namespaces of the workers")
+    needs_root("only root sees into the mount namespaces of the workers")
     with runtime_with(MOZAIKS_PLUGIN_TIMEOUT_SECONDS="1") as r:
         first = process_of(r)
         os.kill(wait_for(lambda: find_worker(r, "state"), 5, "its process"), signal.SIGSTOP)
@@ -227,8 +226,7 @@ def test_a_stopped_worker_is_replaced():
 
 
 def test_an_idle_worker_that_stops_is_noticed():
-    if os.geteuid() != 0:
-        cannot_run("only root sees into the mount namespaces of the workers")
+    needs_root("only root sees into the mount namespaces of the workers")
     with runtime_with(MOZAIKS_WORKER_PING_SECONDS="0.2") as r:
         first = process_of(r)
         os.kill(wait_for(lambda: find_worker(r, "state"), 5, "its process"), signal.SIGSTOP)
