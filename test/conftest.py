@@ -31,7 +31,7 @@ def cannot_run(reason):
 def needs_root(reason):
     """Skips the test for an ordinary user, in CI too: that whole run is an ordinary user's."""
     if os.geteuid() != 0:
-        not_run.append(reason)
+        not_run.append(f"root: {reason}")
         pytest.skip(reason)
 
 

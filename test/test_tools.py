@@ -1,6 +1,7 @@
 """The tools of the test run: does the layer check find what it should, is the sum right?"""
 import json
 import pathlib
+import os
 import subprocess
 import sys
 
@@ -116,3 +117,12 @@ def test_a_build_that_broke_is_a_failure(tmp_path):
 
 def test_nothing_at_all_is_a_failure(tmp_path):
     assert report(tmp_path, [])[0] == 1
+
+
+def test_who_is_excused(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert suites.is_excused("root: only root kills others")
+    assert suites.is_excused("kernel: no cgroups")
+    assert not suites.is_excused("no maven")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert not suites.is_excused("root: only root kills others")

@@ -403,7 +403,7 @@ bool harness_open(char **argv, const char *mode)
 {
 	bool needs_root = strcmp(mode, "root") == 0 || strcmp(mode, "caps") == 0;
 	if (!identity_is_root() && needs_root) {
-		(void)printf("not run: %s needs root\n", mode);
+		(void)printf("not run: root: the mode %s\n", mode);
 		return false;
 	}
 	if (map_init() < 0) {
