@@ -113,7 +113,7 @@ static void bad_places_are_named(void **state)
 static void root_takes_over(void **state)
 {
 	if (!identity_is_root()) {
-		print_message("not run: only root takes a store over\n");
+		print_message("not run: root: only root takes a store over\n");
 		skip();
 	}
 	struct fixture f;
@@ -148,7 +148,7 @@ static void root_takes_over(void **state)
 static void a_private_parent_is_refused(void **state)
 {
 	if (!identity_is_root()) {
-		print_message("not run: only root gives itself up\n");
+		print_message("not run: root: only root gives itself up\n");
 		skip();
 	}
 	struct fixture f;

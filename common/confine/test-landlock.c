@@ -164,7 +164,7 @@ static void landlock_holds(void **state)
 {
 	int abi = landlock_abi();
 	if (abi < 1) {
-		print_message("not run: this kernel has no Landlock (%d)\n", abi);
+		print_message("not run: kernel: no Landlock (%d)\n", abi);
 		skip();
 	}
 	assert_int_equal(mkdir(path_of("read"), 0755), 0);
