@@ -9,7 +9,7 @@ static const struct life_step steps[WORKER_STATES_N][LIFE_EVENTS_N] = {
 		[LIFE_EMPTY]  = { LIFE_NOTHING,    WORKER_STARTING },
 		[LIFE_STUCK]  = { LIFE_NOTHING,    WORKER_STARTING },
 		[LIFE_TIMER]  = { LIFE_END_LATE,   WORKER_ENDING },
-		[LIFE_CLOSED] = { LIFE_END_DIED,   WORKER_ENDING },
+		[LIFE_CLOSED] = { LIFE_LET_DIE,    WORKER_DYING },
 		[LIFE_EXITED] = { LIFE_END_DIED,   WORKER_ENDING },
 	},
 	[WORKER_LOADING] = {
@@ -19,7 +19,7 @@ static const struct life_step steps[WORKER_STATES_N][LIFE_EVENTS_N] = {
 		[LIFE_EMPTY]  = { LIFE_NOTHING,    WORKER_LOADING },
 		[LIFE_STUCK]  = { LIFE_NOTHING,    WORKER_LOADING },
 		[LIFE_TIMER]  = { LIFE_END_LATE,   WORKER_ENDING },
-		[LIFE_CLOSED] = { LIFE_END_DIED,   WORKER_ENDING },
+		[LIFE_CLOSED] = { LIFE_LET_DIE,    WORKER_DYING },
 		[LIFE_EXITED] = { LIFE_END_DIED,   WORKER_ENDING },
 	},
 	[WORKER_READY] = {
@@ -29,7 +29,7 @@ static const struct life_step steps[WORKER_STATES_N][LIFE_EVENTS_N] = {
 		[LIFE_EMPTY]  = { LIFE_NOTHING,    WORKER_READY },
 		[LIFE_STUCK]  = { LIFE_NOTHING,    WORKER_READY },
 		[LIFE_TIMER]  = { LIFE_NOTHING,    WORKER_READY },
-		[LIFE_CLOSED] = { LIFE_END_DIED,   WORKER_ENDING },
+		[LIFE_CLOSED] = { LIFE_LET_DIE,    WORKER_DYING },
 		[LIFE_EXITED] = { LIFE_END_DIED,   WORKER_ENDING },
 	},
 	[WORKER_DRAINING] = {
@@ -39,7 +39,7 @@ static const struct life_step steps[WORKER_STATES_N][LIFE_EVENTS_N] = {
 		[LIFE_EMPTY]  = { LIFE_LET_FINISH, WORKER_FINISHING },
 		[LIFE_STUCK]  = { LIFE_END_DONE,   WORKER_ENDING },
 		[LIFE_TIMER]  = { LIFE_END_DONE,   WORKER_ENDING },
-		[LIFE_CLOSED] = { LIFE_END_DIED,   WORKER_ENDING },
+		[LIFE_CLOSED] = { LIFE_LET_DIE,    WORKER_DYING },
 		[LIFE_EXITED] = { LIFE_END_DIED,   WORKER_ENDING },
 	},
 	[WORKER_FINISHING] = {
@@ -51,6 +51,17 @@ static const struct life_step steps[WORKER_STATES_N][LIFE_EVENTS_N] = {
 		[LIFE_TIMER]  = { LIFE_END_DONE,   WORKER_ENDING },
 		[LIFE_CLOSED] = { LIFE_END_DONE,   WORKER_ENDING },
 		[LIFE_EXITED] = { LIFE_END_DONE,   WORKER_ENDING },
+	},
+	[WORKER_DYING] = {
+		[LIFE_HELLO]  = { LIFE_NOTHING,    WORKER_DYING },
+		[LIFE_LOADED] = { LIFE_NOTHING,    WORKER_DYING },
+		[LIFE_DRAIN]  = { LIFE_NOTHING,    WORKER_DYING },
+		[LIFE_EMPTY]  = { LIFE_NOTHING,    WORKER_DYING },
+		[LIFE_STUCK]  = { LIFE_NOTHING,    WORKER_DYING },
+		/* It closed its channel and lives: a violation, when EXITED says that it had to be killed. */
+		[LIFE_TIMER]  = { LIFE_KILL,       WORKER_ENDING },
+		[LIFE_CLOSED] = { LIFE_NOTHING,    WORKER_DYING },
+		[LIFE_EXITED] = { LIFE_FREE,       WORKER_DYING },
 	},
 	[WORKER_ENDING] = {
 		[LIFE_HELLO]  = { LIFE_NOTHING,    WORKER_ENDING },
@@ -98,7 +109,7 @@ static const struct {
 };
 /* clang-format on */
 
-enum { EXITED_WAIT_MS = 2000 };
+enum { DYING_MS = 1000, EXITED_WAIT_MS = 2000 };
 
 struct life_step life_step(enum worker_state state, enum life_event event)
 {
@@ -116,6 +127,8 @@ uint64_t life_time_ms(enum worker_state state, const struct life_policy *policy)
 		return policy->drain_ms;
 	case WORKER_FINISHING:
 		return policy->finish_ms;
+	case WORKER_DYING:
+		return DYING_MS;
 	case WORKER_ENDING:
 		return EXITED_WAIT_MS;
 	case WORKER_READY:
@@ -128,7 +141,7 @@ uint64_t life_time_ms(enum worker_state state, const struct life_policy *policy)
 const char *worker_state_name(enum worker_state s)
 {
 	static const char *const names[WORKER_STATES_N] = { "starting", "loading", "ready",
-		"draining", "finishing", "ending" };
+		"draining", "finishing", "dying", "ending" };
 	return names[s];
 }
 

@@ -7,7 +7,10 @@
  *            DRAINING --its calls are done--> FINISHING --closed, late--> ENDING --EXITED--> (freed)
  *
  * FINISHING has got DRAIN and has no calls: it runs the plugin's shutdown and ends by itself. ENDING has
- * no channel any more; pluginhost has yet to say why the process ended.
+ * no channel any more and was killed; pluginhost has yet to say why the process ended.
+ *
+ * One whose channel closes unasked is DYING first: a process that dies closes it before anybody learns
+ * why, and killed in that moment it would look like one that closed it and lived on.
  *
  * The pulse: an idle worker is asked now and then, and killed when it misses two answers. A busy one is
  * judged by its deadlines: when a call runs over one, its worker has a moment to show that its loop turns.
@@ -26,6 +29,7 @@ enum worker_state {
 	WORKER_READY,
 	WORKER_DRAINING,
 	WORKER_FINISHING,
+	WORKER_DYING,
 	WORKER_ENDING,
 	WORKER_STATES_N,
 };
@@ -52,6 +56,8 @@ enum life_action {
 	LIFE_END_LATE, /* it did not get ready in time */
 	LIFE_END_DONE, /* as wanted */
 	LIFE_END_DIED, /* by itself */
+	LIFE_LET_DIE,  /* it seems to end by itself */
+	LIFE_KILL,     /* it does not */
 	LIFE_FREE,     /* everything is known */
 };
 

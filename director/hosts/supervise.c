@@ -125,7 +125,7 @@ static bool awaits_reason(const struct plugin *p)
 {
 	const struct worker *w;
 	DL_FOREACH (p->workers, w) {
-		if (w->state == WORKER_ENDING && exit_class(w->end.why) != EXIT_IS_NORMAL) {
+		if (w->state >= WORKER_DYING && exit_class(w->end.why) != EXIT_IS_NORMAL) {
 			return true;
 		}
 	}
@@ -475,7 +475,7 @@ static struct worker *any_alive(const struct plugin *p)
 {
 	struct worker *w;
 	DL_FOREACH (p->workers, w) {
-		if (w->state != WORKER_ENDING) {
+		if (w->state < WORKER_DYING) {
 			return w;
 		}
 	}

@@ -86,7 +86,12 @@ static void test_what_dies_by_itself(void **context)
 		WORKER_DRAINING };
 	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		enum worker_state s = states[i];
-		assert_int_equal(LIVE(s, LIFE_CLOSED), LIFE_END_DIED);
+		assert_int_equal(LIVE(s, LIFE_CLOSED), LIFE_LET_DIE);
+		assert_int_equal(s, WORKER_DYING);
+		assert_int_equal(LIVE(s, LIFE_EXITED), LIFE_FREE);
+		/* One that lives on is killed. */
+		assert_int_equal(life_time_ms(s, &usual), 1000);
+		assert_int_equal(LIVE(s, LIFE_TIMER), LIFE_KILL);
 		assert_int_equal(s, WORKER_ENDING);
 		s = states[i];
 		assert_int_equal(LIVE(s, LIFE_EXITED), LIFE_END_DIED);
@@ -123,7 +128,7 @@ static void test_ends_are_ends(void **context)
 		for (int e = 0; e < LIFE_EVENTS_N; e++) {
 			struct life_step step = life_step((enum worker_state)s, (enum life_event)e);
 			bool ends = step.action == LIFE_END_LATE || step.action == LIFE_END_DONE ||
-				step.action == LIFE_END_DIED;
+				step.action == LIFE_END_DIED || step.action == LIFE_KILL;
 			assert_int_equal(ends, step.next == WORKER_ENDING);
 			assert_true((int)step.next >= s);
 		}
@@ -190,6 +195,7 @@ static void test_names(void **context)
 {
 	assert_string_equal(worker_state_name(WORKER_STARTING), "starting");
 	assert_string_equal(worker_state_name(WORKER_FINISHING), "finishing");
+	assert_string_equal(worker_state_name(WORKER_DYING), "dying");
 	assert_string_equal(worker_state_name(WORKER_ENDING), "ending");
 }
 

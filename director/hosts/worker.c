@@ -171,11 +171,13 @@ static void serve(struct worker *w)
 	tell(w)->ready(w);
 }
 
+static void cut(struct worker *w, enum worker_state to, enum worker_exit why, const char *text);
+
 /* The only way from one state to the next but worker_end(). */
 static void live(struct worker *w, enum life_event event)
 {
 	struct life_step step = life_step(w->state, event);
-	if (step.next != w->state && step.next != WORKER_ENDING) {
+	if (step.next != w->state && step.next < WORKER_DYING) {
 		worker_move(w, step.next);
 	}
 	switch (step.action) {
@@ -202,7 +204,12 @@ static void live(struct worker *w, enum life_event event)
 		worker_end(w, w->drained_for, NULL);
 		break;
 	case LIFE_END_DIED:
-		worker_end(w, EXITED_UNKNOWN, "the worker closed its channel");
+	case LIFE_LET_DIE:
+		cut(w, step.next, EXITED_UNKNOWN, "the worker closed its channel");
+		break;
+	case LIFE_KILL:
+		worker_move(w, step.next);
+		hosts_kill_worker(w->director, w->plugin->host, w->id);
 		break;
 	case LIFE_FREE:
 		worker_finish(w, w->end.why);
@@ -390,16 +397,13 @@ void worker_drain(struct worker *w, enum worker_exit why)
 
 void worker_probe(struct worker *w)
 {
-	if (w->state < WORKER_ENDING) {
+	if (w->state < WORKER_DYING) {
 		beat(w, PULSE_PROBE);
 	}
 }
 
-void worker_end(struct worker *w, enum worker_exit why, const char *text)
+static void cut(struct worker *w, enum worker_state to, enum worker_exit why, const char *text)
 {
-	if (w->state == WORKER_ENDING) {
-		return;
-	}
 	struct plugin *p = w->plugin;
 	struct director *d = w->director;
 	bool failed = exit_class(why) != EXIT_IS_NORMAL;
@@ -414,11 +418,13 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 	}
 	/* Before its calls end: they are part of the story. */
 	tell(w)->ending(w, why, text == NULL ? exit_text(why) : text, w->end.ready_ms);
-	worker_move(w, WORKER_ENDING);
+	worker_move(w, to);
 	uvx_timer_stop(&w->pulse_timer);
 	/* Closing the channel is the cut; the kill is clean-up. */
 	close_channel(w);
-	hosts_kill_worker(d, p->host, w->id);
+	if (to == WORKER_ENDING) {
+		hosts_kill_worker(d, p->host, w->id);
+	}
 	plugin_ref(p);
 	tell(w)->cut(w);
 	/* Why it ended is said by its pluginhost, when that is there. */
@@ -428,9 +434,16 @@ void worker_end(struct worker *w, enum worker_exit why, const char *text)
 	plugin_unref(p);
 }
 
+void worker_end(struct worker *w, enum worker_exit why, const char *text)
+{
+	if (w->state < WORKER_DYING) {
+		cut(w, WORKER_ENDING, why, text);
+	}
+}
+
 void worker_died(struct worker *w)
 {
-	if (w->state != WORKER_ENDING) {
+	if (w->state < WORKER_DYING) {
 		live(w, LIFE_EXITED);
 	}
 }
@@ -440,7 +453,7 @@ void worker_finish(struct worker *w, enum worker_exit why)
 	struct plugin *p = w->plugin;
 	struct director *d = w->director;
 	struct worker_end end = w->end;
-	invariant(w->state == WORKER_ENDING);
+	invariant(w->state >= WORKER_DYING);
 	end.why = why;
 	HASH_DELETE(hh, d->workers, w);
 	DL_DELETE(p->workers, w);
@@ -558,7 +571,7 @@ static void on_message(void *owner, struct slice message)
 		frames[f.type].handle(w, &f);
 		/* A handler may end the worker, and free it. */
 		HASH_FIND(hh, d->workers, &id, sizeof(id), w);
-		if (w == NULL || w->state == WORKER_ENDING) {
+		if (w == NULL || w->state >= WORKER_DYING) {
 			return;
 		}
 	}
@@ -567,7 +580,7 @@ static void on_message(void *owner, struct slice message)
 		return;
 	}
 	settle(w);
-	if (w->state != WORKER_ENDING) {
+	if (w->state < WORKER_DYING) {
 		charge_frames(w, unasked);
 	}
 }

@@ -139,5 +139,5 @@ void worker_probe(struct worker *w);
 /** pluginhost reports that the process is gone: it ends now, if it was not ending already. */
 void worker_died(struct worker *w);
 
-/** All is known of its end, which was ENDING: it is freed. */
+/** All is known of its end, which had come: it is freed. */
 void worker_finish(struct worker *w, enum worker_exit why);

@@ -130,18 +130,24 @@ def runtime(store):
 def serving(runtime):
     """Waits until the plugin answers. Killed again and again its restarts come later and later; a new
     version starts at once."""
-    asked = 0
+    asked, last = 0, None
 
     def answered():
-        nonlocal asked
+        nonlocal asked, last
         asked += 1
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            answer = runtime.execute("store", {"collection": "probe", "op": "count_documents",
-                                               "args": [{}]})
-            if answer.status == 503 and asked % 50 == 0:
-                (runtime.plugins / "store" / "version.txt").write_text(str(time.monotonic()))
-            return answer.status == 200
-    return wait_for(answered, 30, "serving again")
+        try:
+            last = runtime.execute("store", {"collection": "probe", "op": "count_documents",
+                                             "args": [{}]})
+        except (OSError, http.client.HTTPException) as error:
+            last = error
+            return False
+        if last.status == 503 and asked % 50 == 0:
+            (runtime.plugins / "store" / "version.txt").write_text(str(time.monotonic()))
+        return last.status == 200
+    try:
+        wait_for(answered, 30, "serving again")
+    except AssertionError:
+        pytest.fail(f"not serving again in 30 s: {last}\n{runtime.log[-4000:]}", pytrace=False)
 
 
 @pytest.mark.parametrize("victim", ["worker", "zygote", "pluginhost", "director"])

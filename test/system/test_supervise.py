@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import PLUGINS, needs_root
-from runtime import Neighbour, Runtime, mint, wait_for
+from runtime import Neighbour, Runtime, mint, stat_of, wait_for
 
 STATE = PLUGINS / "state"
 SOURCE = (STATE / "logic.py").read_text()
@@ -142,6 +142,23 @@ def test_what_is_forbidden_disables_at_once():
         wait_for(lambda: r.execute("state").status == 404, 10, "the disabling")
 
 
+def test_killed_from_outside_is_no_violation():
+    """Its channel closes before anybody knows why: even when its zygote is slow to say so, the worker did
+    not break the protocol."""
+    needs_root("only root finds and kills workers of other users")
+    with runtime_with(MOZAIKS_BREAKER_VIOLATIONS="1") as r:
+        for _ in range(3):
+            first = process_of(r)
+            worker = wait_for(lambda: find_worker(r, "state"), 5, "its process")
+            zygote = stat_of(worker)[1]
+            os.kill(zygote, signal.SIGSTOP)
+            os.kill(worker, signal.SIGKILL)
+            time.sleep(0.2)
+            os.kill(zygote, signal.SIGCONT)
+            assert served(r).json["process"] != first
+        assert {x["why"] for x in r.records if x.get("id") == "worker.exit_reason"} == {"signal"}
+
+
 # Requests that crash
 
 def test_a_poisonous_request_is_quarantined():
@@ -263,6 +280,14 @@ def test_a_worker_full_of_blocked_threads_is_replaced():
         assert answer.json == {"slept": 0}
         ends = r.ctl("plugin", "status", "busy", "--json").stdout
         assert '"deadline"' in ends, ends
+
+
+def test_a_worker_that_is_late_now_and_then_stays():
+    with runtime_with({"busy": PLUGINS / "busy"}, MOZAIKS_PLUGIN_TIMEOUT_SECONDS="0.2",
+                      MOZAIKS_WORKER_LATE_CALLS="3") as r:
+        for late in range(1, 7):
+            assert r.execute("busy", {"action": "sleep", "seconds": 60}).status == 504
+            assert r.execute("busy", {"action": "stats"}).json["calls"] == late
 
 
 def test_who_waits_too_long_for_a_busy_worker_is_told():
