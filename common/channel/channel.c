@@ -177,6 +177,7 @@ static void deliver_messages(struct channel *c)
 	if (r == PAIR0_BAD) {
 		cut_peer_off(c, CHANNEL_BAD_MESSAGE);
 	}
+	pair0_reader_trim(&c->in);
 }
 
 static void peer_received(struct uvx_stream *s, size_t n)

@@ -398,6 +398,37 @@ static void a_paused_channel_can_be_closed(void **state)
 	(void)close(fd);
 }
 
+/* What one peer floods is read in pieces, so that others have their turn between them. */
+static void a_flood_takes_several_turns(void **state)
+{
+	enum { ENOUGH = 60, EACH = 4096 };
+	struct fixture *x = *state;
+	int fd = raw_connect(x);
+	turn_until(x, &x->opened, 1);
+	uint8_t *bytes = calloc(1, PAIR0_HEADER_SIZE + EACH);
+	struct frame pong = { .type = MSG_PONG };
+	pair0_encode_header(bytes, EACH);
+	for (size_t at = 0; at < EACH; at += FRAME_HEADER_SIZE) {
+		frame_encode_header(bytes + PAIR0_HEADER_SIZE + at, &pong, 0);
+	}
+	int big = 1 << 20;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof(big)), 0);
+	int sent = 0;
+	while (send(fd, bytes, PAIR0_HEADER_SIZE + EACH, MSG_DONTWAIT) ==
+		PAIR0_HEADER_SIZE + EACH) {
+		sent++;
+	}
+	assert_in_range(sent, ENOUGH, 100000);
+	(void)uv_run(&x->loop, UV_RUN_NOWAIT);
+	assert_in_range(x->messages, 1, sent - 1);
+	turn_until(x, &x->messages, sent);
+	assert_int_equal(x->frames, sent * EACH / FRAME_HEADER_SIZE);
+	assert_false(x->bad);
+	free(bytes);
+	(void)close(fd);
+	turn_until(x, &x->closed, 1);
+}
+
 static void the_socket_is_for_the_group_only(void **state)
 {
 	struct fixture *x = *state;
@@ -427,6 +458,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			the_next_peer_gets_nothing_of_the_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_message_may_come_in_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_flood_takes_several_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_is_paused_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_paused_channel_can_be_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_socket_is_for_the_group_only, setup, teardown),

@@ -3,6 +3,9 @@
 const uint8_t pair0_handshake[PAIR0_HANDSHAKE_SIZE] = { 0x00, 'S', 'P', 0x00, 0x00, 0x10, 0x00,
 	0x00 };
 
+/* What a reader keeps between messages: it lives as long as its peer, and most are short. */
+enum { KEPT_BYTES = 256 * 1024 };
+
 void pair0_encode_header(uint8_t out[static PAIR0_HEADER_SIZE], uint64_t size)
 {
 	out[0] = 1;
@@ -55,6 +58,14 @@ int pair0_reader_space(struct pair0_reader *r, size_t want, uint8_t **ret_p, siz
 	*ret_p = r->in.p + r->in.n;
 	*ret_n = r->in.cap - r->in.n;
 	return 0;
+}
+
+void pair0_reader_trim(struct pair0_reader *r)
+{
+	if (r->taken == r->in.n && r->in.cap > KEPT_BYTES) {
+		r->taken = 0;
+		buffer_deinit(&r->in);
+	}
 }
 
 void pair0_reader_fill(struct pair0_reader *r, size_t n)

@@ -36,6 +36,9 @@ void pair0_reader_deinit(struct pair0_reader *r);
  */
 int pair0_reader_space(struct pair0_reader *r, size_t want, uint8_t **ret_p, size_t *ret_n);
 
+/** Gives the memory of a long message back when nothing of another one has come. */
+void pair0_reader_trim(struct pair0_reader *r);
+
 /** Tells how many bytes of that room were read. */
 void pair0_reader_fill(struct pair0_reader *r, size_t n);
 

@@ -162,6 +162,41 @@ static void pair0_reads_in_any_pieces(void **state)
 	buffer_deinit(&b);
 }
 
+/* A peer that sends one long message does not hold its memory for ever. */
+static void pair0_gives_memory_back(void **state)
+{
+	enum { LONG = 1000000, SHORT = 100 };
+	struct pair0_reader r;
+	uint8_t header[PAIR0_HEADER_SIZE];
+	struct slice message;
+	uint8_t *p;
+	size_t room;
+	pair0_reader_init(&r, LONG);
+	assert_int_equal(pair0_reader_space(&r, LONG + 100, &p, &room), 0);
+	memcpy(p, pair0_handshake, PAIR0_HANDSHAKE_SIZE);
+	pair0_encode_header(header, LONG);
+	memcpy(p + PAIR0_HANDSHAKE_SIZE, header, sizeof(header));
+	memset(p + PAIR0_HANDSHAKE_SIZE + sizeof(header), 'x', LONG);
+	pair0_reader_fill(&r, PAIR0_HANDSHAKE_SIZE + sizeof(header) + LONG);
+	/* Not while it is still there. */
+	pair0_reader_trim(&r);
+	assert_int_equal(pair0_reader_next(&r, &message), PAIR0_MESSAGE);
+	assert_int_equal(message.n, LONG);
+	pair0_reader_trim(&r);
+	assert_int_equal(r.in.cap, 0);
+
+	/* The next one is read as ever, and so little memory is kept. */
+	assert_int_equal(pair0_reader_space(&r, 1000, &p, &room), 0);
+	pair0_encode_header(p, SHORT);
+	memset(p + PAIR0_HEADER_SIZE, 'y', SHORT);
+	pair0_reader_fill(&r, PAIR0_HEADER_SIZE + SHORT);
+	assert_int_equal(pair0_reader_next(&r, &message), PAIR0_MESSAGE);
+	assert_int_equal(message.n, SHORT);
+	pair0_reader_trim(&r);
+	assert_int_not_equal(r.in.cap, 0);
+	pair0_reader_deinit(&r);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -171,6 +206,7 @@ int main(void)
 		cmocka_unit_test(the_table_refuses),
 		cmocka_unit_test(oversized_message_is_not_sent),
 		cmocka_unit_test(pair0_reads_in_any_pieces),
+		cmocka_unit_test(pair0_gives_memory_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
