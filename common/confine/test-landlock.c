@@ -1,10 +1,10 @@
 /* Landlock alone, as every older kernel would have it, in children that restrict themselves. */
+#include "common/base/test-folder.h"
 #include "common/confine/landlock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,22 +22,16 @@
 #include <cmocka.h>
 /* clang-format on */
 
-static char folder[64];
+static char folder[TEST_FOLDER_BYTES];
 
 static int make_folder(void **state)
 {
-	(void)snprintf(folder, sizeof(folder), "/tmp/mozaiks-landlock-XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
+	return test_folder_make(folder, "mozaiks-landlock");
 }
 
 static int remove_folder(void **state)
 {
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return test_folder_remove(folder);
 }
 
 static const char *path_of(const char *format, ...) __attribute__((format(printf, 1, 2)));

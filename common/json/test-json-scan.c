@@ -187,11 +187,11 @@ static void remembers_each_level(void **state)
 	char text[1024];
 	size_t n = 0;
 	for (int i = 0; i < JSON_DEPTH_MAX / 2; i++) {
-		n += (size_t)sprintf(text + n, "[{\"a\":");
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "[{\"a\":");
 	}
 	text[n++] = '1';
 	for (int i = 0; i < JSON_DEPTH_MAX / 2; i++) {
-		n += (size_t)sprintf(text + n, ",\"b\":2},3]");
+		n += (size_t)snprintf(text + n, sizeof(text) - n, ",\"b\":2},3]");
 	}
 	assert_int_equal(json_scan(slice_of(text, n), NULL, NULL, NULL, NULL), 0);
 	for (size_t i = 0; i < n; i++) {

@@ -13,6 +13,7 @@
 
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "common/proto/frame.h"
 #include "director/capability/calls.h"
 #include "director/capability/capability.h"
@@ -148,7 +149,6 @@ static void on_closed(void *arg)
 
 static int teardown(void **state)
 {
-	char command[100];
 	bool closed = false;
 	store_close(director.store, on_closed, &closed);
 	while (!closed) {
@@ -157,8 +157,7 @@ static int teardown(void **state)
 	store_free(director.store);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	cursors_free(worker.slots[0].state);
-	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
-	return uv_loop_close(&loop) != 0 || system(command) != 0 ? -1 : 0;
+	return uv_loop_close(&loop) != 0 || test_folder_remove(dir) != 0 ? -1 : 0;
 }
 
 /* --- calls --- */

@@ -1,4 +1,5 @@
 /* The settings, where secrets come from and that they are gone afterwards, and the secret file. */
+#include "common/base/test-folder.h"
 #include "director/config/jwt_secret.h"
 #include "director/config/settings.h"
 
@@ -26,7 +27,7 @@
 static struct settings loaded;
 static char message[1024];
 static char warnings[2048];
-static char folder[64];
+static char folder[TEST_FOLDER_BYTES];
 
 static void note(void *arg, const char *text)
 {
@@ -82,16 +83,13 @@ static void write_file(const char *name, const char *content, size_t n, int mode
 
 static int make_folder(void **state)
 {
-	(void)snprintf(folder, sizeof(folder), "/tmp/test-config.XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : 0;
+	return test_folder_make(folder, "test-config");
 }
 
 static int remove_folder(void **state)
 {
-	char command[128];
 	settings_wipe_secrets(&loaded);
-	(void)snprintf(command, sizeof(command), "/bin/rm -r %s", folder);
-	return system(command);
+	return test_folder_remove(folder);
 }
 
 static void defaults_are_the_documented_ones(void **state)

@@ -4,6 +4,7 @@
  * skipped.
  */
 #include "common/base/identity.h"
+#include "common/base/test-folder.h"
 #include "director/config/file.h"
 #include "director/config/jwt_secret.h"
 #include "director/config/privileges.h"
@@ -32,20 +33,17 @@
 
 enum { ORDINARY_UID = 12345, OTHER_UID = 12346 };
 
-static char folder[64];
+static char folder[TEST_FOLDER_BYTES];
 static char why[STATE_WHY_SIZE];
 
 static int make_folder(void **state)
 {
-	(void)snprintf(folder, sizeof(folder), "/tmp/test-state.XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : chmod(folder, 0777);
+	return test_folder_make(folder, "test-state") < 0 ? -1 : chmod(folder, 0777);
 }
 
 static int remove_folder(void **state)
 {
-	char command[128];
-	(void)snprintf(command, sizeof(command), "/bin/rm -r %s", folder);
-	return chdir("/") < 0 ? -1 : system(command);
+	return chdir("/") < 0 ? -1 : test_folder_remove(folder);
 }
 
 static const char *path_of(const char *name)

@@ -55,8 +55,8 @@ static void idle_users_do_not_pile_up(void **state)
 	for (int i = 0; i < 20000; i++) {
 		char id[16];
 		struct admit_user *u;
-		struct user_context user = { .user_id =
-						     slice_of(id, (size_t)sprintf(id, "u%d", i)) };
+		(void)snprintf(id, sizeof(id), "u%d", i);
+		struct user_context user = { .user_id = slice_str(id) };
 		assert_int_equal(admit_enter(&a, &user, &p, &u), ADMIT_OK);
 		admit_leave(&a, u, &p);
 		assert_in_range(a.idle, 1, 4097);

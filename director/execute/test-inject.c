@@ -110,7 +110,7 @@ static void depth_is_bounded(void **state)
 	for (int depth = 64; depth <= 65; depth++) {
 		size_t n = 0;
 		/* The object is the first level. */
-		n += (size_t)sprintf(body, "{\"a\":");
+		n += (size_t)snprintf(body, sizeof(body), "{\"a\":");
 		for (int i = 1; i < depth; i++) {
 			body[n++] = '[';
 		}

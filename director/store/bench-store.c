@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "director/store/query/document.h"
 #include "director/store/store.h"
 
@@ -242,7 +243,6 @@ int main(int argc, char **argv)
 	static double results[LOADS + 1][ROUNDS_MAX];
 	char dir[4096];
 	char why[256] = "";
-	char command[5000];
 	bool closed = false;
 	struct store_config config;
 	if (argc < 2) {
@@ -292,6 +292,5 @@ int main(int argc, char **argv)
 	}
 	store_free(store);
 	(void)sqlite3_close(plain);
-	(void)snprintf(command, sizeof(command), "rm -r '%s'", dir);
-	return system(command);
+	return test_folder_remove(dir);
 }

@@ -3,6 +3,7 @@
  * are made up. test/security/workers tests the whole.
  */
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "pluginhost/sandbox/cgroup.h"
 #include "pluginhost/sandbox/descriptors.h"
 #include "pluginhost/sandbox/namespaces.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,22 +26,16 @@
 #include <cmocka.h>
 /* clang-format on */
 
-static char folder[64];
+static char folder[TEST_FOLDER_BYTES];
 
 static int make_folder(void **state)
 {
-	(void)snprintf(folder, sizeof(folder), "/tmp/mozaiks-sandbox-XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
+	return test_folder_make(folder, "mozaiks-sandbox");
 }
 
 static int remove_folder(void **state)
 {
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return test_folder_remove(folder);
 }
 
 static const char *path_of(const char *format, ...) __attribute__((format(printf, 1, 2)));

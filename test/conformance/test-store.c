@@ -21,6 +21,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "director/store/query/notation.h"
 #include "test/conformance/store_cases.h"
 #include "test/conformance/store_client.h"
@@ -633,18 +634,6 @@ static void read_known(const char *path)
 	(void)fclose(f);
 }
 
-static void remove_files(const char *dir)
-{
-	static const char *const names[] = { "mozaiks.db", "mozaiks.db-wal", "mozaiks.db-shm",
-		"mozaiks.db.lock" };
-	char path[128];
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		(void)unlink(path);
-	}
-	(void)rmdir(dir);
-}
-
 int main(int argc, char **argv)
 {
 	char dir[] = "/tmp/mozaiks-conformance-XXXXXX";
@@ -669,6 +658,6 @@ int main(int argc, char **argv)
 	client_close(&client);
 	client_deinit(&client);
 	buffer_deinit(&wrong);
-	remove_files(dir);
+	(void)test_folder_remove(dir);
 	return failed > 0 ? 1 : 0;
 }

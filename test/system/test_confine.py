@@ -1,6 +1,7 @@
 """The director's own fences, seen from outside: every thread has them, and the log says what is on."""
 import ctypes
 import errno
+import json
 import os
 import pathlib
 import re
@@ -9,7 +10,7 @@ import subprocess
 
 import pytest
 
-from runtime import DIRECTOR, Runtime, mint, wait_for
+from runtime import BUILD, DIRECTOR, Runtime, mint, wait_for
 
 HELLO = {"logic.py": "async def execute(data):\n    return {'hello': data.get('name')}\n"}
 
@@ -27,6 +28,12 @@ def record(runtime, name):
     return next((r for r in runtime.director.records if r["id"] == name), None)
 
 
+def is_sanitized():
+    """What the build says: a director that does not confine itself is no reason to believe it."""
+    options = json.loads((BUILD / "meson-info" / "intro-buildoptions.json").read_text())
+    return next(o["value"] for o in options if o["name"] == "b_sanitize") != "none"
+
+
 @pytest.fixture(scope="module")
 def kernel():
     """What an unconfined process of this machine has."""
@@ -36,7 +43,7 @@ def kernel():
 def test_every_thread_is_confined(kernel):
     with Runtime(plugins={"hello": HELLO}) as runtime:
         assert runtime.execute("hello", {"name": "a"}).json == {"hello": "a"}
-        if record(runtime, "confine.off"):
+        if is_sanitized():
             pytest.skip("the build has sanitizers")
         seen = threads(runtime)
         # The loop, the readers and the writer of the store at least.

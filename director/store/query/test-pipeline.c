@@ -380,22 +380,22 @@ static void limits_hold(void **state)
 /* A stage that nests what it gets, again and again, comes to an end. */
 static void depth_is_bounded(void **state)
 {
-	char stages[4000] = "{stages: [";
+	char stages[4000];
+	size_t n = (size_t)snprintf(stages, sizeof(stages), "{stages: [");
 	for (int i = 0; i < 40; i++) {
-		(void)strcat(stages, "{$project: {a: {a: {a: '$$ROOT'}}}}, ");
+		n += (size_t)snprintf(
+			stages + n, sizeof(stages) - n, "{$project: {a: {a: {a: '$$ROOT'}}}}, ");
 	}
-	(void)strcat(stages, "{$limit: 1}]}");
+	(void)snprintf(stages + n, sizeof(stages) - n, "{$limit: 1}]}");
 	refuse("{r: [{x: 1}]}", stages, &limits, "nested deeper than 64 levels");
-	char deep[1000] = "{stages: [{$project: {v: ";
-	for (int i = 0; i < 70; i++) {
-		(void)strcat(deep, "[");
-	}
-	(void)strcat(deep, "1");
-	for (int i = 0; i < 70; i++) {
-		(void)strcat(deep, "]");
-	}
-	(void)strcat(deep, "}}]}");
-	refuse("{r: [{x: 1}]}", deep, &limits, "nested deeper than 64 levels");
+
+	char open[71];
+	char close[71];
+	memset(open, '[', 70);
+	memset(close, ']', 70);
+	open[70] = close[70] = '\0';
+	(void)snprintf(stages, sizeof(stages), "{stages: [{$project: {v: %s1%s}}]}", open, close);
+	refuse("{r: [{x: 1}]}", stages, &limits, "nested deeper than 64 levels");
 }
 
 static void time_is_bounded(void **state)

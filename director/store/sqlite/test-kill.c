@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "director/store/sqlite/test-history.h"
 
 #include <errno.h>
@@ -133,7 +134,6 @@ static void run_child(const char *dir, unsigned answers, uint32_t then_ms)
 static void kill_often(unsigned points)
 {
 	char dir[] = "/tmp/test-kill-XXXXXX";
-	char command[64];
 	history_clear(&history);
 	assert_non_null(mkdtemp(dir));
 	for (unsigned i = 0; i < points && history.next < HISTORY_WRITES_MAX / 2; i++) {
@@ -143,8 +143,7 @@ static void kill_often(unsigned points)
 		run_child(dir, at_work ? 1 + random_below(ANSWERS_MAX) : 0, random_below(30));
 		history_check(&history, dir, first);
 	}
-	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(test_folder_remove(dir), 0);
 }
 
 static void nothing_acknowledged_is_lost(void **state)

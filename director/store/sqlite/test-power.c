@@ -18,6 +18,7 @@
 
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "director/store/sqlite/test-history.h"
 
 #include <fcntl.h>
@@ -438,13 +439,6 @@ static void write_images(const char *dir, size_t cut, enum luck luck)
 
 static struct history history;
 
-static void remove_folder(const char *dir)
-{
-	char command[64];
-	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
-	assert_int_equal(system(command), 0);
-}
-
 static void cut_at(size_t cut, enum luck luck)
 {
 	char dir[] = "/tmp/test-power-XXXXXX";
@@ -457,7 +451,7 @@ static void cut_at(size_t cut, enum luck luck)
 	}
 	write_images(dir, cut, luck);
 	history_check(&history, dir, 0);
-	remove_folder(dir);
+	assert_int_equal(test_folder_remove(dir), 0);
 }
 
 /* Anywhere, or where it hurts: just before or after a sync. */
@@ -483,7 +477,7 @@ static void a_power_cut_loses_nothing_acknowledged(void **state)
 	assert_non_null(mkdtemp(dir));
 	register_layer();
 	run_load(dir);
-	remove_folder(dir);
+	assert_int_equal(test_folder_remove(dir), 0);
 	for (size_t i = 0; i < n_events; i++) {
 		kinds[events[i].kind]++;
 		checkpoints += events[i].kind == SYNC && events[i].file == DATABASE ? 1 : 0;

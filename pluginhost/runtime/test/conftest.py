@@ -1,13 +1,17 @@
 """Fixtures: a worker that runs a plugin written in the test."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
 import pytest
 
-from fake_director import Source, Worker, write_plugin
+sys.path.append(str(Path(__file__).resolve().parents[3] / "test"))
+
+from fake_director import Source, Worker, write_plugin  # noqa: E402
+from not_run import cannot_run, pytest_terminal_summary  # noqa: E402,F401
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def start(unstarted: Callable[..., Worker]) -> Callable[..., Worker]:
             ready = worker.start()
         except EOFError:
             if worker.close() == 77:
-                pytest.skip(worker.output)
+                cannot_run(worker.output.strip().removeprefix("not run: "))
             raise AssertionError(worker.output) from None
         assert ready["ok"], ready
         return worker

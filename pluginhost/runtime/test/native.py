@@ -8,15 +8,18 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
 from contextlib import contextmanager
 
-import pytest
-
 import fake_director as fd
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "test"))
+
+from not_run import cannot_run  # noqa: E402
 
 INCLUDE = os.environ["PLUGIN_INCLUDE"]
 
@@ -95,7 +98,7 @@ def start(worker: NativeWorker) -> Dict[str, Any]:
         ready = worker.start()
     except EOFError:
         if worker.close() == 77:
-            pytest.skip(worker.output)
+            cannot_run(worker.output.strip().removeprefix("not run: "))
         raise AssertionError(worker.output) from None
     assert ready["ok"], ready
     return ready

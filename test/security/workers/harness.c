@@ -4,12 +4,12 @@
 #include "common/base/error.h"
 #include "common/base/identity.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "test/security/workers/runtimes.h"
 #include "test/security/workers/witness.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -130,14 +130,6 @@ static void make_snapshots(void)
 	(void)mkdir(snapshots, 0700);
 	make_plugin("attacker");
 	make_plugin("other");
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
 }
 
 /* ---- Zygotes ---- */
@@ -429,7 +421,7 @@ int harness_close(void)
 {
 	(void)close(python_fd);
 	sandbox_host_deinit(&harness_host);
-	(void)nftw(base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)test_folder_remove(base);
 	(void)printf("# %u checks, %u failed\n", harness_checks, harness_failures);
 	return harness_failures == 0 ? 0 : 1;
 }
