@@ -25,6 +25,7 @@ struct logpipe {
 	struct log_tail *tail;
 	int fd;
 	bool ended;
+	bool dropping; /* the last line did not fit */
 	size_t in_period;
 	struct log_lines lines;
 	struct uvx_poll poll;
@@ -140,7 +141,8 @@ static void emit_line(void *context, struct slice line, size_t cut)
 	if (l->tail != NULL) {
 		log_tail_add(l->tail, line);
 	}
-	if (!log_budget_take(l->budget, line.n + LOG_RECORD_COST, now_ms)) {
+	l->dropping = !log_budget_take(l->budget, line.n + LOG_RECORD_COST, now_ms);
+	if (l->dropping) {
 		return;
 	}
 	const struct log_field fields[] = {
@@ -183,6 +185,11 @@ static bool read_some(struct logpipe *l, size_t max)
 	return true;
 }
 
+static bool floods(const struct logpipe *l)
+{
+	return l->in_period >= (size_t)(l->dropping ? LOGPIPE_DROP_BYTES : LOGPIPE_FLOOD_BYTES);
+}
+
 static void logpipe_read(struct logpipe *l)
 {
 	if (!l->counting) {
@@ -195,7 +202,7 @@ static void logpipe_read(struct logpipe *l)
 		(void)uvx_poll_pause(&l->poll);
 		return;
 	}
-	if (l->in_period >= LOGPIPE_FLOOD_BYTES) {
+	if (floods(l)) {
 		(void)uvx_poll_pause(&l->poll);
 	}
 }
@@ -209,7 +216,7 @@ static void logpipe_on_ready(void *arg)
 static void logpipe_on_period(void *arg)
 {
 	struct logpipe *l = arg;
-	bool paused = l->in_period >= LOGPIPE_FLOOD_BYTES;
+	bool paused = floods(l);
 	l->in_period = 0;
 	l->counting = false;
 	log_budget_report(l->budget, slice_str(l->plugin), clock_ms(), false);

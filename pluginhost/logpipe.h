@@ -4,8 +4,9 @@
  * all workers of a plugin together have a budget (64 KiB/s, burst 256 KiB). What is over it is
  * dropped and counted ("dropped 17 lines, 1380 bytes").
  *
- * A pipe that floods is read at most LOGPIPE_FLOOD_BYTES per LOGPIPE_PAUSE_MS, so it costs little
- * here and slows down only its writer. Thread: the loop's.
+ * In LOGPIPE_PAUSE_MS a pipe is read at most LOGPIPE_FLOOD_BYTES, and once its lines are dropped
+ * LOGPIPE_DROP_BYTES: to drop what a writer never tires of costs both processors that others need.
+ * It slows down only its writer. Thread: the loop's.
  */
 #pragma once
 
@@ -20,6 +21,8 @@ enum {
 	/* Read from one pipe before others have their turn. */
 	LOGPIPE_READ_BYTES = 64 * 1024,
 	LOGPIPE_FLOOD_BYTES = 1024 * 1024,
+	/* No less than a pipe holds: one who stops writing is not held up. */
+	LOGPIPE_DROP_BYTES = 64 * 1024,
 	LOGPIPE_PAUSE_MS = 100,
 	/* The longest line that the log takes, LOG_VALUE_MAX. */
 	LOGPIPE_LINE_MAX = 8192,
