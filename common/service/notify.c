@@ -8,7 +8,8 @@
 enum { TEXT_BYTES = 512 };
 
 /* A line each: what follows a line end would be an assignment of its own. */
-static void tell(const char *first, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+tell(const char *first, const char *format, va_list args)
 {
 	char text[TEXT_BYTES];
 	(void)vsnprintf(text, sizeof(text), format, args);
