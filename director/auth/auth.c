@@ -25,6 +25,8 @@ struct auth {
 	size_t token_bytes;
 	int64_t (*unix_ms)(void);
 	uint64_t (*mono_ms)(void);
+	auth_revoked_fn revoked; /* may be NULL */
+	void *revoked_arg;
 	EVP_MD *sha256;
 	EVP_MD_CTX *digest; /* reused: a context per token costs as much as the hash */
 };
@@ -176,6 +178,8 @@ static int make_user(struct auth *a, const struct claims *c, struct user_context
 		.roles = c->roles,
 		.n_roles = c->n_roles,
 		.is_superadmin = c->is_superadmin,
+		.session = c->session,
+		.issued_at = c->iat_ms / 1000,
 		.expires_at = c->exp_ms / 1000,
 	};
 	int r = user_context_new(ret_user, &identity);
@@ -222,6 +226,23 @@ static int verify_new(struct auth *a,
 	return r == AUTH_OK ? verify_claims(a, t.payload, ret_window, ret_user) : r;
 }
 
+void auth_set_session_hook(struct auth *a, auth_revoked_fn revoked, void *arg)
+{
+	a->revoked = revoked;
+	a->revoked_arg = arg;
+}
+
+/* The session of a good token may have ended. Takes the caller's reference when it has. */
+static int check_session(struct auth *a, int result, struct user_context **user)
+{
+	if (result != AUTH_OK || (*user)->session.n == 0 || a->revoked == NULL ||
+		!a->revoked(a->revoked_arg, *user)) {
+		return result;
+	}
+	*user = user_context_unref(*user);
+	return AUTH_REVOKED;
+}
+
 int auth_verify(struct auth *a, struct slice authorization, struct user_context **ret_user)
 {
 	struct slice compact = bearer(authorization);
@@ -238,7 +259,8 @@ int auth_verify(struct auth *a, struct slice authorization, struct user_context 
 	}
 	struct token_entry *e = token_cache_find(&a->cache, digest);
 	if (e != NULL) {
-		return verify_cached(a, e, ret_user);
+		r = verify_cached(a, e, ret_user);
+		return check_session(a, r, ret_user);
 	}
 	struct token_window window;
 	struct user_context *user = NULL;
@@ -248,22 +270,24 @@ int auth_verify(struct auth *a, struct slice authorization, struct user_context 
 	}
 	token_cache_put(&a->cache, digest, &window, user);
 	*ret_user = user;
-	return AUTH_OK;
+	return check_session(a, AUTH_OK, ret_user);
 }
 
 int auth_mint(
 	struct auth *a, struct slice user, struct slice roles, unsigned ttl_s, char **ret_token)
 {
-	const struct mint_request request = {
-		.user = user,
-		.roles = roles,
-		.now_s = a->unix_ms() / 1000,
-		.ttl_s = ttl_s,
-	};
+	const struct mint_request request = { .user = user, .roles = roles, .ttl_s = ttl_s };
+	return auth_mint_token(a, &request, ret_token);
+}
+
+int auth_mint_token(struct auth *a, const struct mint_request *request, char **ret_token)
+{
+	struct mint_request now = *request;
 	struct buffer claims;
 	char *token = NULL;
+	now.now_s = a->unix_ms() / 1000;
 	buffer_init(&claims, AUTH_TOKEN_BYTES_MAX);
-	int r = mint_claims(&claims, &request);
+	int r = mint_claims(&claims, &now);
 	r = r < 0 ? r : key_set_sign(&a->keys, buffer_slice(&claims), &token);
 	buffer_deinit(&claims);
 	if (r == 0 && slice_str(token).n > a->token_bytes) {
@@ -288,6 +312,7 @@ const char *auth_result_text(int result)
 		[AUTH_CLAIMS] = "The token has a missing or invalid claim",
 		[AUTH_EXPIRED] = "The token has expired",
 		[AUTH_NOT_YET_VALID] = "The token is not valid yet",
+		[AUTH_REVOKED] = "The session of the token has ended",
 	};
 	if (result < 0 || (size_t)result >= sizeof(texts) / sizeof(texts[0])) {
 		return "The token could not be checked";

@@ -39,7 +39,9 @@ struct user_context {
 	struct slice roles_json; /* a JSON array of strings */
 	bool is_superadmin;
 	struct slice trusted;
-	int64_t expires_at; /* seconds since 1970 */
+	struct slice session; /* claim sid of a token that we made; empty without one */
+	int64_t issued_at;    /* seconds since 1970; 0 without iat */
+	int64_t expires_at;
 };
 
 struct user_context *user_context_ref(struct user_context *u);
@@ -83,7 +85,15 @@ enum auth_result {
 			     * or over its limit, an audience that is not this app */
 	AUTH_EXPIRED,
 	AUTH_NOT_YET_VALID, /* nbf, or an iat too far in the future */
+	AUTH_REVOKED,       /* its session has ended */
 };
+
+/* Has this session ended? Asked each time a token with a session is used, also a cached one: it must
+ * be a look-up in memory. */
+typedef bool (*auth_revoked_fn)(void *arg, const struct user_context *user);
+
+/** Asks `revoked` about tokens with a session (claim sid) from now on; NULL: nobody. */
+void auth_set_session_hook(struct auth *a, auth_revoked_fn revoked, void *arg);
 
 /**
  * Verifies the value of an Authorization header. A token that was verified before costs its SHA-256
@@ -96,6 +106,14 @@ int auth_verify(struct auth *a, struct slice authorization, struct user_context 
 
 /** The sentence for the 401's detail, e.g. "The token has expired". */
 const char *auth_result_text(int result);
+
+struct mint_request;
+
+/**
+ * Makes a token of these claims (mint.h), issued now.
+ * @return as auth_mint().
+ */
+int auth_mint_token(struct auth *a, const struct mint_request *request, char **ret_token);
 
 /**
  * Makes a token for development and the CLI: {sub, user_id, username, roles, iat, exp, jti}.

@@ -159,6 +159,7 @@ int claims_parse(struct slice json, const struct claims_policy *policy, struct c
 	if (!take_time(tree, "exp", true, &ret->exp_ms) ||
 		!take_time(tree, "nbf", false, &ret->nbf_ms) ||
 		!take_time(tree, "iat", false, &ret->iat_ms) || !take_subject(tree, ret) ||
+		!take_text(tree, "sid", AUTH_USER_BYTES_MAX, &ret->session) ||
 		!take_roles(tree, ret) || !take_superadmin(tree, policy->superadmin_role, ret) ||
 		!audience_fits(tree, policy->app_id)) {
 		claims_deinit(ret);

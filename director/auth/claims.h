@@ -8,6 +8,7 @@
  *   username            optional string; empty counts as absent
  *   roles               optional: an array of strings, or one string with commas or blanks
  *   is_superadmin       optional boolean
+ *   sid                 optional string: the session that the token belongs to
  *   aud                 optional: a string or an array of strings that names this app
  * Everything else is ignored.
  */
@@ -25,6 +26,7 @@ struct claims {
 	json_t *tree;          /* the strings below live in it */
 	struct slice user_id;  /* user_id, else sub */
 	struct slice username; /* username, else sub, else user_id */
+	struct slice session;  /* empty without sid */
 	struct slice roles[AUTH_ROLES_MAX];
 	size_t n_roles;
 	bool is_superadmin;

@@ -51,9 +51,46 @@ static int append_roles(struct buffer *b, struct slice roles)
 	return r;
 }
 
+/* An optional claim. */
+static int append_claim(struct buffer *b, struct slice name, struct slice value)
+{
+	int r = value.n == 0 ? 0 : buffer_append(b, name);
+	return r < 0 || value.n == 0 ? r : buffer_append_json(b, value);
+}
+
+static bool optional_is_good(struct slice s)
+{
+	return s.n == 0 || name_is_good(s, AUTH_USER_BYTES_MAX);
+}
+
+static int append_names(struct buffer *b, const struct mint_request *request)
+{
+	const struct {
+		struct slice name;
+		struct slice value;
+	} claims[] = {
+		{ SLICE("{\"sub\":"), request->user },
+		{ SLICE(",\"user_id\":"), request->user },
+		{ SLICE(",\"username\":"),
+			request->username.n > 0 ? request->username : request->user },
+		{ SLICE(",\"sid\":"), request->session },
+		{ SLICE(",\"mozaiks_token_use\":"), request->use },
+		{ SLICE(",\"aud\":"), request->audience },
+	};
+	int r = 0;
+	for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]) && r == 0; i++) {
+		r = append_claim(b, claims[i].name, claims[i].value);
+	}
+	return r < 0 || !request->is_superadmin
+		? r
+		: buffer_append(b, SLICE(",\"is_superadmin\":true"));
+}
+
 int mint_claims(struct buffer *b, const struct mint_request *request)
 {
-	if (!name_is_good(request->user, AUTH_USER_BYTES_MAX) || request->ttl_s == 0) {
+	if (!name_is_good(request->user, AUTH_USER_BYTES_MAX) || request->ttl_s == 0 ||
+		!optional_is_good(request->username) || !optional_is_good(request->session) ||
+		!optional_is_good(request->use) || !optional_is_good(request->audience)) {
 		return -EINVAL;
 	}
 	uint8_t random[16];
@@ -62,12 +99,7 @@ int mint_claims(struct buffer *b, const struct mint_request *request)
 	randombytes_buf(random, sizeof(random));
 	(void)sodium_bin2base64(
 		jti, sizeof(jti), random, sizeof(random), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	static const char *const names[] = { "{\"sub\":", ",\"user_id\":", ",\"username\":" };
-	int r = 0;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && r == 0; i++) {
-		r = buffer_append(b, slice_str(names[i]));
-		r = r < 0 ? r : buffer_append_json(b, request->user);
-	}
+	int r = append_names(b, request);
 	r = r < 0 ? r : buffer_append(b, SLICE(",\"roles\":["));
 	r = r < 0 ? r : append_roles(b, request->roles);
 	return r < 0 ? r

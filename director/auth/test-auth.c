@@ -18,6 +18,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/map.h"
+#include "director/auth/mint.h"
 #include "director/auth/token.h"
 
 #include <jansson.h>
@@ -903,6 +904,53 @@ static void minted_tokens_are_good(void **state)
 	(void)auth_free(a);
 }
 
+static char ended[16];
+
+static bool test_revoked(void *arg, const struct user_context *user)
+{
+	assert_ptr_equal(arg, &wall_ms);
+	return slice_eq(user->session, slice_str(ended));
+}
+
+static void an_ended_session_ends_its_tokens(void **state)
+{
+	const struct mint_request request = { .user = SLICE("u-7"),
+		.username = SLICE("Ann"),
+		.roles = SLICE("a"),
+		.session = SLICE("s1"),
+		.is_superadmin = true,
+		.ttl_s = 60 };
+	struct auth *a = new_auth(10);
+	struct user_context *u = NULL;
+	char *token = NULL;
+	struct buffer b;
+	buffer_init(&b, 8192);
+	assert_int_equal(auth_mint_token(a, &request, &token), 0);
+	assert_int_equal(buffer_printf(&b, "Bearer %s", token), 0);
+	assert_int_equal(verify(a, buffer_slice(&b), &u), AUTH_OK);
+	assert_slice(u->user_id, "u-7");
+	assert_slice(u->username, "Ann");
+	assert_slice(u->session, "s1");
+	assert_true(u->is_superadmin);
+	assert_int_equal(u->issued_at, 1000);
+	auth_set_session_hook(a, test_revoked, &wall_ms);
+	assert_int_equal(judge(a, buffer_slice(&b)), AUTH_OK);
+	(void)snprintf(ended, sizeof(ended), "s1");
+	assert_int_equal(judge(a, buffer_slice(&b)), AUTH_REVOKED);
+	assert_int_equal(u->refs, 2);
+	(void)user_context_unref(u);
+	/* The first use of a token is asked for, too; one without a session is not. */
+	struct auth *fresh = new_auth(10);
+	auth_set_session_hook(fresh, test_revoked, &wall_ms);
+	assert_int_equal(judge(fresh, buffer_slice(&b)), AUTH_REVOKED);
+	ended[0] = '\0';
+	assert_int_equal(judge_claims(fresh, GOOD), AUTH_OK);
+	free(token);
+	buffer_deinit(&b);
+	(void)auth_free(fresh);
+	(void)auth_free(a);
+}
+
 static void bad_names_are_not_minted(void **state)
 {
 	static const struct {
@@ -948,7 +996,7 @@ static void bad_names_are_not_minted(void **state)
 
 static void results_have_a_sentence(void **state)
 {
-	for (int r = AUTH_OK; r <= AUTH_NOT_YET_VALID; r++) {
+	for (int r = AUTH_OK; r <= AUTH_REVOKED; r++) {
 		assert_non_null(auth_result_text(r));
 		for (int s = AUTH_OK; s < r; s++) {
 			assert_string_not_equal(auth_result_text(r), auth_result_text(s));
@@ -982,6 +1030,7 @@ int main(void)
 		cmocka_unit_test(a_hit_is_judged_by_the_clocks),
 		cmocka_unit_test(a_run_out_entry_keeps_no_user),
 		cmocka_unit_test(minted_tokens_are_good),
+		cmocka_unit_test(an_ended_session_ends_its_tokens),
 		cmocka_unit_test(bad_names_are_not_minted),
 		cmocka_unit_test(results_have_a_sentence),
 	};

@@ -73,9 +73,9 @@ int user_context_new(struct user_context **ret, const struct user_identity *iden
 	struct span roles;
 	buffer_init(&b, AUTH_TRUSTED_MAX);
 	int r = render_trusted(&b, identity, &roles);
-	/* One block: the struct, the trusted text, the two names. */
-	size_t size =
-		sizeof(struct user_context) + b.n + identity->user_id.n + identity->username.n;
+	/* One block: the struct, the trusted text, the names. */
+	size_t size = sizeof(struct user_context) + b.n + identity->user_id.n +
+		identity->username.n + identity->session.n;
 	struct user_context *u = r < 0 ? NULL : malloc(size);
 	if (u == NULL) {
 		buffer_deinit(&b);
@@ -84,9 +84,13 @@ int user_context_new(struct user_context **ret, const struct user_identity *iden
 	uint8_t *text = (uint8_t *)(u + 1);
 	uint8_t *user_id = text + b.n;
 	uint8_t *username = user_id + identity->user_id.n;
+	uint8_t *session = username + identity->username.n;
 	memcpy(text, b.p, b.n);
 	memcpy(user_id, identity->user_id.p, identity->user_id.n);
 	memcpy(username, identity->username.p, identity->username.n);
+	if (identity->session.n > 0) {
+		memcpy(session, identity->session.p, identity->session.n);
+	}
 	*u = (struct user_context){
 		.refs = 1,
 		.user_id = slice_of(user_id, identity->user_id.n),
@@ -94,6 +98,8 @@ int user_context_new(struct user_context **ret, const struct user_identity *iden
 		.roles_json = slice_of(text + roles.start, roles.n),
 		.is_superadmin = identity->is_superadmin,
 		.trusted = slice_of(text, b.n),
+		.session = slice_of(session, identity->session.n),
+		.issued_at = identity->issued_at,
 		.expires_at = identity->expires_at,
 	};
 	buffer_deinit(&b);

@@ -10,7 +10,9 @@ struct user_identity {
 	const struct slice *roles;
 	size_t n_roles;
 	bool is_superadmin;
-	int64_t expires_at; /* seconds since 1970 */
+	struct slice session;
+	int64_t issued_at; /* seconds since 1970 */
+	int64_t expires_at;
 };
 
 /**
