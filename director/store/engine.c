@@ -562,13 +562,31 @@ static int step_update(struct run *run, struct engine_job *job)
 	return r != 0 || !job->done ? r : upsert_if_none(run);
 }
 
+static int best_match(struct run *run, struct buffer *copy, int64_t *ret_rid, int *ret_error);
+
+/* The first in the order that was asked for. */
+static int update_best(struct run *run)
+{
+	struct buffer copy;
+	int64_t rid = 0;
+	int error = 0;
+	buffer_init(&copy, run->t->limits->result_bytes);
+	if (best_match(run, &copy, &rid, &error) == FOUND) {
+		error = update_one(run, rid, buffer_slice(&copy), NULL);
+	}
+	buffer_deinit(&copy);
+	return error;
+}
+
 static int run_update(struct run *run)
 {
 	struct engine_job job = ENGINE_JOB_NULL;
 	struct slice document;
 	int64_t rid = 0;
 	int error = 0;
-	if (run->t->multi) {
+	if (run->t->sorter != NULL) {
+		error = update_best(run);
+	} else if (run->t->multi) {
 		error = collect_rids(run, &job);
 		error = error != 0 ? error : update_rids(run, &job);
 	} else if (next_match(run, &rid, &document, &error) == FOUND) {
@@ -766,9 +784,10 @@ int engine_match(struct store_task *t, struct engine_source *s, struct engine_jo
 {
 	struct run run = piece_of(t, s, job);
 	uint64_t started = clock_ms();
-	int r = t->op == STORE_INSERT   ? 0
-		: t->op == STORE_MODIFY ? match_modify(&run, job)
-					: collect_rids(&run, job);
+	bool best = t->op == STORE_MODIFY || t->sorter != NULL;
+	int r = t->op == STORE_INSERT ? 0
+		: best                ? match_modify(&run, job)
+				      : collect_rids(&run, job);
 	job->spent_ms += clock_ms() - started;
 	return end_with(&run, r);
 }

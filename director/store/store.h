@@ -53,7 +53,7 @@ struct store_command {
 	struct slice collection;
 	struct slice filter;
 	struct slice projection;
-	struct slice sort;
+	struct slice sort; /* FIND, MODIFY, UPDATE of one */
 	struct slice update;
 	struct slice array_filters; /* UPDATE, MODIFY: a BSON array */
 	struct slice documents;     /* INSERT: documents in a row */

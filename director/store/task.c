@@ -451,6 +451,9 @@ static int compile_update(
 		return store_fail(
 			f, STORE_E_INVALID, "a replacement cannot be applied to many documents");
 	}
+	if (r == 0 && t->multi && t->sort.n > 0) {
+		return store_fail(f, STORE_E_INVALID, "only an update of one document is sorted");
+	}
 	return r;
 }
 

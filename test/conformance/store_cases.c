@@ -341,6 +341,18 @@ const struct store_case store_cases[] = {
 	UPDATE(SHARED, NULL, "{$set: {c: 1}}", 3, 3, .multi = true),
 	COUNT(SHARED, "{c: 1}", 3),
 } },
+{ "update: the first in an order", {
+	PUT(ALICE, "{_id: 1, a: 2, g: 1} {_id: 2, a: 3, g: 1} {_id: 3, a: 1, g: 1} {_id: 4, a: 9}"),
+	PUT(BOB, "{_id: 5, a: 100, g: 1}"),
+	UPDATE(ALICE, "{g: 1}", "{$set: {b: 1}}", 1, 1, .sort = "{a: -1}"),
+	UPDATE(ALICE, "{g: 1}", "{$set: {b: 1}}", 1, 0, .sort = "{a: -1}"),
+	UPDATE(ALICE, "{g: 1}", "{a: 1, g: 5}", 1, 1, .sort = "{a: 1, _id: 1}"),
+	UPDATE(ALICE, "{g: 2}", "{$set: {b: 1}}", 0, 0, .sort = "{a: 1}"),
+	FIND(ALICE, NULL, "{_id: 1, a: 2, g: 1, user_id: 'alice'} {_id: 2, a: 3, g: 1, user_id: 'alice', b: 1} {_id: 3, a: 1, g: 5, user_id: 'alice'} {_id: 4, a: 9, user_id: 'alice'}"),
+	UPDATE(ALICE, "{_id: 6, g: 2}", "{$set: {b: 1}}", 0, 0, .sort = "{a: 1}", .upsert = true, .upserted = "{_id: 6}"),
+	COUNT(BOB, "{b: 1}", 0),
+	UPDATE(ALICE, "{g: 1}", "{$set: {b: 2}}", ANY, ANY, .sort = "{a: 1}", .multi = true, INVALID("one document is sorted")),
+} },
 { "update: what does not change is matched, not modified", {
 	PUT(SHARED, "{_id: 1, a: 1}"),
 	UPDATE(SHARED, "{_id: 1}", "{$set: {a: 1}}", 1, 0),

@@ -88,6 +88,16 @@ apply(struct store_task *t, const bson_t *document, struct budget *budget, struc
 	return r != 0 ? r : spent(t, budget, f);
 }
 
+bool mongodb_changes(struct store_task *t, struct slice before)
+{
+	struct budget budget = budget_of(t);
+	struct store_failure f;
+	struct slice after;
+	return update_apply(t->updater, t->matcher, before, clock_unix_ms(), &budget, &after, &f) !=
+		0 ||
+		!slice_eq(before, after);
+}
+
 enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure *f)
 {
 	struct store_task *t = c->t;

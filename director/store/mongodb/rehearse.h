@@ -24,6 +24,9 @@ bool mongodb_wants_rehearsal(const struct store_task *t);
 /** Rehearses on what the filter finds: one document, or all of a `multi`. Blocking. */
 enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure *f);
 
+/** Whether the task's update makes something else of this document; true, too, when it fails on it. */
+bool mongodb_changes(struct store_task *t, struct slice before);
+
 /**
  * What an upsert inserts. No server is asked.
  * @param ret the document; belongs to the task's update until its next use.

@@ -383,9 +383,25 @@ static void take_update(struct store_task *t, const bson_t *reply)
 	t->result.modified = reply_number(reply, "modifiedCount");
 }
 
+static bool send_modify(struct mongodb_command *c, bson_t *ret_reply, bson_error_t *ret_error);
+
+/* {value: <the document before, or null>, …} */
+static void take_sorted_update(struct store_task *t, const bson_t *reply)
+{
+	struct value before = reply_value(reply, SLICE("value"));
+	if (before.type != BT_OBJECT) {
+		return;
+	}
+	t->result.n = 1;
+	t->result.modified = mongodb_changes(t, before.data) ? 1 : 0;
+}
+
+/* Few servers take the order of an update; all take that of a findAndModify. */
 void mongodb_update(struct mongodb_command *c)
 {
-	change_or_insert(c, send_update, take_update);
+	bool sorted = c->t->sort.n > 0;
+	change_or_insert(
+		c, sorted ? send_modify : send_update, sorted ? take_sorted_update : take_update);
 }
 
 static bool send_delete(struct mongodb_command *c, bson_t *ret_reply, bson_error_t *ret_error)
