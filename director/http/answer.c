@@ -17,7 +17,7 @@ enum {
 
 static void send_now(struct connection *c, const uv_buf_t *bufs, unsigned n_bufs)
 {
-	if (!c->doomed && uvx_stream_send(&c->stream, bufs, n_bufs) < 0) {
+	if (!c->doomed && transport_send(&c->transport, bufs, n_bufs) < 0) {
 		c->doomed = true;
 	}
 }

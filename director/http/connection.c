@@ -336,7 +336,7 @@ static bool step_idle(struct connection *c)
 		enter(c, CONNECTION_HEAD);
 		return true;
 	}
-	if ((c->ended || c->server->draining) && uvx_stream_queued(&c->stream) == 0) {
+	if ((c->ended || c->server->draining) && transport_queued(&c->transport) == 0) {
 		c->doomed = true;
 	}
 	return false;
@@ -345,7 +345,7 @@ static bool step_idle(struct connection *c)
 static bool step_head(struct connection *c)
 {
 	/* A client that does not take its answers gets no more of them. */
-	if (uvx_stream_queued(&c->stream) > 0) {
+	if (transport_queued(&c->transport) > 0) {
 		return false;
 	}
 	if (c->end == c->begin) {
@@ -485,7 +485,7 @@ static bool step_discard(struct connection *c)
 		enter(c, CONNECTION_IDLE);
 		return true;
 	}
-	c->doomed = c->ended && uvx_stream_queued(&c->stream) == 0;
+	c->doomed = c->ended && transport_queued(&c->transport) == 0;
 	return false;
 }
 
@@ -517,12 +517,12 @@ static void set_deadline(struct connection *c)
 		[CONNECTION_LINGER] = DEADLINE_LINGER,
 		[CONNECTION_CLOSED] = DEADLINE_NONE,
 	};
-	size_t queued = uvx_stream_queued(&c->stream);
+	size_t queued = transport_queued(&c->transport);
 	enum deadline_kind kind = queued > 0 ? DEADLINE_SEND : kinds[c->state];
 	bool anew = kind != c->deadline.kind || c->progressed || kind == DEADLINE_BODY;
 	if (anew && (kind != DEADLINE_NONE || c->deadline.kind != DEADLINE_NONE)) {
 		deadline_set(&c->server->deadlines, &c->deadline, kind);
-		c->unsent = kind == DEADLINE_SEND ? uvx_stream_unsent(&c->stream) : 0;
+		c->unsent = kind == DEADLINE_SEND ? transport_unsent(&c->transport) : 0;
 	}
 	c->progressed = false;
 }
@@ -530,8 +530,8 @@ static void set_deadline(struct connection *c)
 /* After a tick: what waits for the outside. */
 static void settle(struct connection *c)
 {
-	if (c->state == CONNECTION_LAST && uvx_stream_queued(&c->stream) == 0) {
-		uvx_stream_finish(&c->stream);
+	if (c->state == CONNECTION_LAST && transport_queued(&c->transport) == 0) {
+		transport_finish(&c->transport);
 		enter(c, CONNECTION_LINGER);
 	}
 	if (c->state == CONNECTION_LINGER && c->ended) {
@@ -546,7 +546,7 @@ static void settle(struct connection *c)
 		c->end = 0;
 	}
 	set_deadline(c);
-	if (!c->ended && has_room(c) && uvx_stream_read(&c->stream) < 0) {
+	if (!c->ended && has_room(c) && transport_read(&c->transport) < 0) {
 		connection_close(c);
 	}
 }
@@ -580,8 +580,8 @@ void connection_tick(struct connection *c, unsigned batch)
 void connection_expired(struct connection *c, enum deadline_kind kind)
 {
 	const struct http_limits *limits = &c->server->config.limits;
-	if (kind == DEADLINE_SEND && uvx_stream_unsent(&c->stream) < c->unsent) {
-		c->unsent = uvx_stream_unsent(&c->stream);
+	if (kind == DEADLINE_SEND && transport_unsent(&c->transport) < c->unsent) {
+		c->unsent = transport_unsent(&c->transport);
 		deadline_set(&c->server->deadlines, &c->deadline, DEADLINE_SEND);
 		return;
 	}
@@ -600,7 +600,7 @@ void connection_expired(struct connection *c, enum deadline_kind kind)
 bool connection_is_idle(const struct connection *c)
 {
 	return c->state <= CONNECTION_HEAD && c->begin == c->end &&
-		uvx_stream_queued(&c->stream) == 0;
+		transport_queued(&c->transport) == 0;
 }
 
 /* Events of the stream */
@@ -722,7 +722,7 @@ int connection_accept(struct http_server *s, struct uvx_listener *l)
 	c->deadline.kind = DEADLINE_NONE;
 	c->deadline.owner = c;
 	c->request.connection = c;
-	int r = uvx_listener_accept(l, &c->stream, &ops, c);
+	int r = transport_accept(&c->transport, l, &ops, c);
 	if (r < 0) {
 		free(c);
 		return r;
@@ -750,5 +750,5 @@ void connection_close(struct connection *c)
 		server_give_block(c->server, c->block);
 		c->block = NULL;
 	}
-	uvx_stream_close(&c->stream, on_closed, c);
+	transport_close(&c->transport, on_closed, c);
 }

@@ -26,12 +26,12 @@
  */
 #pragma once
 
-#include "common/uvx/stream.h"
 #include "director/http/chunked.h"
 #include "director/http/deadline.h"
 #include "director/http/head.h"
 #include "director/http/request_id.h"
 #include "director/http/router.h"
+#include "director/http/transport.h"
 
 enum {
 	HTTP_PIPELINE_MAX = 8,
@@ -85,7 +85,7 @@ struct http_request {
 enum body_mode { BODY_IN_BLOCK, BODY_IN_BUFFER, BODY_CHUNKED };
 
 struct connection {
-	struct uvx_stream stream;
+	struct transport transport;
 	struct http_server *server;
 	struct connection *prev; /* all of the server's */
 	struct connection *next;

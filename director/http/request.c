@@ -41,7 +41,7 @@ struct slice http_request_id(struct http_request *r)
 
 bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_pid)
 {
-	return uvx_stream_peer(&r->connection->stream, ret_uid, ret_pid);
+	return transport_peer(&r->connection->transport, ret_uid, ret_pid);
 }
 
 void http_request_set_context(struct http_request *r, void *context, void (*release)(void *context))
