@@ -10,6 +10,7 @@
 #include "director/execute/admit.h"
 #include "director/execute/call.h"
 #include "director/execute/inject.h"
+#include "director/execute/memory.h"
 #include "director/hosts/registry.h"
 #include "director/http/http.h"
 #include "director/store/store.h"
@@ -57,6 +58,7 @@ struct director {
 
 	struct quota_users *capability_users;
 	struct admission admission;
+	struct memory_watch memory;
 	struct quarantine *quarantine;
 	struct injector *injector;
 	struct call_pool calls;

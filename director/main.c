@@ -34,7 +34,11 @@ enum { MESSAGE_MAX_BYTES = 4096, PATH_BYTES = 4096, ADMIN_MODE = 0600 };
 static struct settings settings;
 static struct state_dir state_dir = STATE_DIR_NULL;
 static uv_loop_t loop;
-static struct director director = { .loop = &loop, .settings = &settings };
+static struct director director = {
+	.loop = &loop,
+	.settings = &settings,
+	.memory = MEMORY_WATCH_NULL,
+};
 static int exit_status;
 
 /* Says why the start ends. */
@@ -345,6 +349,13 @@ static int open_hosts(void)
 	return hosts_open(&director) < 0 ? -1 : 0;
 }
 
+/* Of files that cannot be opened once the director is confined. */
+static int watch_memory(void)
+{
+	int r = memory_watch_open(&director.memory, settings.memory_high);
+	return r < 0 ? refuse("memory.unknown", strerror(-r)) : 0;
+}
+
 static int confine_files_step(void)
 {
 	return confine_begin(&settings, &state_dir);
@@ -362,6 +373,7 @@ static int (*const start_steps[])(void) = {
 	open_state,
 	open_http,
 	give_up_privileges,
+	watch_memory,
 	confine_files_step,
 	watch_signals,
 	open_auth,

@@ -190,5 +190,6 @@ void director_free(struct director *d)
 	d->injector = injector_free(d->injector);
 	d->quarantine = quarantine_free(d->quarantine);
 	admission_deinit(&d->admission);
+	memory_watch_close(&d->memory);
 	d->auth = auth_free(d->auth);
 }

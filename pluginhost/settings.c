@@ -75,6 +75,12 @@ static const struct setting table[] = {
 	{ "MOZAIKS_SANDBOX_TMP", SETTING_BYTES, AT(tmp_bytes), "16M", 64 * KIB, 1 * GIB,
 		.help = "Bytes in a worker's /tmp, which nobody else sees and which ends with it, and the "
 		  "largest file there." },
+	{ "MOZAIKS_SANDBOX_ADDRESS_SPACE", SETTING_BYTES, AT(address_space), "0", 0, 256 * GIB,
+		.help = "Addresses of a worker, used or not; less than its memory counts as its memory. 0: "
+		  "1 GiB for Python and 512 MiB for native plugins, or 768 MiB more than a memory over 256 "
+		  "MiB." },
+	{ "MOZAIKS_SANDBOX_FILES", SETTING_NUMBER, AT(open_files), "0", 0, 4096,
+		.help = "Files that a worker may have open; 0: 64 for Python and 32 for native plugins." },
 	{ "MOZAIKS_SANDBOX_ALL_MEMORY_PERCENT", SETTING_NUMBER, AT(all_memory_percent), "70", 1, 100,
 		.help = "Memory of all workers together, in percent of the machine's." },
 	{ "MOZAIKS_SANDBOX_ALL_PIDS", SETTING_NUMBER, AT(all_processes), "4096", 64, 1000000,

@@ -48,6 +48,8 @@ struct settings {
 	uint64_t processes, processes_max;
 	uint64_t cpu_percent, cpu_max;
 	uint64_t tmp_bytes;
+	uint64_t address_space; /* 0: as the memory and the profile have it */
+	uint64_t open_files;    /* 0: the profile's */
 	bool require_cgroup;
 	/* Of all workers together. */
 	uint64_t all_memory_percent;

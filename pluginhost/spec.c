@@ -50,6 +50,12 @@ static void fill_defaults(const struct settings *s, struct worker_limits *l)
 	l->cpu_percent = l->cpu_percent == 0 ? (uint32_t)s->cpu_percent : l->cpu_percent;
 	l->tmp_bytes = s->tmp_bytes;
 	l->file_size_bytes = s->tmp_bytes;
+	l->open_files = (uint32_t)s->open_files;
+	if (s->address_space > 0) {
+		l->address_space_bytes =
+			s->address_space < l->memory_bytes ? l->memory_bytes : s->address_space;
+		return;
+	}
 	/* Up to the usual memory the profile's own value does. */
 	l->address_space_bytes =
 		l->memory_bytes > (UINT64_C(256) << 20) ? l->memory_bytes + extra : 0;

@@ -42,6 +42,25 @@ static void good_specs(void **state)
 	assert_int_equal(s.limits.address_space_bytes, (512 + 768) << 20);
 	assert_int_equal(s.limits.processes, 64);
 	assert_int_equal(s.limits.cpu_percent, 400);
+	/* The profile's. */
+	assert_int_equal(s.limits.open_files, 0);
+}
+
+static void the_operator_s_own_limits(void **state)
+{
+	struct settings own = settings;
+	struct start_spec s;
+	struct json_why why;
+	struct slice text = SLICE("{\"plugin\":\"a\",\"version\":\"" V "\",\"socket\":\"s\"}");
+	own.open_files = 100;
+	own.address_space = UINT64_C(2) << 30;
+	assert_true(spec_parse(text, &own, &s, &why));
+	assert_int_equal(s.limits.open_files, 100);
+	assert_int_equal(s.limits.address_space_bytes, UINT64_C(2) << 30);
+	/* Less than the memory would be another limit of memory. */
+	own.address_space = 1;
+	assert_true(spec_parse(text, &own, &s, &why));
+	assert_int_equal(s.limits.address_space_bytes, 256 << 20);
 }
 
 static void bad_specs(void **state)
@@ -217,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_specs),
+		cmocka_unit_test(the_operator_s_own_limits),
 		cmocka_unit_test(bad_specs),
 		cmocka_unit_test(limits_alone),
 		cmocka_unit_test(channels_lie_in_the_run_directory),

@@ -174,6 +174,10 @@ static const struct setting table[] = {
 		.help = "Calls to one plugin, waiting and running; above it 503." },
 	{ "MOZAIKS_MAX_INFLIGHT", SETTING_NUMBER, AT(inflight), "4096", 1, MILLION,
 		.help = "Calls in all, waiting and running; above it 503." },
+	{ "MOZAIKS_MEMORY_HIGH", SETTING_BYTES, AT(memory_high), "0", 0, 1024 * 1024 * MIB,
+		.help = "Private memory that the director may use: above four fifths of it, calls to "
+			"plugins are answered 503, all else is served. 0: what its cgroup allows "
+			"(MemoryHigh=, MemoryMax=), if that says anything." },
 
 	{ "MOZAIKS_MAX_CAPABILITY_CALLS_PER_REQUEST", SETTING_NUMBER, AT(capability_calls_per_request),
 		"64", 1, 65536,
@@ -235,17 +239,22 @@ static const struct setting table[] = {
 	{ "MOZAIKS_BREAKER_FAILED_STARTS", SETTING_NUMBER, AT(breaker.init_failures), "3", 0, 1000,
 		.help = "Workers in a row that did not get ready, with the same effect; 0: never." },
 	{ "MOZAIKS_BREAKER_OPEN_SECONDS", SETTING_SECONDS, AT(breaker.open_ms), "30", 10, HOUR_MS,
-		.help = "How long a plugin is unavailable then; the second time within a day twice as long, "
-			"and so on." },
+		.help = "How long a plugin is unavailable then; the second time within "
+			"MOZAIKS_BREAKER_OPENS_SECONDS twice as long, and so on." },
 	{ "MOZAIKS_BREAKER_OPEN_MAX_SECONDS", SETTING_SECONDS, AT(breaker.open_max_ms), "900", 10,
 		24 * HOUR_MS, .help = "The longest of these times." },
 	{ "MOZAIKS_BREAKER_SUCCESSES", SETTING_NUMBER, AT(breaker.successes), "3", 1, 1000,
 		.help = "Calls, one at a time, that have to end well before the plugin is fully back." },
 	{ "MOZAIKS_BREAKER_OPENS", SETTING_NUMBER, AT(breaker.opens), "10", 0, TALLY_MAX,
-		.help = "A plugin that becomes unavailable so often within a day is disabled; 0: never." },
+		.help = "A plugin that becomes unavailable so often within MOZAIKS_BREAKER_OPENS_SECONDS is "
+			"disabled; 0: never." },
+	{ "MOZAIKS_BREAKER_OPENS_SECONDS", SETTING_SECONDS, AT(breaker.opens_ms), "86400", 10,
+		7 * 24 * HOUR_MS, .help = "See MOZAIKS_BREAKER_OPENS and MOZAIKS_BREAKER_OPEN_SECONDS." },
 	{ "MOZAIKS_BREAKER_VIOLATIONS", SETTING_NUMBER, AT(breaker.violations), "3", 0, TALLY_MAX,
 		.help = "A plugin whose workers made so many forbidden system calls, or broke the protocol so "
-			"often, within an hour is disabled; 0: never." },
+			"often, within MOZAIKS_BREAKER_VIOLATIONS_SECONDS is disabled; 0: never." },
+	{ "MOZAIKS_BREAKER_VIOLATIONS_SECONDS", SETTING_SECONDS, AT(breaker.violations_ms), "3600", 10,
+		7 * 24 * HOUR_MS, .help = "See MOZAIKS_BREAKER_VIOLATIONS." },
 	{ "MOZAIKS_BREAKER_USER_SECONDS", SETTING_SECONDS, AT(breaker.source_ms), "600", 0, 24 * HOUR_MS,
 		.help = "Crashes that one user, or the same request, causes within this time count as one." },
 	{ "MOZAIKS_IDLE_STOP_SECONDS", SETTING_SECONDS, AT(idle_stop_ms), "0", 0, 24 * HOUR_MS,

@@ -70,6 +70,7 @@ struct settings {
 	uint64_t inflight_per_user;
 	uint64_t inflight_per_plugin;
 	uint64_t inflight;
+	uint64_t memory_high; /* 0: as its cgroup has it */
 
 	/* The store's; see store.h. */
 	uint64_t store_readers;

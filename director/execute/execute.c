@@ -76,6 +76,14 @@ static struct plugin *find_plugin(struct director *d, struct http_request *r)
 			"Plugin '%s' is not running; it will be started again", p->id);
 		return NULL;
 	}
+	if (memory_is_short(&d->memory, uv_now(d->loop))) {
+		http_problem(r, 503, "memory_short", 1,
+			"The runtime uses %llu MiB, more than %d %% of its %llu MiB "
+			"(MOZAIKS_MEMORY_HIGH)",
+			(unsigned long long)d->memory.used >> 20, MEMORY_SHORT_PERCENT,
+			(unsigned long long)d->memory.high >> 20);
+		return NULL;
+	}
 	return p;
 }
 

@@ -116,14 +116,14 @@ static bool too_many_crashes(
 static enum event event_of_crash(
 	const struct breaker *b, const struct breaker_policy *policy, uint64_t now_ms)
 {
-	if (reached(tally_sum(&b->violations, BREAKER_VIOLATIONS_MS, now_ms), policy->violations)) {
+	if (reached(tally_sum(&b->violations, policy->violations_ms, now_ms), policy->violations)) {
 		return VIOLATIONS;
 	}
 	bool opens = b->state == BREAKER_TRYING || too_many_crashes(b, policy, now_ms);
 	if (!opens) {
 		return CRASH;
 	}
-	return reached(tally_sum(&b->opens, BREAKER_OPENS_MS, now_ms) + 1, policy->opens)
+	return reached(tally_sum(&b->opens, policy->opens_ms, now_ms) + 1, policy->opens)
 		? LAST_OPEN
 		: CRASH_LIMIT;
 }
@@ -169,7 +169,7 @@ enum breaker_action breaker_crashed(struct breaker *b,
 	if (action == BREAKER_STOP) {
 		b->total_opens++;
 		tally_add(&b->opens, 1, now_ms);
-		uint64_t open_ms = policy->open_ms * tally_sum(&b->opens, BREAKER_OPENS_MS, now_ms);
+		uint64_t open_ms = policy->open_ms * tally_sum(&b->opens, policy->opens_ms, now_ms);
 		b->until_ms =
 			now_ms + (open_ms > policy->open_max_ms ? policy->open_max_ms : open_ms);
 	}

@@ -23,10 +23,10 @@ struct breaker_policy {
 	uint64_t crashes, crashes_ms; /* crashes within a long one */
 	uint64_t init_failures;       /* in a row */
 	uint64_t open_ms, open_max_ms;
-	uint64_t successes;  /* that close it again */
-	uint64_t opens;      /* within OPENS_MS: the plugin is disabled */
-	uint64_t violations; /* within VIOLATIONS_MS: likewise */
-	uint64_t source_ms;  /* crashes of one user or request within it are one */
+	uint64_t successes;                 /* that close it again */
+	uint64_t opens, opens_ms;           /* so often within this time: the plugin is disabled */
+	uint64_t violations, violations_ms; /* likewise */
+	uint64_t source_ms;                 /* crashes of one user or request within it are one */
 };
 
 /* life.h */

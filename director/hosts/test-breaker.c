@@ -23,7 +23,9 @@ static const struct breaker_policy usual = {
 	.open_max_ms = 900000,
 	.successes = 3,
 	.opens = 10,
+	.opens_ms = 86400000,
 	.violations = 3,
+	.violations_ms = 3600000,
 	.source_ms = 600000,
 };
 
@@ -158,7 +160,7 @@ static void test_opens_are_forgotten_after_a_day(void **state)
 	struct breaker b = { 0 };
 	uint64_t now = 1;
 	(void)crash(&b, &usual, &whole, 5, 0, &now);
-	now += BREAKER_OPENS_MS;
+	now += usual.opens_ms;
 	assert_int_equal(breaker_tick(&b, now), BREAKER_TRY);
 	assert_int_equal(breaker_crashed(&b, &usual, &whole, now), BREAKER_STOP);
 	assert_int_equal(breaker_wait_ms(&b, now), 30 * SECOND);
@@ -180,7 +182,7 @@ static void test_the_tenth_opening_in_a_day_disables(void **state)
 	assert_int_equal(breaker_crashed(&b, &usual, &whole, now), BREAKER_SWITCH_OFF);
 	assert_int_equal(b.state, BREAKER_DISABLED);
 	/* Only an operator ends that. */
-	assert_int_equal(breaker_tick(&b, now + BREAKER_OPENS_MS), BREAKER_NOTHING);
+	assert_int_equal(breaker_tick(&b, now + usual.opens_ms), BREAKER_NOTHING);
 	assert_int_equal(breaker_renewed(&b), BREAKER_NOTHING);
 	assert_int_equal(b.state, BREAKER_DISABLED);
 	assert_int_equal(breaker_reset(&b), BREAKER_RESUME);

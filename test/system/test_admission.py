@@ -154,3 +154,18 @@ def test_the_deadline_of_a_sync_function(runtime):
     assert time.monotonic() - started < 4
     wait_for(lambda: runtime.execute("blocking", {"action": "stats"}).status == 200, 15,
              "the next call")
+
+
+def test_the_director_s_own_memory():
+    """Too little for what it uses anyway: plugins are not called, all else is served."""
+    with Runtime({"answers": PLUGINS / "answers"}, env={"MOZAIKS_MEMORY_HIGH": "1M"}) as r:
+        for body in ({"action": "none"}, b"not read"):
+            answer = r.execute("answers", body)
+            assert answer.status == 503 and answer.json["code"] == "memory_short", answer
+            assert "MOZAIKS_MEMORY_HIGH" in answer.json["detail"]
+            assert int(answer.headers["retry-after"]) >= 1
+        assert r.execute("unknown", {}).status == 404
+        assert r.get("/health").status == 200
+        assert r.plugin("answers")["state"] == "ready"
+    with Runtime({"answers": PLUGINS / "answers"}, env={"MOZAIKS_MEMORY_HIGH": "1G"}) as r:
+        assert r.execute("answers", {"action": "none"}).status == 200

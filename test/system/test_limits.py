@@ -369,3 +369,15 @@ def test_slow_clients():
         assert b" 408 " in received, received
         assert (b"after its first 5 s the body arrived at less than 5000 bytes a second "
                 b"(MOZAIKS_MIN_BODY_RATE)") in received
+
+
+def test_limits_of_a_worker_s_process():
+    plugin = {"logic.py": "import resource\n\n\nasync def execute(data):\n"
+                          "    return {'files': resource.getrlimit(resource.RLIMIT_NOFILE),\n"
+                          "            'addresses': resource.getrlimit(resource.RLIMIT_AS)}\n"}
+    for env, files, addresses in (({}, 64, 1 << 30),
+                                  ({"MOZAIKS_SANDBOX_FILES": "50",
+                                    "MOZAIKS_SANDBOX_ADDRESS_SPACE": "600M"}, 50, 600 << 20)):
+        with Runtime({"limits": plugin}, env=env) as runtime:
+            assert runtime.execute("limits", {}).json == {"files": [files, files],
+                                                          "addresses": [addresses, addresses]}
