@@ -511,6 +511,83 @@ static void values_that_do_not_fit_are_refused(void **state)
 		"an answer holds");
 }
 
+/* {collection: 'c', NAME: VALUE}, or with an array of VALUE; the bytes of which nothing is checked. */
+static void expect_refused(uint16_t code, const char *name, struct slice value, const char *message)
+{
+	struct capability_call c = call_of("alice");
+	struct document_writer w;
+	writer_init(&w, FRAME_PAYLOAD_MAX);
+	size_t root = writer_open(&w);
+	writer_string(&w, SLICE("collection"), SLICE("c"));
+	if (code == CAP_DATABASE_INSERT) {
+		size_t array = writer_open_in(&w, BT_ARRAY, slice_str(name));
+		writer_value(&w, SLICE("0"), (struct value){ BT_OBJECT, value });
+		writer_close(&w, array);
+	} else {
+		writer_value(&w, slice_str(name), (struct value){ BT_OBJECT, value });
+	}
+	writer_close(&w, root);
+	run_bytes(&c, code, buffer_slice(&w.b));
+	if (strcmp(c.error, "invalid_argument") != 0 || strstr(c.message, message) == NULL) {
+		fail_msg("%s: expected \"%s\", got %s \"%s\"", name, message, c.error, c.message);
+	}
+	writer_deinit(&w);
+}
+
+static void expect_refused_everywhere(struct slice value, const char *message)
+{
+	expect_refused(CAP_DATABASE_FIND, "filter", value, message);
+	expect_refused(CAP_DATABASE_INSERT, "documents", value, message);
+	expect_refused(CAP_DATABASE_UPDATE, "update", value, message);
+	expect_refused(CAP_DATABASE_AGGREGATE, "pipeline", value, message);
+}
+
+/* The threat table's E3: a name that stands twice, at the top and further down. */
+static void e3_a_name_twice(void **state)
+{
+	struct document_writer w;
+	writer_init(&w, 1000);
+	size_t root = writer_open(&w);
+	writer_string(&w, SLICE("user_id"), SLICE("alice"));
+	writer_string(&w, SLICE("user_id"), SLICE("bob"));
+	writer_close(&w, root);
+	expect_refused_everywhere(buffer_slice(&w.b), "twice");
+	struct document_writer outer;
+	writer_init(&outer, 1000);
+	root = writer_open(&outer);
+	writer_value(&outer, SLICE("$set"), (struct value){ BT_OBJECT, buffer_slice(&w.b) });
+	writer_close(&outer, root);
+	expect_refused_everywhere(buffer_slice(&outer.b), "twice");
+	writer_deinit(&outer);
+	writer_deinit(&w);
+}
+
+/* E1, E9: types that stand for code or for what is no value any more. */
+static void e1_e9_types_that_are_refused(void **state)
+{
+	static const struct {
+		uint8_t type;
+		struct slice data;
+		const char *message;
+	} rows[] = {
+		{ BT_CODE, SLICE("\x02\0\0\0f\0"), "JavaScript code" },
+		{ BT_CODE_SCOPE, SLICE("\x0f\0\0\0\x02\0\0\0f\0\x05\0\0\0\0"), "JavaScript code" },
+		{ BT_SYMBOL, SLICE("\x02\0\0\0s\0"), "symbol" },
+		{ BT_DBPOINTER, SLICE("\x02\0\0\0c\0iiiiiiiiiiii"), "DBPointer" },
+		{ BT_UNDEFINED, SLICE(""), "undefined" },
+		{ 0x20, SLICE(""), "unknown type" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct document_writer w;
+		writer_init(&w, 1000);
+		size_t root = writer_open(&w);
+		writer_value(&w, SLICE("x"), (struct value){ rows[i].type, rows[i].data });
+		writer_close(&w, root);
+		expect_refused_everywhere(buffer_slice(&w.b), rows[i].message);
+		writer_deinit(&w);
+	}
+}
+
 int main(void)
 {
 	log_init("test", LOG_ERROR);
@@ -519,6 +596,8 @@ int main(void)
 		TEST(every_command_is_answered),
 		TEST(the_call_gives_the_scope),
 		TEST(arguments_are_strict),
+		TEST(e3_a_name_twice),
+		TEST(e1_e9_types_that_are_refused),
 		TEST(nesting_is_bounded),
 		TEST(batches_follow_a_cursor),
 		TEST(batches_are_bounded_in_bytes),
