@@ -6,9 +6,10 @@ _Filters = Optional[Iterable[Mapping[str, Any]]]
 
 
 def _refuse(name: str, options: Mapping[str, Any]) -> None:
-    for option, value in options.items():
-        if option not in ("hint", "comment") and value is not None:
-            raise TypeError(f"{name} does not know the option {option!r}")
+    # It imports this package.
+    from mozaiks._database import arguments
+
+    arguments.refuse(name, options)
 
 
 class _Write:
@@ -56,12 +57,14 @@ class ReplaceOne(_Write):
         filter: Mapping[str, Any],
         replacement: Mapping[str, Any],
         upsert: bool = False,
+        sort: Any = None,
         **options: Any,
     ) -> None:
         _refuse("ReplaceOne", options)
         self.filter = filter
         self.replacement = replacement
         self.upsert = bool(upsert)
+        self.sort = sort
 
 
 class UpdateOne(_Write):
@@ -73,12 +76,14 @@ class UpdateOne(_Write):
         update: Mapping[str, Any],
         upsert: bool = False,
         array_filters: _Filters = None,
+        sort: Any = None,
         **options: Any,
     ) -> None:
         _refuse("UpdateOne", options)
         self.filter = filter
         self.update = update
         self.upsert = bool(upsert)
+        self.sort = sort
         self.array_filters = array_filters
 
 

@@ -20,7 +20,7 @@ NAMES = {
     "findOneAndUpdate": "find_one_and_update", "findOneAndReplace": "find_one_and_replace",
     "findOneAndDelete": "find_one_and_delete", "countDocuments": "count_documents",
     "count": "count_documents", "estimatedDocumentCount": "estimated_document_count",
-    "bulkWrite": "bulk_write",
+    "bulkWrite": "bulk_write", "createIndex": "create_index",
 }
 
 ARGUMENTS = {
@@ -50,6 +50,8 @@ def arguments_of(operation):
         arguments["requests"] = [write_of(r) for r in arguments["requests"]]
     if "sort" in arguments:
         arguments["sort"] = list(arguments["sort"].items())
+    if isinstance(arguments.get("keys"), dict):
+        arguments["keys"] = list(arguments["keys"].items())
     return arguments
 
 
@@ -100,6 +102,17 @@ async def call(collection, operation):
     return result_of(await getattr(collection, NAMES[operation["name"]])(**arguments))
 
 
+def is_the_error(wants, error):
+    """What a case says of its error; most say no more than that there is one."""
+    details = getattr(error, "details", None) or {}
+    if "errorCode" in wants and getattr(error, "code", None) != wants["errorCode"]:
+        return False
+    if "errorResponse" in wants and not matches(wants["errorResponse"], details, True):
+        return False
+    return "expectResult" not in wants or not isinstance(error, BulkWriteError) or matches(
+        wants["expectResult"], partial_result(error), True)
+
+
 def partial_result(error):
     details = error.details
     return {"deletedCount": details.get("nRemoved", 0), "matchedCount": details.get("nMatched", 0),
@@ -117,9 +130,9 @@ async def run(collection, operation, answer):
         if wants is None:
             reason = error.details["writeErrors"] if isinstance(error, BulkWriteError) else error
             answer["refused"].append(f"{operation['name']}: {type(error).__name__}: {reason}")
-        elif isinstance(error, BulkWriteError) and "expectResult" in wants:
-            if not matches(wants["expectResult"], partial_result(error), True):
-                answer["wrong"].append(f"{operation['name']}: {error.details}")
+        elif not is_the_error(wants, error):
+            answer["wrong"].append(
+                f"{operation['name']}: wanted {wants}, got {error!r} {getattr(error, 'details', None)}")
         return
     if wants is not None:
         answer["wrong"].append(f"{operation['name']}: no error")
@@ -147,6 +160,7 @@ async def execute(data):
     answer = {"wrong": [], "refused": []}
     for initial in case["initialData"]:
         collection = db[initial["collectionName"]]
+        await collection.drop_indexes()
         await collection.delete_many({})
         if initial["documents"]:
             await collection.insert_many([dict(d) for d in initial["documents"]])

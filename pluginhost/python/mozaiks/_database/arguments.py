@@ -93,6 +93,11 @@ def sort(value: Sort, direction: Optional[Any] = None) -> Optional[Dict[str, Any
     return dict(pairs)
 
 
+def batch_size(value: Any) -> int:
+    """Of a cursor: checked, and then the runtime chooses its batches all the same."""
+    return count("batch_size", value)
+
+
 def count(name: str, value: Any) -> int:
     """skip or limit: an integer that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -107,12 +112,25 @@ def limit(value: Any) -> int:
     return count("limit", -value if isinstance(value, int) and value < 0 else value)
 
 
+_HARMLESS = frozenset(("comment", "batch_size", "max_time_ms", "maxTimeMS"))
+
+# Why an option that drivers know is refused.
+_REASONS = {
+    "hint": "the runtime chooses the index",
+    "collation": "text is compared by its bytes",
+    "let": "there are no variables",
+    "session": "there are no transactions",
+}
+
+
 def refuse(method: str, options: Mapping[str, Any], ignored: Iterable[str] = ()) -> None:
     """Options that change the meaning of a call must not be dropped silently."""
-    harmless = {"session", "hint", "comment", "batch_size", "max_time_ms", "maxTimeMS", *ignored}
     for name, value in options.items():
-        if name not in harmless and value is not None and value is not False:
-            raise Unsupported(f"{method}() does not know the option {name!r}")
+        if value is None or value is False or name in _HARMLESS or name in ignored:
+            continue
+        if name in _REASONS:
+            raise Unsupported(f"{method}() does not take the option {name!r}: {_REASONS[name]}")
+        raise Unsupported(f"{method}() does not know the option {name!r}")
 
 
 def operators(method: str, value: Any) -> Mapping[str, Any]:

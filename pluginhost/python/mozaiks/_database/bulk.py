@@ -121,14 +121,16 @@ class Bulk:
         collection = self._collection
         if isinstance(write, UpdateOne):
             return await collection.update_one(
-                write.filter, write.update, write.upsert, write.array_filters
+                write.filter, write.update, write.upsert, write.array_filters, write.sort
             )
         if isinstance(write, UpdateMany):
             return await collection.update_many(
                 write.filter, write.update, write.upsert, write.array_filters
             )
         if isinstance(write, ReplaceOne):
-            return await collection.replace_one(write.filter, write.replacement, write.upsert)
+            return await collection.replace_one(
+                write.filter, write.replacement, write.upsert, write.sort
+            )
         if isinstance(write, DeleteMany):
             return await collection.delete_many(write.filter)
         return await collection.delete_one(write.filter)

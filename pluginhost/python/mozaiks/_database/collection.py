@@ -49,7 +49,13 @@ class Collection:
         return f"Collection({self._name!r})"
 
     def __getitem__(self, name: str) -> "Collection":
+        if not isinstance(name, str):
+            raise TypeError("the name of a collection must be text")
         return Collection(f"{self._name}.{name}")
+
+    # Or Python would take collection[0], collection[1], … for what is in it.
+    __iter__ = None
+    __contains__ = None
 
     def __getattr__(self, name: str) -> "Collection":
         if name.startswith("_"):
@@ -234,12 +240,20 @@ class Collection:
         update: Update,
         upsert: bool = False,
         array_filters: ArrayFilters = None,
+        sort: Sort = None,
         **options: Any,
     ) -> UpdateResult:
-        """Changes the first document that matches, by update operators such as ``$set``."""
+        """Changes the first document that matches, in the order of ``sort``, by update operators
+        such as ``$set``.
+        """
         arguments.refuse("update_one", options, ("bypass_document_validation",))
         return await self._write_update(
-            filter, arguments.operators("update_one", update), bool(upsert), False, array_filters
+            filter,
+            arguments.operators("update_one", update),
+            bool(upsert),
+            False,
+            array_filters,
+            sort,
         )
 
     async def update_many(
@@ -261,11 +275,16 @@ class Collection:
         filter: Mapping[str, Any],
         replacement: Mapping[str, Any],
         upsert: bool = False,
+        sort: Sort = None,
         **options: Any,
     ) -> UpdateResult:
-        """Puts a document in the place of the first that matches; its ``_id`` stays."""
+        """Puts a document in the place of the first that matches, in the order of ``sort``; its
+        ``_id`` stays.
+        """
         arguments.refuse("replace_one", options, ("bypass_document_validation",))
-        return await self._write_update(filter, arguments.replacement(replacement), bool(upsert), False)
+        return await self._write_update(
+            filter, arguments.replacement(replacement), bool(upsert), False, sort=sort
+        )
 
     async def _write_update(
         self,
@@ -274,6 +293,7 @@ class Collection:
         upsert: bool,
         multi: bool,
         array_filters: ArrayFilters = None,
+        sort: Sort = None,
     ) -> UpdateResult:
         command: Dict[str, Any] = {
             "collection": self._name,
@@ -284,6 +304,8 @@ class Collection:
         }
         if array_filters is not None:
             command["array_filters"] = arguments.array_filters(array_filters)
+        if sort is not None:
+            command["sort"] = arguments.sort(sort)
         result = await _client.request(_mozaiks.DATABASE_UPDATE, _client.BSON, command)
         upserted = result.get("upserted")
         return UpdateResult(
