@@ -21,8 +21,9 @@ static const unsigned next_states[CONNECTION_STATES] = {
 	[CONNECTION_IDLE] = TO(HEAD) | TO(CLOSED),
 	[CONNECTION_HEAD] = TO(IDLE) | TO(BODY) | TO(DISCARD) | TO(LAST) | TO(CLOSED),
 	[CONNECTION_BODY] = TO(ANSWER) | TO(IDLE) | TO(DISCARD) | TO(LAST) | TO(CLOSED),
-	[CONNECTION_ANSWER] = TO(IDLE) | TO(LAST) | TO(CLOSED),
+	[CONNECTION_ANSWER] = TO(IDLE) | TO(TUNNEL) | TO(LAST) | TO(CLOSED),
 	[CONNECTION_DISCARD] = TO(IDLE) | TO(CLOSED),
+	[CONNECTION_TUNNEL] = TO(LAST) | TO(CLOSED),
 	[CONNECTION_LAST] = TO(LINGER) | TO(CLOSED),
 	[CONNECTION_LINGER] = TO(CLOSED),
 	[CONNECTION_CLOSED] = 0,
@@ -123,7 +124,9 @@ static void finish_request(struct connection *c)
 {
 	uint64_t left = c->keep ? connection_body_left(c) : 0;
 	request_end(c);
-	if (!c->keep) {
+	if (c->tunnel != NULL) {
+		enter(c, CONNECTION_TUNNEL);
+	} else if (!c->keep) {
 		enter(c, CONNECTION_LAST);
 	} else if (left > 0) {
 		c->discard = left;
@@ -489,6 +492,24 @@ static bool step_discard(struct connection *c)
 	return false;
 }
 
+/* What came right behind the request, before the peer knew the answer. */
+static bool step_tunnel(struct connection *c)
+{
+	size_t n = c->end - c->begin;
+	if (n > 0 && !c->tunnel_paused && !c->tunnel_finished) {
+		uint8_t *p = c->block->bytes + c->begin;
+		c->begin = c->end;
+		c->taken = c->end;
+		c->tunnel->received(c->tunnel_owner, p, n);
+	}
+	if (c->tunnel_finished) {
+		enter(c, CONNECTION_LAST);
+		return true;
+	}
+	c->doomed = c->doomed || c->ended;
+	return false;
+}
+
 static bool step_wait(struct connection *c)
 {
 	return false;
@@ -499,13 +520,16 @@ static bool step_wait(struct connection *c)
 /* True when received bytes have a place. */
 static bool has_room(const struct connection *c)
 {
+	if (c->state == CONNECTION_TUNNEL) {
+		return !c->tunnel_paused;
+	}
 	bool packed = c->request.live || c->begin == 0;
 	return c->state >= CONNECTION_LAST || c->block == NULL ||
 		(c->state == CONNECTION_BODY && c->body_mode == BODY_IN_BUFFER) || !packed ||
 		c->end < c->server->block_size;
 }
 
-static void set_deadline(struct connection *c)
+void connection_set_deadline(struct connection *c)
 {
 	static const enum deadline_kind kinds[CONNECTION_STATES] = {
 		[CONNECTION_IDLE] = DEADLINE_KEEPALIVE,
@@ -513,6 +537,7 @@ static void set_deadline(struct connection *c)
 		[CONNECTION_BODY] = DEADLINE_BODY,
 		[CONNECTION_ANSWER] = DEADLINE_NONE,
 		[CONNECTION_DISCARD] = DEADLINE_BODY,
+		[CONNECTION_TUNNEL] = DEADLINE_NONE,
 		[CONNECTION_LAST] = DEADLINE_SEND,
 		[CONNECTION_LINGER] = DEADLINE_LINGER,
 		[CONNECTION_CLOSED] = DEADLINE_NONE,
@@ -545,7 +570,7 @@ static void settle(struct connection *c)
 		c->taken = 0;
 		c->end = 0;
 	}
-	set_deadline(c);
+	connection_set_deadline(c);
 	if (!c->ended && has_room(c) && transport_read(&c->transport) < 0) {
 		connection_close(c);
 	}
@@ -559,6 +584,7 @@ void connection_tick(struct connection *c, unsigned batch)
 		[CONNECTION_BODY] = step_body,
 		[CONNECTION_ANSWER] = step_answer,
 		[CONNECTION_DISCARD] = step_discard,
+		[CONNECTION_TUNNEL] = step_tunnel,
 		[CONNECTION_LAST] = step_wait,
 		[CONNECTION_LINGER] = step_wait,
 		[CONNECTION_CLOSED] = step_wait,
@@ -617,7 +643,7 @@ static struct uvx_room on_room(struct uvx_stream *stream)
 {
 	struct connection *c = stream->owner;
 	struct http_server *s = c->server;
-	if (c->state >= CONNECTION_LAST) {
+	if (c->state >= CONNECTION_TUNNEL) {
 		return (struct uvx_room){ s->junk, sizeof(s->junk) };
 	}
 	if (c->state == CONNECTION_BODY && c->body_mode == BODY_IN_BUFFER) {
@@ -672,7 +698,11 @@ static void end_crawling(struct connection *c)
 static void on_received(struct uvx_stream *stream, size_t n)
 {
 	struct connection *c = stream->owner;
-	if (n > 0 && c->state < CONNECTION_LAST) {
+	if (n > 0 && c->state == CONNECTION_TUNNEL) {
+		if (!c->tunnel_finished) {
+			c->tunnel->received(c->tunnel_owner, c->server->junk, n);
+		}
+	} else if (n > 0 && c->state < CONNECTION_LAST) {
 		bool body = c->state == CONNECTION_BODY || c->state == CONNECTION_DISCARD;
 		c->body_n += n;
 		if (c->state == CONNECTION_BODY && c->body_mode == BODY_IN_BUFFER) {
@@ -701,6 +731,9 @@ static void on_sent(struct uvx_stream *stream, int error)
 {
 	struct connection *c = stream->owner;
 	c->doomed = c->doomed || error < 0;
+	if (c->state == CONNECTION_TUNNEL && !c->doomed) {
+		c->tunnel->sent(c->tunnel_owner);
+	}
 	connection_tick(c, HTTP_PIPELINE_MAX);
 }
 
@@ -751,4 +784,7 @@ void connection_close(struct connection *c)
 		c->block = NULL;
 	}
 	transport_close(&c->transport, on_closed, c);
+	if (c->tunnel != NULL) {
+		c->tunnel->closed(c->tunnel_owner);
+	}
 }

@@ -10,6 +10,9 @@
  *                     └──────────────────▶ LAST ──────────▶ LINGER ──▶ CLOSED
  *                       refused                  all sent
  *
+ * ANSWER may also become TUNNEL, for good: the connection is another protocol's (tunnel.c), until that
+ * goes to LAST.
+ *
  * HEAD is also where a fresh connection starts. LAST waits until the last answer is with the kernel,
  * then our end is shut; LINGER throws away for a moment what still arrives, because closing over
  * unread bytes sends a reset, and that destroys the answer on its way. Any state goes to CLOSED when
@@ -50,6 +53,7 @@ enum connection_state {
 	CONNECTION_BODY,
 	CONNECTION_ANSWER,
 	CONNECTION_DISCARD,
+	CONNECTION_TUNNEL,
 	CONNECTION_LAST,
 	CONNECTION_LINGER,
 	CONNECTION_CLOSED,
@@ -119,6 +123,12 @@ struct connection {
 	uint64_t body_began; /* uv_now() */
 
 	struct http_request request;
+
+	/* Of a tunnel; NULL and false for any other. */
+	const struct http_tunnel_ops *tunnel;
+	void *tunnel_owner;
+	bool tunnel_paused;
+	bool tunnel_finished; /* it goes to LAST with the next tick */
 };
 
 /** Makes a connection of what waits at the listener. @return 0, -EAGAIN, or a negative errno. */
@@ -126,6 +136,9 @@ int connection_accept(struct http_server *s, struct uvx_listener *l);
 
 /** Goes on where it can. @param batch requests that may be taken. May close the connection. */
 void connection_tick(struct connection *c, unsigned batch);
+
+/** Starts or stops what limits the present state; after something was sent from outside a tick. */
+void connection_set_deadline(struct connection *c);
 
 /** The deadline has passed. */
 void connection_expired(struct connection *c, enum deadline_kind kind);

@@ -323,8 +323,14 @@ bool head_parse(struct http_head *h,
 
 struct slice head_find(const struct http_head *h, struct slice name)
 {
-	for (unsigned i = 0; i < h->n_fields; i++) {
-		const struct head_field *f = &h->fields[i];
+	unsigned at = 0;
+	return head_find_from(h, name, &at);
+}
+
+struct slice head_find_from(const struct http_head *h, struct slice name, unsigned *at)
+{
+	while (*at < h->n_fields) {
+		const struct head_field *f = &h->fields[(*at)++];
 		if (f->name_n == name.n &&
 			slice_eq_nocase(slice_of(h->bytes + f->name, name.n), name)) {
 			return field_value(h, f);

@@ -48,3 +48,6 @@ bool head_parse(struct http_head *h,
 
 /** The first header of that name, without surrounding blanks; p is NULL when it is absent. */
 struct slice head_find(const struct http_head *h, struct slice name);
+
+/** The first of them from the field *at on, which moves behind it. */
+struct slice head_find_from(const struct http_head *h, struct slice name, unsigned *at);

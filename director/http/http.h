@@ -3,7 +3,7 @@
  * another.
  *
  * A request lives in its connection. Pipelined requests are answered one after another. Each
- * request is answered exactly once with http_respond() or http_problem(), at once or later;
+ * request is answered exactly once with http_respond(), http_problem() or http_upgrade(), at once or later;
  * afterwards the handler must not touch it. When the client goes away first, or its body turns out
  * to be bad, on_abort tells the handler, and the request must not be touched after it returns. A
  * client that shuts its sending side while its answer is pending counts as gone.
@@ -124,6 +124,12 @@ struct slice http_request_query(const struct http_request *r);
 struct slice http_request_param(const struct http_request *r, size_t i);
 /** The header's value without surrounding blanks; p is NULL when it is absent. */
 struct slice http_request_header(const struct http_request *r, struct slice name);
+/** The value of the next header of that name. @param at 0 before the first; moved on. p is NULL when
+ * there are no more. */
+struct slice http_request_header_next(
+	const struct http_request *r, struct slice name, unsigned *at);
+/** True for a page of this very host or of a trusted origin, and for a client that names no origin. */
+bool http_request_origin_is_trusted(const struct http_request *r);
 /** Its id: X-Request-Id when it was well-formed, else a UUIDv7. */
 struct slice http_request_id(struct http_request *r);
 /** Peer uid and pid of a unix socket connection; false for TCP. */
@@ -175,3 +181,48 @@ void http_problem_extra(struct http_request *r,
 	struct slice extra,
 	const char *format,
 	...) __attribute__((format(printf, 5, 6)));
+
+/*
+ * A connection that no longer speaks HTTP: what the peer sends goes to its owner as it arrives, what
+ * the owner sends goes out as it is. It still counts as a connection of the server, and what makes no
+ * progress in sending for `send_ms` is cut. Draining does not end it: its owner does.
+ */
+struct http_tunnel;
+
+struct http_tunnel_ops {
+	/* Bytes that may be changed in place; they are valid during the call. */
+	void (*received)(void *owner, uint8_t *bytes, size_t n);
+	/* What had to wait is all with the kernel. */
+	void (*sent)(void *owner);
+	/* The last call: closed by either side, broken, or the server closes. */
+	void (*closed)(void *owner);
+};
+
+/**
+ * Answers with 101 and hands the connection over. The request must have come without a body and is gone
+ * afterwards. `received` is not called before this has returned.
+ * @param headers of the answer, without Connection, which is the server's.
+ * @return the tunnel, valid until `closed`.
+ */
+struct http_tunnel *http_upgrade(struct http_request *r,
+	const struct http_header *headers,
+	size_t n_headers,
+	const struct http_tunnel_ops *ops,
+	void *owner);
+
+/** Sends at most 4 pieces; they are the caller's again on return. @return 0, 1 when a part of it
+ * waits and `sent` follows, a negative errno when nothing more can be sent. */
+int http_tunnel_send(struct http_tunnel *t, const uv_buf_t *bufs, unsigned n_bufs);
+
+/** Bytes that the kernel has not taken yet. */
+size_t http_tunnel_queued(const struct http_tunnel *t);
+
+/** `received` is not called until http_tunnel_resume(), except for what was read already. */
+void http_tunnel_pause(struct http_tunnel *t);
+void http_tunnel_resume(struct http_tunnel *t);
+
+/** Sends what waits, then our end; then the connection closes. Nothing is received any more. */
+void http_tunnel_finish(struct http_tunnel *t);
+
+/** Closes it in the next turn of the loop. */
+void http_tunnel_close(struct http_tunnel *t);

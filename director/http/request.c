@@ -2,6 +2,7 @@
 #include "common/base/error.h"
 #include "director/http/connection.h"
 #include "director/http/server.h"
+#include "director/http/site.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,6 +33,29 @@ struct slice http_request_param(const struct http_request *r, size_t i)
 struct slice http_request_header(const struct http_request *r, struct slice name)
 {
 	return head_find(&r->head, name);
+}
+
+struct slice http_request_header_next(const struct http_request *r, struct slice name, unsigned *at)
+{
+	return head_find_from(&r->head, name, at);
+}
+
+bool http_request_origin_is_trusted(const struct http_request *r)
+{
+	const struct http_site *site = r->connection->server->config.site;
+	struct slice origin = r->head.origin;
+	if (origin.p == NULL || (site != NULL && site_trusts(site, origin))) {
+		return true;
+	}
+	struct slice host = r->head.host;
+	struct slice schemes[] = { SLICE("http://"), SLICE("https://") };
+	for (size_t i = 0; i < 2; i++) {
+		if (slice_starts(origin, schemes[i]) && host.n > 0 &&
+			slice_eq_nocase(slice_skip(origin, schemes[i].n), host)) {
+			return true;
+		}
+	}
+	return false;
 }
 
 struct slice http_request_id(struct http_request *r)
