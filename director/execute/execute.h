@@ -1,16 +1,60 @@
 /*
- * The main job: POST /api/execute/{plugin}, steps 2 to 9 in the order of the design. Each step is a
- * file with its name: ../auth, ../hosts/registry.c, admit.c, inject.c, dispatch.c, the worker's
- * runtime, answer.c. Loop thread.
+ * The main job: a plugin's execute(), steps 2 to 9 in the order of the design. Each step is a file with
+ * its name: ../auth, ../hosts/registry.c, admit.c, inject.c, dispatch.c, the worker's runtime,
+ * answer.c. It is asked for by POST /api/execute/{plugin} (execute_http.c) and by messages on
+ * WebSockets (../websocket/execute.c), which differ in how the answer travels only. Loop thread.
  */
 #pragma once
 
 #include "director/http/http.h"
 
+struct director;
+struct execution;
+struct user_context;
+
+/* Why there is no result; http_problem() says what the members are. */
+struct execution_problem {
+	int status;
+	const char *code;
+	unsigned retry_after_s;
+	struct slice extra; /* more members, as JSON */
+	struct slice detail;
+};
+
+/* Who asked. Of `respond` and `problem` exactly one is called, once, from within a call of this file or
+ * later; the execution may be freed in it. */
+struct execution_client {
+	/* The plugin's answer, with its status. */
+	void (*respond)(void *owner, const struct http_response *response);
+	void (*problem)(void *owner, const struct execution_problem *problem);
+	/* What the request is called in the log. */
+	struct slice (*request_id)(void *owner);
+};
+
+/** @return an execution for that user, or NULL without memory. */
+struct execution *execution_new(struct director *d,
+	struct user_context *user,
+	const struct execution_client *client,
+	void *owner);
+
+/** It is answered, or was abandoned. NULL is allowed. @return NULL. */
+struct execution *execution_free(struct execution *x);
+
+/** Step 3: a plugin that is known, enabled and not broken. @return false after telling the client. */
+bool execution_find_plugin(struct execution *x, struct slice name);
+
+/**
+ * Steps 4 to 9.
+ * @param body the client's JSON; it is needed during the call only.
+ * @param repeatable it may run twice when its worker dies: the client said so.
+ */
+void execution_run(struct execution *x, struct slice body, bool repeatable);
+
+/** The client is gone: it hears nothing any more, and the plugin's call is cancelled. */
+void execution_abandon(struct execution *x);
+
 /* The route's handler; its owner is the struct director. */
 extern const struct http_handler execute_handler;
 
 /** Step 2 alone, for other routes: the caller, or NULL after answering with a 401. */
-struct director;
-struct user_context;
 struct user_context *execute_authenticate(struct director *d, struct http_request *r);
