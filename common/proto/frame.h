@@ -23,7 +23,7 @@ enum {
 	/* A message of several frames stays below this; a message of one frame may be larger. */
 	MESSAGE_BATCH_MAX = 256 * 1024,
 	MESSAGE_MAX = FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX,
-	PROTOCOL_VERSION = 2,
+	PROTOCOL_VERSION = 3,
 };
 
 struct frame {

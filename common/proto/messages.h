@@ -26,14 +26,17 @@ enum {
  *              "concurrency","permissions":[…],"development":bool,"plugin_dir":"/plugin"}
  *   READY      ok 1: loaded, info is {"entry":"execute","async":bool,"subscriptions":[…]};
  *              ok 0: info is {"error":"…","traceback":"…"}
- *   EXECUTE    work: run execute(data); data is a JSON object with the trusted members last
+ *   EXECUTE    work: run execute(data); data is a JSON object with the trusted members last. Flags
+ *              say that a stream belongs to it
  *   HTTP HEALTH TEST LIFECYCLE  work of other kinds
  *   EVENT      work: an event that this plugin subscribed to; data is {"event","data",…}
  *   CANCEL     stop a call; its RESULT still comes, outcome CANCELLED or another
  *   DRAIN      no more work follows: finish, run shutdown(), close
  *   PING PONG  liveness of a worker without work
  *   RESULT     answer to work, once per call id
- *   RESULT_HEAD DATA CREDIT RESET  streams: bodies longer than a frame, in pieces of <= 64 KiB
+ *   RESULT_HEAD DATA CREDIT RESET  streams, see stream.h: bodies in pieces of <= 64 KiB. headers is a
+ *              JSON object of texts. A WebSocket's last DATA is its close code (u16) and reason, or
+ *              empty. reason of RESET is text
  *   CALL       capability (frame header: which, and for which call; id 0 is app scope); seq names
  *              this CALL within the channel
  *   REPLY      answer to a CALL with the same id, capability and seq; status REPLY_*
@@ -55,7 +58,7 @@ enum {
 	X(HELLO,       1, FROM_WORKER,     5, 16384,             0) \
 	X(READY,       2, FROM_WORKER,     2, 65536,             0) \
 	X(CONFIGURE,   3, FROM_DIRECTOR,   2, FRAME_PAYLOAD_MAX, 0) \
-	X(EXECUTE,     4, FROM_DIRECTOR,  12, FRAME_PAYLOAD_MAX, 0) \
+	X(EXECUTE,     4, FROM_DIRECTOR,  12, FRAME_PAYLOAD_MAX, 3) \
 	X(HTTP,        5, FROM_DIRECTOR,  10, FRAME_PAYLOAD_MAX, 0) \
 	X(EVENT,       6, FROM_DIRECTOR,  12, FRAME_PAYLOAD_MAX, 0) \
 	X(HEALTH,      7, FROM_DIRECTOR,  10, 65536,             0) \
@@ -67,7 +70,7 @@ enum {
 	X(PONG,       13, FROM_WORKER,     0, 0,                 0) \
 	X(RESULT,     14, FROM_WORKER,     1, FRAME_PAYLOAD_MAX, 0) \
 	X(RESULT_HEAD,15, FROM_WORKER,     2, 65536,             0) \
-	X(DATA,       16, FROM_DIRECTOR | FROM_WORKER, 1, 65536, 1) \
+	X(DATA,       16, FROM_DIRECTOR | FROM_WORKER, 0, 65536, 7) \
 	X(CREDIT,     17, FROM_DIRECTOR | FROM_WORKER, 4, 4,     0) \
 	X(RESET,      18, FROM_DIRECTOR | FROM_WORKER, 2, 1024,  0) \
 	X(CALL,       19, FROM_WORKER,     4, FRAME_PAYLOAD_MAX, 0) \
@@ -122,7 +125,23 @@ enum message_type {
 #undef MESSAGE_NUMBER
 };
 
-enum { MSG_TYPE_MAX = 63, DATA_LAST = 1 };
+enum { MSG_TYPE_MAX = 63 };
+
+/* Flags of DATA. */
+enum data_flag {
+	DATA_LAST = 1, /* nothing follows in this direction */
+	DATA_MORE = 2, /* of a WebSocket: the message goes on in the next piece */
+	DATA_TEXT = 4, /* of a WebSocket: the message is text, not bytes */
+};
+
+/* Flags of EXECUTE: it has a stream from its start. */
+enum work_flag {
+	WORK_BODY = 1,   /* the director sends the request's body */
+	WORK_SOCKET = 2, /* both send messages, until one says DATA_LAST: a WebSocket */
+};
+
+/* Status of a RESULT_HEAD. Else it is that of the HTTP answer, 200 to 599. */
+enum { HEAD_VALUE = 0 /* DATA is the JSON value that a RESULT would have had no room for */ };
 
 /* RESULT outcomes. */
 enum result_outcome {

@@ -15,7 +15,7 @@ import time
 
 HANDSHAKE = b"\x00SP\x00\x00\x10\x00\x00"
 FRAME = struct.Struct("<IBBHQ")
-VERSION = 2
+VERSION = 3
 # The group that director and pluginhost share when root starts them.
 GID_CHANNEL = 400000
 
