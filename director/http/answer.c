@@ -6,6 +6,7 @@
 #include "director/http/site.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
 	REQUEST_ID_IN_MAX = 128,  /* of an accepted X-Request-Id */
@@ -105,14 +106,16 @@ uint64_t connection_body_left(const struct connection *c)
 		/* A client that waits for the 100 may or may not send its body after an error. */
 		return UINT64_MAX;
 	}
-	return h->length - c->body.n;
+	return h->length - (c->request.pieces_limit > 0 ? c->request.pieces_n : c->body.n);
 }
 
 static bool may_keep(const struct connection *c)
 {
 	const struct http_request *r = &c->request;
+	/* While a body comes in pieces it is too early to say: see http_stream_end(). */
+	bool body = r->pieces_limit > 0 || connection_body_left(c) <= HTTP_DISCARD_MAX;
 	return r->live && !c->refused && r->head.keep_alive && !c->server->draining && !c->ended &&
-		connection_body_left(c) <= HTTP_DISCARD_MAX;
+		body;
 }
 
 /* The request's origin when its pages may read the answer. */
@@ -125,11 +128,75 @@ static struct slice trusted_origin(const struct connection *c)
 	return trusted ? r->head.origin : SLICE_NULL;
 }
 
+/* What the server knows about the answer of the request at hand. */
+static struct response_frame frame_of(struct connection *c)
+{
+	struct http_server *s = c->server;
+	response_clock_update(&s->clock);
+	return (struct response_frame){
+		.clock = &s->clock,
+		.request_id = connection_request_id(c),
+		.close = !c->keep,
+		.keep_alive = c->keep && c->request.head.http10,
+		.varies = s->config.site != NULL && s->config.site->origins.n > 0,
+		.origin = trusted_origin(c),
+	};
+}
+
+void connection_begin_pieces(struct connection *c, const struct http_response *response)
+{
+	struct http_request *r = &c->request;
+	invariant(!r->answered && !r->streaming);
+	struct http_response sound = *response;
+	if (sound.status < 200 || sound.status > 599) {
+		sound.status = 500;
+	}
+	r->streaming = true;
+	r->chunked = !r->head.http10;
+	r->status = sound.status;
+	c->keep = may_keep(c) && r->chunked;
+	struct response_frame frame = frame_of(c);
+	frame.pieces = true;
+	frame.chunked = r->chunked;
+	if (response_append_head(output(c), &sound, &frame) < 0) {
+		c->doomed = true;
+	}
+	connection_flush(c);
+}
+
+bool connection_piece(struct connection *c, struct slice piece, bool last)
+{
+	struct http_request *r = &c->request;
+	invariant(r->streaming);
+	bool silent = r->head.method == HTTP_M_HEAD || response_is_bodiless(r->status);
+	char size[24] = "";
+	if (r->chunked && piece.n > 0) {
+		(void)snprintf(size, sizeof(size), "%zx\r\n", piece.n);
+	}
+	if (!silent && (piece.n > 0 || last)) {
+		struct slice behind = !r->chunked ? SLICE("")
+			: last                    ? SLICE("\r\n0\r\n\r\n")
+						  : SLICE("\r\n");
+		behind = piece.n == 0 && behind.n > 0 ? slice_skip(behind, 2) : behind;
+		/* What was said before goes first. */
+		(void)output(c);
+		connection_flush(c);
+		uv_buf_t bufs[3] = {
+			uv_buf_init(size, (unsigned)strlen(size)),
+			uv_buf_init((char *)(uintptr_t)piece.p, (unsigned)piece.n),
+			uv_buf_init((char *)(uintptr_t)behind.p, (unsigned)behind.n),
+		};
+		send_now(c, bufs, 3);
+		r->answer_n += piece.n;
+	}
+	return transport_queued(&c->transport) == 0;
+}
+
 void connection_answer(struct connection *c, const struct http_response *response)
 {
 	struct http_request *r = &c->request;
 	struct http_server *s = c->server;
-	invariant(!r->answered);
+	invariant(!r->answered && !r->streaming);
 	r->answered = true;
 	struct http_response sound = *response;
 	if (sound.status < 200 || sound.status > 599) {
@@ -137,16 +204,8 @@ void connection_answer(struct connection *c, const struct http_response *respons
 	}
 	r->status = sound.status;
 	r->answer_n = response->body[0].n + response->body[1].n;
-	c->keep = may_keep(c);
-	struct response_frame frame = {
-		.clock = &s->clock,
-		.request_id = connection_request_id(c),
-		.close = !c->keep,
-		.keep_alive = c->keep && r->head.http10,
-		.varies = s->config.site != NULL && s->config.site->origins.n > 0,
-		.origin = trusted_origin(c),
-	};
-	response_clock_update(&s->clock);
+	c->keep = may_keep(c) && connection_body_left(c) <= HTTP_DISCARD_MAX;
+	struct response_frame frame = frame_of(c);
 	if (response_append_head(output(c), &sound, &frame) < 0) {
 		c->doomed = true;
 		return;

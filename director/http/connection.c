@@ -82,6 +82,11 @@ static void request_begin(struct connection *c)
 	r->id = SLICE_NULL;
 	r->context = NULL;
 	r->release = NULL;
+	r->pieces_limit = 0;
+	r->pieces_n = 0;
+	r->paused = false;
+	r->streaming = false;
+	r->sent_wanted = false;
 	r->began = c->server->config.observe != NULL ? uv_hrtime() : 0;
 	c->progressed = true;
 	c->taken = c->begin + c->guard.head_end;
@@ -154,6 +159,11 @@ static void refuse(struct connection *c, int status, const char *reason)
 	struct http_request *r = &c->request;
 	struct connection_problem problem = { .status = status, .detail = slice_str(reason) };
 	c->refused = true;
+	if (r->live && r->streaming) {
+		/* The answer has begun: its client sees that it does not end. */
+		c->doomed = true;
+		return;
+	}
 	if (r->live) {
 		abort_handler(r);
 		connection_problem(c, &problem);
@@ -276,7 +286,11 @@ static void begin_body(struct connection *c)
 {
 	const struct http_head *h = &c->request.head;
 	buffer_init(&c->body, c->server->config.limits.body_bytes);
-	if (h->chunked) {
+	const struct http_request *r = &c->request;
+	if (r->pieces_limit > 0) {
+		c->body_mode = h->chunked ? BODY_CHUNKED_PIECES : BODY_PIECES;
+		chunked_init(&c->chunked, r->pieces_limit);
+	} else if (h->chunked) {
 		c->body_mode = BODY_CHUNKED;
 		chunked_init(&c->chunked, c->server->config.limits.body_bytes);
 	} else {
@@ -289,6 +303,18 @@ static void begin_body(struct connection *c)
 		struct slice go_on = SLICE("HTTP/1.1 100 Continue\r\n\r\n");
 		connection_say(c, go_on);
 	}
+}
+
+/* The longest body of the request at hand; what it is refused with beyond that. */
+static struct http_refusal body_limit(const struct connection *c)
+{
+	const struct http_request *r = &c->request;
+	struct http_refusal refusal = http_body_too_large(c->server->config.limits.body_bytes);
+	if (r->pieces_limit > 0) {
+		refusal.limit = r->pieces_limit;
+		refusal.limit_is = r->pieces_limit_is;
+	}
+	return refusal;
 }
 
 /* A complete head. */
@@ -312,8 +338,7 @@ static void take_request(struct connection *c)
 	}
 	if (r->answered) {
 		finish_request(c);
-	} else if (r->head.length > c->server->config.limits.body_bytes) {
-		refusal = http_body_too_large(c->server->config.limits.body_bytes);
+	} else if (refusal = body_limit(c), r->head.length > refusal.limit) {
 		refuse_with(c, &refusal);
 	} else if (r->head.encoded) {
 		refuse(c, 415, "request bodies with a Content-Encoding are not accepted");
@@ -425,6 +450,89 @@ static bool collect_chunks(struct connection *c)
 	}
 }
 
+/* Hands a piece of the body to the handler, which may pause or answer. */
+static void deliver_piece(struct connection *c, struct slice piece, bool last)
+{
+	struct http_request *r = &c->request;
+	const struct http_route *route = r->match.route;
+	r->pieces_n += piece.n;
+	if (last) {
+		c->body_done = true;
+		enter(c, CONNECTION_ANSWER);
+	}
+	route->handler->on_piece(route->owner, r, piece, last);
+}
+
+static bool step_pieces(struct connection *c)
+{
+	struct http_request *r = &c->request;
+	struct slice in = unread(c);
+	uint64_t missing = r->head.length - r->pieces_n;
+	if (in.n == 0 && missing > 0) {
+		c->doomed = c->ended;
+		return false;
+	}
+	if (missing > in.n) {
+		/* The room behind the head is free again as soon as the handler returns. */
+		c->end = c->taken;
+		deliver_piece(c, in, false);
+		return true;
+	}
+	c->taken += (size_t)missing;
+	deliver_piece(c, slice_of(in.p, (size_t)missing), true);
+	return true;
+}
+
+/* What is left of the body's bytes goes to where they began. */
+static void keep_unread(struct connection *c, struct slice rest)
+{
+	if (rest.n > 0) {
+		memmove(c->block->bytes + c->taken, rest.p, rest.n);
+	}
+	c->end = c->taken + rest.n;
+}
+
+static bool step_chunked_pieces(struct connection *c)
+{
+	struct slice in = unread(c);
+	struct slice data = SLICE_NULL;
+	enum chunked_verdict v = chunked_next(&c->chunked, &in, &data);
+	if (v == CHUNKED_DATA) {
+		deliver_piece(c, data, false);
+		keep_unread(c, in);
+		return true;
+	}
+	if (v == CHUNKED_REFUSED) {
+		struct http_refusal refusal =
+			c->chunked.refusal.status == 413 ? body_limit(c) : c->chunked.refusal;
+		refuse_with(c, &refusal);
+		return true;
+	}
+	if (v == CHUNKED_END) {
+		c->taken = c->end - in.n;
+		deliver_piece(c, SLICE_NULL, true);
+		return true;
+	}
+	c->end = c->taken;
+	c->doomed = c->ended;
+	return false;
+}
+
+/* What an answer in pieces has said is with the kernel: its handler goes on. */
+static bool tell_sent(struct connection *c)
+{
+	struct http_request *r = &c->request;
+	const struct http_route *route = r->match.route;
+	if (!r->sent_wanted || transport_queued(&c->transport) > 0) {
+		return false;
+	}
+	r->sent_wanted = false;
+	if (route->handler->on_sent != NULL) {
+		route->handler->on_sent(route->owner, r);
+	}
+	return true;
+}
+
 static bool step_body(struct connection *c)
 {
 	uint64_t length = c->request.head.length;
@@ -434,7 +542,14 @@ static bool step_body(struct connection *c)
 		finish_request(c);
 		return true;
 	}
+	if (tell_sent(c)) {
+		return true;
+	}
 	switch (c->body_mode) {
+	case BODY_PIECES:
+		return !c->request.paused && step_pieces(c);
+	case BODY_CHUNKED_PIECES:
+		return !c->request.paused && step_chunked_pieces(c);
 	case BODY_IN_BLOCK:
 		complete = c->end - c->taken >= length;
 		if (complete) {
@@ -470,6 +585,9 @@ static bool step_answer(struct connection *c)
 {
 	if (c->request.answered) {
 		finish_request(c);
+		return true;
+	}
+	if (tell_sent(c)) {
 		return true;
 	}
 	/* Whoever has stopped sending while we work is taken for gone, as most servers do. */
@@ -544,6 +662,10 @@ void connection_set_deadline(struct connection *c)
 	};
 	size_t queued = transport_queued(&c->transport);
 	enum deadline_kind kind = queued > 0 ? DEADLINE_SEND : kinds[c->state];
+	if (kind == DEADLINE_BODY && c->request.live && c->request.paused) {
+		/* It is not the client that is slow. */
+		kind = DEADLINE_NONE;
+	}
 	bool anew = kind != c->deadline.kind || c->progressed || kind == DEADLINE_BODY;
 	if (anew && (kind != DEADLINE_NONE || c->deadline.kind != DEADLINE_NONE)) {
 		deadline_set(&c->server->deadlines, &c->deadline, kind);
@@ -710,7 +832,7 @@ static void on_received(struct uvx_stream *stream, size_t n)
 		} else {
 			c->end += n;
 		}
-		if (body && is_crawling(c)) {
+		if (body && !c->request.paused && is_crawling(c)) {
 			end_crawling(c);
 			return;
 		}

@@ -83,10 +83,22 @@ struct http_request {
 	char made_id[REQUEST_ID_LENGTH];
 	void *context;
 	void (*release)(void *context);
+
+	/* A body that the handler gets in pieces. */
+	uint64_t pieces_limit; /* 0: it gets it whole */
+	const char *pieces_limit_is;
+	uint64_t pieces_n; /* bytes that it has got */
+	bool paused;
+	uint64_t paused_at; /* uv_now() */
+
+	/* An answer in pieces. */
+	bool streaming; /* begun and not ended */
+	bool chunked;
+	bool sent_wanted; /* the handler waits for on_sent */
 };
 
 /* Where the body of the request goes. */
-enum body_mode { BODY_IN_BLOCK, BODY_IN_BUFFER, BODY_CHUNKED };
+enum body_mode { BODY_IN_BLOCK, BODY_IN_BUFFER, BODY_CHUNKED, BODY_PIECES, BODY_CHUNKED_PIECES };
 
 struct connection {
 	struct transport transport;
@@ -159,6 +171,12 @@ void connection_say(struct connection *c, struct slice bytes);
 /** Bytes of the request's body that are still to come or to be looked at; UINT64_MAX when nobody
  * knows. */
 uint64_t connection_body_left(const struct connection *c);
+
+/** Puts the head of an answer in pieces into the output, and what it says onto its way. */
+void connection_begin_pieces(struct connection *c, const struct http_response *response);
+
+/** Sends a piece of such an answer, or with `last` its end, at once. @return false when it waits. */
+bool connection_piece(struct connection *c, struct slice piece, bool last);
 
 /** Puts the answer of the request at hand into the output. */
 void connection_answer(struct connection *c, const struct http_response *response);

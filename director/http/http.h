@@ -39,6 +39,11 @@ struct http_handler {
 	 * (too long, malformed, too slow). Only for a request that on_head accepted or that on_body
 	 * has seen, and that is not answered. */
 	void (*on_abort)(void *owner, struct http_request *r);
+	/* A piece of a body that on_head wanted in pieces, valid during this call only; instead of
+	 * on_body. The last one may be empty. */
+	void (*on_piece)(void *owner, struct http_request *r, struct slice piece, bool last);
+	/* What http_stream_piece() said had to wait is with the kernel now. */
+	void (*on_sent)(void *owner, struct http_request *r);
 };
 
 struct http_route {
@@ -141,6 +146,17 @@ void http_request_set_context(
 	struct http_request *r, void *context, void (*release)(void *context));
 void *http_request_context(const struct http_request *r);
 
+/**
+ * From on_head only: the body is to come through on_piece as it arrives, instead of being collected.
+ * @param limit longest body in bytes; beyond it 413.
+ * @param limit_is the end of that sentence: "bytes (NAME_OF_THE_SETTING)". Static.
+ */
+void http_request_want_pieces(struct http_request *r, uint64_t limit, const char *limit_is);
+
+/** Stops on_piece, and soon the client, until it is called with false, which may call on_piece. Only
+ * while the body is not complete and the request is not answered. */
+void http_request_pause(struct http_request *r, bool pause);
+
 struct http_header {
 	struct slice name;
 	struct slice value;
@@ -159,6 +175,25 @@ struct http_response {
  * policy that allows nothing. A header that would break the message (control bytes, one of the
  * server's own) is dropped and logged. */
 void http_respond(struct http_request *r, const struct http_response *response);
+
+/**
+ * Begins an answer whose body comes in pieces: `body` of the response is ignored. HTTP/1.1 gets it
+ * chunked; for HTTP/1.0 the end of the connection is its end. The request counts as unanswered (on_abort
+ * may come) until http_stream_end() or http_stream_abort().
+ */
+void http_stream_begin(struct http_request *r, const struct http_response *response);
+
+/** Sends a piece; an empty one is nothing. Never calls the handler.
+ * @return true; false when the client is slower than we are: on_sent follows, and who goes on sending
+ * before it makes the server hold the bytes. */
+bool http_stream_piece(struct http_request *r, struct slice piece);
+
+/** The answer is complete. */
+void http_stream_end(struct http_request *r);
+
+/** The answer cannot be completed: the connection ends without the end of the body, so that the client
+ * sees it. */
+void http_stream_abort(struct http_request *r);
 
 /**
  * Answers with application/problem+json (RFC 9457): type, title, status, detail, instance and our

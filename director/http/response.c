@@ -178,7 +178,8 @@ static void put_status(struct buffer *out, int status)
 }
 
 /* What the body is; its length belongs to every answer that could have one. */
-static void put_content(struct buffer *out, const struct http_response *r)
+static void put_content(
+	struct buffer *out, const struct http_response *r, const struct response_frame *frame)
 {
 	if (response_is_bodiless(r->status)) {
 		return;
@@ -191,6 +192,12 @@ static void put_content(struct buffer *out, const struct http_response *r)
 	}
 	put(out, SLICE("Content-Type: "));
 	put(out, type);
+	if (frame->pieces) {
+		put(out,
+			frame->chunked ? SLICE("\r\nTransfer-Encoding: chunked\r\n")
+				       : SLICE("\r\n"));
+		return;
+	}
 	put(out, SLICE("\r\nContent-Length: "));
 	put_number(out, (uint64_t)r->body[0].n + r->body[1].n);
 	put(out, SLICE("\r\n"));
@@ -251,7 +258,7 @@ int response_append_head(struct buffer *out,
 	put_status(out, response->status);
 	put(out, slice_of(frame->clock->line, sizeof(frame->clock->line)));
 	put(out, SLICE(VERSION_LINE));
-	put_content(out, response);
+	put_content(out, response, frame);
 	if (frame->request_id.n > 0) {
 		put(out, SLICE("X-Request-Id: "));
 		put(out, frame->request_id);

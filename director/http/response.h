@@ -25,6 +25,8 @@ struct response_frame {
 	bool keep_alive;     /* say that it stays: HTTP/1.0 must be told */
 	bool varies;         /* other origins get other headers */
 	struct slice origin; /* whose pages may read the answer; empty: none but our own */
+	bool pieces;         /* the length is not known … */
+	bool chunked;        /* … and the body's coding says where it ends */
 };
 
 /**
