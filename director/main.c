@@ -210,6 +210,7 @@ static int open_auth(void)
 	auth_config_init(&config);
 	config.app_id = director.app_id;
 	config.jwt_secret = slice_str(secret);
+	config.short_secret_allowed = settings.environment == ENV_DEVELOPMENT;
 	config.superadmin_role = slice_str(settings.superadmin_role);
 	config.cache_entries = settings.token_cache_entries;
 	int r = auth_new(&director.auth, &config);

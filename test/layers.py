@@ -44,7 +44,6 @@ HOMES = {
     "uv.h": ["common/uvx", "common/channel", "director", "pluginhost"],
     "nng/": ["common/channel"],
     "llhttp": ["director/http"],
-    "cjose/": ["director/auth"],
     "openssl/": ["director/auth"],
     "sqlite3.h": ["director/store"],
     "mongoc": ["director/store"],

@@ -7,6 +7,10 @@
  * is good. token.c splits, key.c checks the signature, claims.c reads, user.c makes the context,
  * cache.c remembers.
  *
+ * Two kinds of tokens: our own, with a secret (local mode; app tokens after an exchange), and those
+ * of an issuer, with its published keys (external mode), which issuer.c fetches. Which it is follows
+ * from the algorithm's family, and each kind has its own keys and its own rules for claims.
+ *
  * Clocks: exp, nbf and iat are judged by the wall clock with a leeway, a cached token also by the
  * monotonic clock: one that has run out stays refused when the wall clock is set back. A token
  * issued more than AUTH_IAT_AHEAD_S in the future is refused.
@@ -24,6 +28,7 @@ enum {
 	AUTH_TRUSTED_MAX = 16384,
 	AUTH_TOKEN_BYTES_MAX = 8192,
 	AUTH_IAT_AHEAD_S = 300,
+	AUTH_EMAIL_BYTES_MAX = 320,
 };
 
 /*
@@ -40,6 +45,8 @@ struct user_context {
 	bool is_superadmin;
 	struct slice trusted;
 	struct slice session; /* claim sid of a token that we made; empty without one */
+	struct slice email;   /* of an issuer's token; empty without one, or when not verified */
+	bool external;        /* the issuer's token, not one of ours */
 	int64_t issued_at;    /* seconds since 1970; 0 without iat */
 	int64_t expires_at;
 };
@@ -50,13 +57,36 @@ struct user_context *user_context_unref(struct user_context *u);
 
 struct auth;
 
+struct key_set;
+
+/* Texts are copied. */
 struct auth_config {
 	struct slice app_id;
-	struct slice jwt_secret;      /* HS256 key; local mode */
-	struct slice superadmin_role; /* compared without case; empty: "superadmin" */
-	unsigned leeway_s;            /* for exp and nbf: 30 */
-	size_t token_bytes;           /* longest token: 8192, at most AUTH_TOKEN_BYTES_MAX */
+	struct slice jwt_secret;   /* of our own tokens; empty: there are none */
+	struct slice algorithm;    /* of our own tokens: HS256, HS384, HS512 */
+	bool short_secret_allowed; /* shorter than the algorithm's digest: development */
+	struct slice
+		superadmin_role; /* or several with commas; without case; empty: "superadmin" */
+	struct slice superadmin_claim; /* empty: is_superadmin */
+	unsigned leeway_s;             /* for exp and nbf: 30 */
+	size_t token_bytes;            /* longest token: 8192, at most AUTH_TOKEN_BYTES_MAX */
 	size_t cache_entries; /* verified tokens kept, the least used leaves: 10000; 0: none */
+
+	/* Tokens of an issuer; claims.h has the rules. */
+	bool external;
+	struct slice issuer;    /* empty: not compared */
+	struct slice audiences; /* with commas; empty: not compared */
+	struct slice scope;
+	struct slice user_id_claim;
+	struct slice username_claim;
+	struct slice email_claim;
+	struct slice roles_claim;
+	struct slice role_clients; /* with commas; empty: the audiences */
+
+	/* The issuer's tokens are only good for an app token, which we make. */
+	bool exchange;
+	unsigned app_token_s; /* its longest life: 900 */
+
 	/* The clocks; NULL: clock_unix_ms() and clock_ms(). Tests set them. */
 	int64_t (*unix_ms)(void);
 	uint64_t (*mono_ms)(void);
@@ -66,9 +96,8 @@ struct auth_config {
 void auth_config_init(struct auth_config *config);
 
 /**
- * @param config is copied, the secret into the key.
- * @return 0; -EINVAL for an empty secret, an app id that is no name or a limit out of range;
- *   -ENOMEM.
+ * @return 0; -EINVAL for a secret that is missing or too short, an app id that is no name, an unknown
+ *   algorithm, an empty name in a list or a limit out of range; -ENOMEM.
  */
 int auth_new(struct auth **ret, const struct auth_config *config);
 struct auth *auth_free(struct auth *a);
@@ -79,13 +108,18 @@ enum auth_result {
 	AUTH_MISSING,   /* no bearer token */
 	AUTH_MALFORMED, /* not three base64url parts of strict JSON, or too long */
 	AUTH_ALGORITHM, /* not the algorithm of the key; "none" */
-	AUTH_KEY,       /* a kid that is none of ours */
+	AUTH_KEY,       /* a kid that is none of ours, or none where there are several keys */
 	AUTH_SIGNATURE,
-	AUTH_CLAIMS, /* not a JSON object, no numeric exp, no subject, a claim of the wrong type
-			     * or over its limit, an audience that is not this app */
+	AUTH_CLAIMS, /* no numeric exp, no subject, a claim of the wrong type or over its limit */
 	AUTH_EXPIRED,
 	AUTH_NOT_YET_VALID, /* nbf, or an iat too far in the future */
 	AUTH_REVOKED,       /* its session has ended */
+	AUTH_ISSUER,        /* another issuer's */
+	AUTH_AUDIENCE,      /* for somebody else */
+	AUTH_SCOPE,         /* without the scope that is required */
+	AUTH_TYPE,          /* not an access token */
+	AUTH_EXCHANGE,      /* the issuer's, where only app tokens are taken */
+	AUTH_NO_KEYS,       /* the issuer's keys are not known (yet): no fault of the token */
 };
 
 /* Has this session ended? Asked each time a token with a session is used, also a cached one: it must
@@ -103,6 +137,49 @@ void auth_set_session_hook(struct auth *a, auth_revoked_fn revoked, void *arg);
  * @return AUTH_*, or -ENOMEM.
  */
 int auth_verify(struct auth *a, struct slice authorization, struct user_context **ret_user);
+
+/** The same, but takes an issuer's token also where it has to be exchanged first: for the exchange. */
+int auth_verify_any(struct auth *a, struct slice authorization, struct user_context **ret_user);
+
+/** How long a client waits before it asks again after AUTH_NO_KEYS, in seconds. */
+enum { AUTH_NO_KEYS_RETRY_S = 2 };
+
+/* ---- An issuer's keys ---- */
+
+/* A key that is missing: an unknown kid, or no key at all. @return whether it may come soon. */
+typedef bool (*auth_missing_fn)(void *arg, struct slice kid);
+
+void auth_set_missing_hook(struct auth *a, auth_missing_fn missing, void *arg);
+
+/**
+ * Replaces the issuer's keys. Tokens that were checked with a key that is gone are forgotten.
+ * @param fresh is taken over; empty: no token of the issuer is good.
+ * @return how many tokens were forgotten.
+ */
+size_t auth_install_keys(struct auth *a, struct key_set *fresh);
+
+/** The issuer's name, when it was not configured but discovered. @return 0, -ENOMEM. */
+int auth_set_issuer(struct auth *a, struct slice issuer);
+
+/** Does the issuer have keys here? True without an issuer. */
+bool auth_has_keys(const struct auth *a);
+
+/* ---- Making tokens ---- */
+
+/** False in external mode without an exchange: there is no secret. */
+bool auth_can_mint(const struct auth *a);
+
+/**
+ * An app token in exchange for an issuer's: the same user and roles, {mozaiks_token_use: "app", aud},
+ * no longer valid than the one given.
+ * @param ret_expires_in_s its lifetime.
+ * @return 0 and a heap string; AUTH_EXPIRED; -EINVAL when there is no exchange or the token would be
+ *   too long; -ENOMEM; -EIO.
+ */
+int auth_exchange(struct auth *a,
+	const struct user_context *user,
+	char **ret_token,
+	unsigned *ret_expires_in_s);
 
 /** The sentence for the 401's detail, e.g. "The token has expired". */
 const char *auth_result_text(int result);

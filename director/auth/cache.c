@@ -38,6 +38,7 @@ struct token_entry *token_cache_find(
 void token_cache_put(struct token_cache *c,
 	const uint8_t digest[static TOKEN_DIGEST_SIZE],
 	const struct token_window *window,
+	uint32_t serial,
 	struct user_context *user)
 {
 	if (c->limit == 0) {
@@ -49,6 +50,7 @@ void token_cache_put(struct token_cache *c,
 	}
 	memcpy(e->digest, digest, sizeof(e->digest));
 	e->window = *window;
+	e->serial = serial;
 	HASH_ADD(hh, c->table, digest, TOKEN_DIGEST_SIZE, e);
 	if (e->hh.tbl == NULL) {
 		free(e);
@@ -60,4 +62,18 @@ void token_cache_put(struct token_cache *c,
 	if (c->n > c->limit) {
 		drop(c, c->recent->prev);
 	}
+}
+
+size_t token_cache_retain(
+	struct token_cache *c, bool (*keep)(const void *arg, uint32_t serial), const void *arg)
+{
+	size_t before = c->n;
+	struct token_entry *e;
+	struct token_entry *next;
+	DL_FOREACH_SAFE (c->recent, e, next) {
+		if (!keep(arg, e->serial)) {
+			drop(c, e);
+		}
+	}
+	return before - c->n;
 }

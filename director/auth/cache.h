@@ -20,6 +20,7 @@ struct token_window {
 struct token_entry {
 	uint8_t digest[TOKEN_DIGEST_SIZE];
 	struct token_window window;
+	uint32_t serial; /* of the key that it was checked with */
 	/* A reference of the cache's; NULL: it has run out for good. */
 	struct user_context *user;
 	struct token_entry *prev;
@@ -48,4 +49,9 @@ struct token_entry *token_cache_find(
 void token_cache_put(struct token_cache *c,
 	const uint8_t digest[static TOKEN_DIGEST_SIZE],
 	const struct token_window *window,
+	uint32_t serial,
 	struct user_context *user);
+
+/** Forgets the tokens of keys that `keep` does not want. @return how many. */
+size_t token_cache_retain(
+	struct token_cache *c, bool (*keep)(const void *arg, uint32_t serial), const void *arg);

@@ -51,6 +51,16 @@ static int append_roles(struct buffer *b, struct slice roles)
 	return r;
 }
 
+static int append_roles_claim(struct buffer *b, const struct mint_request *request)
+{
+	if (request->roles_json.n > 0) {
+		return buffer_append(b, request->roles_json);
+	}
+	int r = buffer_append_byte(b, '[');
+	r = r < 0 ? r : append_roles(b, request->roles);
+	return r < 0 ? r : buffer_append_byte(b, ']');
+}
+
 /* An optional claim. */
 static int append_claim(struct buffer *b, struct slice name, struct slice value)
 {
@@ -100,9 +110,9 @@ int mint_claims(struct buffer *b, const struct mint_request *request)
 	(void)sodium_bin2base64(
 		jti, sizeof(jti), random, sizeof(random), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 	int r = append_names(b, request);
-	r = r < 0 ? r : buffer_append(b, SLICE(",\"roles\":["));
-	r = r < 0 ? r : append_roles(b, request->roles);
+	r = r < 0 ? r : buffer_append(b, SLICE(",\"roles\":"));
+	r = r < 0 ? r : append_roles_claim(b, request);
 	return r < 0 ? r
-		     : buffer_printf(b, "],\"iat\":%" PRId64 ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}",
+		     : buffer_printf(b, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}",
 			       request->now_s, request->now_s + request->ttl_s, jti);
 }

@@ -4,14 +4,15 @@
 #include "common/base/buffer.h"
 
 struct mint_request {
-	struct slice user;     /* user_id, and sub */
-	struct slice username; /* empty: as user */
-	struct slice roles;    /* comma-separated */
-	struct slice session;  /* claim sid, for the session hook (auth.h); empty: left out */
-	struct slice use;      /* claim mozaiks_token_use; empty: left out */
-	struct slice audience; /* claim aud; empty: left out */
-	bool is_superadmin;    /* adds the claim is_superadmin */
-	int64_t now_s;         /* seconds since 1970; auth_mint_token() sets it */
+	struct slice user;       /* user_id, and sub */
+	struct slice username;   /* empty: as user */
+	struct slice roles;      /* comma-separated */
+	struct slice roles_json; /* instead: the array's text, trusted; empty: roles */
+	struct slice session;    /* claim sid, for the session hook (auth.h); empty: left out */
+	struct slice use;        /* claim mozaiks_token_use; empty: left out */
+	struct slice audience;   /* claim aud; empty: left out */
+	bool is_superadmin;      /* adds the claim is_superadmin */
+	int64_t now_s;           /* seconds since 1970; auth_mint_token() sets it */
 	unsigned ttl_s;
 };
 

@@ -1,6 +1,6 @@
 /*
  * Without memory: each allocation on the way of a token fails once, ours and those of jansson and
- * OpenSSL, also within cjose. (cjose's own are not: key.c says why.) Whatever fails, a good token is taken or refused cleanly, and a bad one is
+ * OpenSSL. Whatever fails, a good token is taken or refused cleanly, and a bad one is
  * never taken. The linker sends our calls here (--wrap), the libraries have hooks.
  */
 #include "director/auth/auth.h"
@@ -157,7 +157,6 @@ static int verify_bad(void)
 static void a_bad_token_is_never_taken(void **state)
 {
 	long n = count(verify_bad);
-	assert_true(n > 10);
 	for (long i = 0; i < n; i++) {
 		until_failure = i;
 		assert_int_not_equal(verify_bad(), AUTH_OK);
@@ -174,8 +173,7 @@ static void a_good_token_is_taken_or_refused(void **state)
 	for (long i = 0; i < n; i++) {
 		until_failure = i;
 		int r = verify_good();
-		/* What cjose cannot do for want of memory looks like a wrong signature. */
-		if (r != AUTH_OK && r != -ENOMEM && r != AUTH_SIGNATURE) {
+		if (r != AUTH_OK && r != -ENOMEM) {
 			fail_msg("%ld: %d", i, r);
 		}
 		taken += r == AUTH_OK;

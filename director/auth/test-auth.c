@@ -289,13 +289,13 @@ static void claims_are_judged(void **state)
 		/* for whom */
 		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":\"shop\"}", AUTH_OK },
 		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[\"x\",\"shop\"]}", AUTH_OK },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":\"other\"}", AUTH_CLAIMS },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":\"Shop\"}", AUTH_CLAIMS },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[\"x\"]}", AUTH_CLAIMS },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[\"shop\",1]}", AUTH_CLAIMS },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[]}", AUTH_CLAIMS },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":{\"shop\":1}}", AUTH_CLAIMS },
-		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":null}", AUTH_CLAIMS },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":\"other\"}", AUTH_AUDIENCE },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":\"Shop\"}", AUTH_AUDIENCE },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[\"x\"]}", AUTH_AUDIENCE },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[\"shop\",1]}", AUTH_AUDIENCE },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":[]}", AUTH_AUDIENCE },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":{\"shop\":1}}", AUTH_AUDIENCE },
+		{ "{\"sub\":\"a\",\"exp\":2000,\"aud\":null}", AUTH_AUDIENCE },
 		/* form */
 		{ "{\"sub\":\"a\",\"exp\":1,\"exp\":2000}", AUTH_MALFORMED },
 		{ "{\"sub\":\"a\",\"exp\":2000,\"\\u0065xp\":2000}", AUTH_MALFORMED },
@@ -357,7 +357,7 @@ static void names_are_bounded(void **state)
 			buffer_append(&b, SLICE("{\"exp\":2000,\"sub\":\"a\",\"roles\":[\"r\"")),
 			0);
 		for (int i = 1; i < n; i++) {
-			assert_int_equal(buffer_append(&b, SLICE(",\"r\"")), 0);
+			assert_int_equal(buffer_printf(&b, ",\"r%d\"", i), 0);
 		}
 		assert_int_equal(buffer_append(&b, SLICE("]}")), 0);
 		assert_int_equal(judge_token(a, SLICE(HEADER), buffer_slice(&b)),
@@ -378,6 +378,7 @@ static void trusted_text_is_bounded(void **state)
 	for (int i = 0; i < 30; i++) {
 		uint8_t role[AUTH_ROLE_BYTES_MAX];
 		memset(role, 0x7f, sizeof(role));
+		role[0] = (uint8_t)('0' + i);
 		assert_int_equal(buffer_append(&b, SLICE(",\"")), 0);
 		assert_int_equal(buffer_append(&b, slice_of(role, sizeof(role))), 0);
 		assert_int_equal(buffer_append(&b, SLICE("\"")), 0);
@@ -996,7 +997,7 @@ static void bad_names_are_not_minted(void **state)
 
 static void results_have_a_sentence(void **state)
 {
-	for (int r = AUTH_OK; r <= AUTH_REVOKED; r++) {
+	for (int r = AUTH_OK; r <= AUTH_NO_KEYS; r++) {
 		assert_non_null(auth_result_text(r));
 		for (int s = AUTH_OK; s < r; s++) {
 			assert_string_not_equal(auth_result_text(r), auth_result_text(s));

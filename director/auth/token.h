@@ -17,11 +17,11 @@ enum {
 };
 
 struct token {
-	struct slice compact;
-	struct slice alg;       /* unescaped */
-	struct slice kid;       /* empty without one */
-	struct slice payload;   /* decoded */
-	struct slice signature; /* decoded, not empty */
+	struct slice signed_part; /* header.payload, as it stands in the token */
+	struct slice alg;         /* unescaped */
+	struct slice kid;         /* empty without one */
+	struct slice payload;     /* decoded */
+	struct slice signature;   /* decoded, not empty */
 	/* The decoded parts and the unescaped names; slices above point into it. */
 	uint8_t bytes[TOKEN_BYTES_MAX];
 };
@@ -36,7 +36,7 @@ enum token_result {
 };
 
 /**
- * @param compact the token; it must outlive `ret`.
+ * @param compact the token; it must outlive `ret`, whose signed part lies in it.
  * @param ret for the caller's stack; not to be copied.
  * @return TOKEN_*; `ret` means something only with TOKEN_OK.
  */

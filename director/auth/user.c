@@ -67,6 +67,15 @@ static int render_trusted(struct buffer *b, const struct user_identity *id, stru
 	return r;
 }
 
+/* @return where the next goes. */
+static uint8_t *put(uint8_t *at, struct slice s)
+{
+	if (s.n > 0) {
+		memcpy(at, s.p, s.n);
+	}
+	return at + s.n;
+}
+
 int user_context_new(struct user_context **ret, const struct user_identity *identity)
 {
 	struct buffer b;
@@ -75,22 +84,18 @@ int user_context_new(struct user_context **ret, const struct user_identity *iden
 	int r = render_trusted(&b, identity, &roles);
 	/* One block: the struct, the trusted text, the names. */
 	size_t size = sizeof(struct user_context) + b.n + identity->user_id.n +
-		identity->username.n + identity->session.n;
+		identity->username.n + identity->session.n + identity->email.n;
 	struct user_context *u = r < 0 ? NULL : malloc(size);
 	if (u == NULL) {
 		buffer_deinit(&b);
 		return r < 0 ? r : -ENOMEM;
 	}
 	uint8_t *text = (uint8_t *)(u + 1);
-	uint8_t *user_id = text + b.n;
-	uint8_t *username = user_id + identity->user_id.n;
-	uint8_t *session = username + identity->username.n;
-	memcpy(text, b.p, b.n);
-	memcpy(user_id, identity->user_id.p, identity->user_id.n);
-	memcpy(username, identity->username.p, identity->username.n);
-	if (identity->session.n > 0) {
-		memcpy(session, identity->session.p, identity->session.n);
-	}
+	uint8_t *user_id = put(text, buffer_slice(&b));
+	uint8_t *username = put(user_id, identity->user_id);
+	uint8_t *session = put(username, identity->username);
+	uint8_t *email = put(session, identity->session);
+	(void)put(email, identity->email);
 	*u = (struct user_context){
 		.refs = 1,
 		.user_id = slice_of(user_id, identity->user_id.n),
@@ -99,6 +104,8 @@ int user_context_new(struct user_context **ret, const struct user_identity *iden
 		.is_superadmin = identity->is_superadmin,
 		.trusted = slice_of(text, b.n),
 		.session = slice_of(session, identity->session.n),
+		.email = slice_of(email, identity->email.n),
+		.external = identity->external,
 		.issued_at = identity->issued_at,
 		.expires_at = identity->expires_at,
 	};

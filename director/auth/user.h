@@ -11,6 +11,8 @@ struct user_identity {
 	size_t n_roles;
 	bool is_superadmin;
 	struct slice session;
+	struct slice email;
+	bool external;
 	int64_t issued_at; /* seconds since 1970 */
 	int64_t expires_at;
 };
