@@ -262,14 +262,22 @@ static int open_store(void)
 static int open_registry(void)
 {
 	char path[PATH_BYTES];
+	char policy[PATH_BYTES] = "";
+	char why[GRANTS_WHY_SIZE];
 	bool writable = settings.configs_path != NULL && access(settings.configs_path, W_OK) == 0;
 	int n = snprintf(path, sizeof(path), "%s/plugin_registry.json",
 		writable ? settings.configs_path : state_dir.path);
 	if (n < 0 || (size_t)n >= sizeof(path)) {
 		return refuse("registry.failed", "MOZAIKS_CONFIGS_PATH is too long");
 	}
-	int r = registry_init(&director.registry, &director, path);
-	return r < 0 ? refuse("registry.failed", strerror(-r)) : 0;
+	n = settings.configs_path == NULL
+		? 0
+		: snprintf(policy, sizeof(policy), "%s/plugin_policy.json", settings.configs_path);
+	if (n < 0 || (size_t)n >= sizeof(policy)) {
+		return refuse("registry.failed", "MOZAIKS_CONFIGS_PATH is too long");
+	}
+	int r = registry_init(&director.registry, &director, path, policy, why);
+	return r < 0 ? refuse("registry.failed", why[0] != '\0' ? why : strerror(-r)) : 0;
 }
 
 static int open_modules(void)

@@ -22,6 +22,10 @@
  *                    expireAfterSeconds?}} -> {}
  * database.drop_index {collection, name} -> {}; "*": all of them
  * database.indexes   {collection} -> as find
+ *
+ * find, count, distinct, insert, update, delete, modify and aggregate also take {all_users: true}: the
+ * documents of all users and of nobody, as they are. It needs the permission database.cross_user, too.
+ *
  * settings.get       {"user_id"?, "plugin"?} -> the value saved, or {}
  * settings.save      {"user_id"?, "plugin"?, "settings": any} -> {"success":true}
  * events.publish     {"event", "data"} -> {}      events.subscribe {"events": [...]} -> {}
@@ -54,11 +58,16 @@
 	X(WEBSOCKET_SEND,      64, "websocket.send",       "websocket.send") \
 	X(WEBSOCKET_BROADCAST, 65, "websocket.broadcast",  "websocket.broadcast") \
 	X(NOTIFICATIONS_CREATE,80, "notifications.create", "notifications.send")
+
+/* Permissions that widen what a capability does. Only an operator grants them (director/hosts/grants.h);
+ * a manifest asks. The code is no capability's. */
+#define PERMISSIONS_OF_OPERATORS(X) \
+	X(DATABASE_CROSS_USER, 240, "", "database.cross_user")
 /* clang-format on */
 
 enum capability_code {
 #define CAPABILITY_CODE(symbol, code, name, permission) CAP_##symbol = (code),
-	CAPABILITIES(CAPABILITY_CODE)
+	CAPABILITIES(CAPABILITY_CODE) PERMISSIONS_OF_OPERATORS(CAPABILITY_CODE)
 #undef CAPABILITY_CODE
 		CAPABILITY_CODE_MAX = 255,
 };

@@ -93,6 +93,16 @@ bool capability_collection_is_shared(const struct capability_call *c, struct sli
 	return manifest_is_shared(&c->plugin->manifest, collection);
 }
 
+struct slice capability_collection_alias(const struct capability_call *c, struct slice collection)
+{
+	return grants_alias(&c->director->registry.grants, c->plugin->id, collection);
+}
+
+bool capability_may(const struct capability_call *c, enum capability_code permission)
+{
+	return c->plugin->manifest.granted[permission];
+}
+
 void **capability_worker_slot(struct capability_call *c, void (*release)(void *))
 {
 	static void *none;
@@ -143,20 +153,27 @@ static void reply(struct worker *w, uint64_t work_id, uint16_t code, const struc
 	channel_end(w->channel);
 }
 
+/* The permission that a capability needs, "" when none. */
+static const char *permission_of(uint16_t code)
+{
+	const struct capability *row = capability_find(code);
+	return row == NULL ? "" : row->permission;
+}
+
 static void reply_error(struct worker *w,
 	uint64_t work_id,
 	uint16_t code,
 	uint32_t seq,
+	const char *permission,
 	const char *error,
 	struct slice message)
 {
 	struct buffer b;
 	buffer_init(&b, (size_t)8 * ERROR_MAX);
-	const struct capability *row = capability_find(code);
 	int r = buffer_printf(&b, "{\"code\":\"%s\",\"message\":", error);
 	r = r < 0 ? r : buffer_append_json(&b, message);
-	if (row != NULL && row->permission[0] != '\0') {
-		r = r < 0 ? r : buffer_printf(&b, ",\"permission\":\"%s\"", row->permission);
+	if (permission[0] != '\0') {
+		r = r < 0 ? r : buffer_printf(&b, ",\"permission\":\"%s\"", permission);
 	}
 	r = r < 0 ? r : buffer_append_byte(&b, '}');
 	struct msg_reply m = { .seq = seq,
@@ -187,7 +204,35 @@ void capability_fail(struct capability_call *c, const char *code, const char *fo
 		size_t length = n < 0               ? 0
 			: (size_t)n >= sizeof(text) ? sizeof(text) - 1
 						    : (size_t)n;
-		reply_error(c->worker, c->work_id, c->code, c->seq, code, slice_of(text, length));
+		reply_error(c->worker, c->work_id, c->code, c->seq, permission_of(c->code), code,
+			slice_of(text, length));
+	}
+	finish(c);
+}
+
+/* A plugin that asks again and again has its records counted as its own. */
+static void log_denied(struct worker *w, const char *permission)
+{
+	if (!log_budget_take(&w->plugin->log_budget, LOG_RECORD_COST, uv_now(w->director->loop))) {
+		return;
+	}
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(w->plugin) },
+		{ "permission", slice_str(permission) },
+	};
+	log_fields(LOG_WARNING, "capability.denied", fields, 2, "asked for, not granted");
+}
+
+void capability_deny(struct capability_call *c, const char *permission, const char *what)
+{
+	char text[ERROR_MAX];
+	int n = snprintf(text, sizeof(text),
+		"%s: %s needs the permission \"%s\", which this plugin was not granted",
+		capability_find(c->code)->name, what, permission);
+	if (c->worker != NULL) {
+		log_denied(c->worker, permission);
+		reply_error(c->worker, c->work_id, c->code, c->seq, permission, "permission_denied",
+			slice_of(text, n < 0 ? 0 : (size_t)n));
 	}
 	finish(c);
 }
@@ -245,20 +290,6 @@ static const char *refusal(struct worker *w,
 	return NULL;
 }
 
-/* A plugin that asks again and again has its records counted as its own. */
-static void log_denied(struct worker *w, uint16_t code)
-{
-	const struct capability *row = capability_find(code);
-	if (!log_budget_take(&w->plugin->log_budget, LOG_RECORD_COST, uv_now(w->director->loop))) {
-		return;
-	}
-	struct log_field fields[] = {
-		{ "plugin", plugin_slice(w->plugin) },
-		{ "permission", slice_str(row->permission) },
-	};
-	log_fields(LOG_WARNING, "capability.denied", fields, 2, "asked for, not granted");
-}
-
 void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const struct msg_call *m)
 {
 	char text[ERROR_MAX];
@@ -277,9 +308,10 @@ void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const
 			quota_leave(w, work, m->args.n);
 		}
 		if (error != NULL && slice_eq(slice_str(error), SLICE("permission_denied"))) {
-			log_denied(w, code);
+			log_denied(w, permission_of(code));
 		}
-		reply_error(w, work_id, code, m->seq, error == NULL ? "unavailable" : error,
+		reply_error(w, work_id, code, m->seq, permission_of(code),
+			error == NULL ? "unavailable" : error,
 			error == NULL ? SLICE("no memory") : slice_str(text));
 		return;
 	}

@@ -39,6 +39,13 @@ void **capability_worker_slot(struct capability_call *c, void (*release)(void *)
 
 /** True for a collection that the plugin declared as app-scoped. */
 bool capability_collection_is_shared(const struct capability_call *c, struct slice collection);
+/** What an operator says that the collection is called in the database; empty: as all are. */
+struct slice capability_collection_alias(const struct capability_call *c, struct slice collection);
+
+/** Whether the plugin was granted a permission of PERMISSIONS_OF_OPERATORS. */
+bool capability_may(const struct capability_call *c, enum capability_code permission);
+/** Answers that it was not; recorded as asked for. @param what needs the permission. */
+void capability_deny(struct capability_call *c, const char *permission, const char *what);
 
 void capability_reply(struct capability_call *c, struct slice result);
 void capability_fail(struct capability_call *c, const char *code, const char *format, ...)

@@ -51,14 +51,16 @@ enum field {
 	F_INDEX,
 	F_NAME,
 	F_CURSOR,
+	F_ALL_USERS,
 	FIELDS,
 };
 
 #define ONLY(f) (1U << (f))
+#define SCOPED  (ONLY(F_COLLECTION) | ONLY(F_ALL_USERS))
 
 static const char *const field_names[FIELDS] = { "collection", "filter", "projection", "sort",
 	"update", "documents", "field", "skip", "limit", "multi", "upsert", "ordered", "remove",
-	"new", "array_filters", "pipeline", "index", "name", "cursor" };
+	"new", "array_filters", "pipeline", "index", "name", "cursor", "all_users" };
 
 static const struct {
 	uint16_t code;
@@ -66,30 +68,26 @@ static const struct {
 	unsigned fields, required;
 } commands[] = {
 	{ CAP_DATABASE_FIND, STORE_FIND,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_PROJECTION) | ONLY(F_SORT) |
-			ONLY(F_SKIP) | ONLY(F_LIMIT),
+		SCOPED | ONLY(F_FILTER) | ONLY(F_PROJECTION) | ONLY(F_SORT) | ONLY(F_SKIP) |
+			ONLY(F_LIMIT),
 		ONLY(F_COLLECTION) },
-	{ CAP_DATABASE_COUNT, STORE_COUNT,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_SKIP) | ONLY(F_LIMIT),
+	{ CAP_DATABASE_COUNT, STORE_COUNT, SCOPED | ONLY(F_FILTER) | ONLY(F_SKIP) | ONLY(F_LIMIT),
 		ONLY(F_COLLECTION) },
-	{ CAP_DATABASE_DISTINCT, STORE_DISTINCT,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_FIELD),
+	{ CAP_DATABASE_DISTINCT, STORE_DISTINCT, SCOPED | ONLY(F_FILTER) | ONLY(F_FIELD),
 		ONLY(F_COLLECTION) | ONLY(F_FIELD) },
-	{ CAP_DATABASE_INSERT, STORE_INSERT,
-		ONLY(F_COLLECTION) | ONLY(F_DOCUMENTS) | ONLY(F_ORDERED),
+	{ CAP_DATABASE_INSERT, STORE_INSERT, SCOPED | ONLY(F_DOCUMENTS) | ONLY(F_ORDERED),
 		ONLY(F_COLLECTION) | ONLY(F_DOCUMENTS) },
 	{ CAP_DATABASE_UPDATE, STORE_UPDATE,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_MULTI) |
-			ONLY(F_UPSERT) | ONLY(F_ARRAY_FILTERS) | ONLY(F_SORT),
+		SCOPED | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_MULTI) | ONLY(F_UPSERT) |
+			ONLY(F_ARRAY_FILTERS) | ONLY(F_SORT),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) },
-	{ CAP_DATABASE_DELETE, STORE_DELETE, ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_MULTI),
+	{ CAP_DATABASE_DELETE, STORE_DELETE, SCOPED | ONLY(F_FILTER) | ONLY(F_MULTI),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
 	{ CAP_DATABASE_MODIFY, STORE_MODIFY,
-		ONLY(F_COLLECTION) | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_REMOVE) |
-			ONLY(F_UPSERT) | ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION) |
-			ONLY(F_ARRAY_FILTERS),
+		SCOPED | ONLY(F_FILTER) | ONLY(F_UPDATE) | ONLY(F_REMOVE) | ONLY(F_UPSERT) |
+			ONLY(F_NEW) | ONLY(F_SORT) | ONLY(F_PROJECTION) | ONLY(F_ARRAY_FILTERS),
 		ONLY(F_COLLECTION) | ONLY(F_FILTER) },
-	{ CAP_DATABASE_AGGREGATE, STORE_AGGREGATE, ONLY(F_COLLECTION) | ONLY(F_PIPELINE),
+	{ CAP_DATABASE_AGGREGATE, STORE_AGGREGATE, SCOPED | ONLY(F_PIPELINE),
 		ONLY(F_COLLECTION) | ONLY(F_PIPELINE) },
 	{ CAP_DATABASE_CREATE_INDEX, STORE_INDEX_CREATE, ONLY(F_COLLECTION) | ONLY(F_INDEX),
 		ONLY(F_COLLECTION) | ONLY(F_INDEX) },
@@ -104,6 +102,7 @@ struct arguments {
 	struct store_command command;
 	struct buffer documents; /* the array's documents in a row */
 	uint64_t cursor;
+	bool all_users;
 	unsigned given;
 };
 
@@ -218,6 +217,8 @@ static bool take_field(struct arguments *a, enum field f, const bson_iter_t *it)
 		return take_text(it, &c->field);
 	case F_CURSOR:
 		return take_number(it, &a->cursor);
+	case F_ALL_USERS:
+		return take_bool(it, &a->all_users);
 	case FIELDS:
 		break;
 	}
@@ -244,6 +245,7 @@ static const char *const field_kinds[FIELDS] = {
 	[F_INDEX] = "a document",
 	[F_NAME] = "a string",
 	[F_CURSOR] = "a cursor's number",
+	[F_ALL_USERS] = "true or false",
 };
 
 static size_t command_row(uint16_t code)
@@ -546,13 +548,16 @@ static void run_cursor(struct capability_call *c, const struct arguments *a)
 	}
 }
 
-static struct store_scope scope_of(struct capability_call *c, struct slice collection)
+static struct store_scope scope_of(
+	struct capability_call *c, struct slice collection, bool all_users)
 {
 	struct slice user = capability_user(c);
+	bool shared = all_users || capability_collection_is_shared(c, collection);
 	return (struct store_scope){
-		.kind = capability_collection_is_shared(c, collection) ? STORE_SCOPE_SHARED
-			: user.n > 0                                   ? STORE_SCOPE_USER
-								       : STORE_SCOPE_APP,
+		.kind = shared       ? STORE_SCOPE_SHARED
+			: user.n > 0 ? STORE_SCOPE_USER
+				     : STORE_SCOPE_APP,
+		.physical = capability_collection_alias(c, collection),
 		.app = capability_app(c),
 		.plugin = capability_plugin(c),
 		.user = user,
@@ -583,7 +588,11 @@ static void run_command(struct capability_call *c, struct arguments *a)
 			REPLY_MAX);
 		return;
 	}
-	struct store_scope scope = scope_of(c, a->command.collection);
+	if (a->all_users && !capability_may(c, CAP_DATABASE_CROSS_USER)) {
+		capability_deny(c, "database.cross_user", "all_users");
+		return;
+	}
+	struct store_scope scope = scope_of(c, a->command.collection, a->all_users);
 	int r = store_submit(capability_director(c)->store, &scope, &a->command, on_done, c);
 	if (r < 0) {
 		capability_fail(

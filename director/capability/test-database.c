@@ -34,6 +34,7 @@ struct capability_call {
 	const char *user;
 	const char *plugin;
 	bool worker_gone;
+	bool may_cross; /* database.cross_user was granted */
 	bool answered;
 	char error[32]; /* code of a failure; empty: a reply */
 	char message[1024];
@@ -100,6 +101,22 @@ void **capability_worker_slot(struct capability_call *c, void (*release)(void *)
 bool capability_collection_is_shared(const struct capability_call *c, struct slice collection)
 {
 	return slice_starts(collection, SLICE("shared"));
+}
+
+struct slice capability_collection_alias(const struct capability_call *c, struct slice collection)
+{
+	return slice_eq(collection, SLICE("renamed")) ? SLICE("app/p/c") : SLICE_NULL;
+}
+
+bool capability_may(const struct capability_call *c, enum capability_code permission)
+{
+	assert_int_equal(permission, CAP_DATABASE_CROSS_USER);
+	return c->may_cross;
+}
+
+void capability_deny(struct capability_call *c, const char *permission, const char *what)
+{
+	capability_fail(c, "permission_denied", "%s needs %s", what, permission);
 }
 
 void capability_reply(struct capability_call *c, struct slice result)
@@ -299,6 +316,63 @@ static void the_call_gives_the_scope(void **state)
 	expect(&bob, CAP_DATABASE_DISTINCT, "{collection: 'shared', field: '_id'}", "{values: [3]}");
 	expect_fail(&alice, CAP_DATABASE_FIND, "{collection: 'c', filter: {user_id: 'bob'}}", "permission_denied", "user_id");
 	expect_fail(&nobody, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{user_id: 'bob'}]}", "permission_denied", "user_id");
+}
+
+/* all_users: with the permission, and where it is written; nowhere else. */
+static void all_users_need_a_grant(void **state)
+{
+	struct capability_call alice = call_of("alice");
+	struct capability_call bob = call_of("bob");
+	struct capability_call nobody = call_of(NULL);
+	expect(&alice, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 1, a: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	expect(&nobody, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 2, a: 1}]}", "{inserted: 1L, ids: [2], errors: []}");
+	static const struct {
+		uint16_t code;
+		const char *args;
+	} every[] = {
+		{ CAP_DATABASE_FIND, "{collection: 'c', all_users: true}" },
+		{ CAP_DATABASE_COUNT, "{collection: 'c', all_users: true}" },
+		{ CAP_DATABASE_DISTINCT, "{collection: 'c', field: 'a', all_users: true}" },
+		{ CAP_DATABASE_AGGREGATE, "{collection: 'c', pipeline: [], all_users: true}" },
+		{ CAP_DATABASE_INSERT, "{collection: 'c', documents: [{user_id: 'bob'}], all_users: true}" },
+		{ CAP_DATABASE_UPDATE, "{collection: 'c', filter: {}, update: {$set: {a: 2}}, multi: true, all_users: true}" },
+		{ CAP_DATABASE_DELETE, "{collection: 'c', filter: {}, multi: true, all_users: true}" },
+		{ CAP_DATABASE_MODIFY, "{collection: 'c', filter: {}, remove: true, all_users: true}" },
+	};
+	for (size_t i = 0; i < sizeof(every) / sizeof(every[0]); i++) {
+		expect_fail(&bob, every[i].code, every[i].args, "permission_denied", "all_users needs database.cross_user");
+	}
+	bob.may_cross = true;
+	/* The grant alone widens nothing. */
+	expect(&bob, CAP_DATABASE_COUNT, "{collection: 'c'}", "{n: 0L}");
+	expect(&bob, CAP_DATABASE_COUNT, "{collection: 'c', all_users: false}", "{n: 0L}");
+	expect_fail(&bob, CAP_DATABASE_FIND, "{collection: 'c', filter: {user_id: 'alice'}}", "permission_denied", "user_id");
+	expect(&bob, CAP_DATABASE_COUNT, "{collection: 'c', all_users: true}", "{n: 2L}");
+	expect(&bob, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id', filter: {user_id: 'alice'}, all_users: true}", "{values: [1]}");
+	expect_batch(&bob, CAP_DATABASE_FIND, "{collection: 'c', all_users: true}", false, 2);
+	expect_batch(&bob, CAP_DATABASE_AGGREGATE, "{collection: 'c', pipeline: [{$group: {_id: '$user_id'}}], all_users: true}", false, 2);
+	expect(&bob, CAP_DATABASE_UPDATE, "{collection: 'c', filter: {_id: 1}, update: {$set: {a: 2}}, all_users: true}", "{matched: 1L, modified: 1L}");
+	expect(&bob, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 3, user_id: 'alice'}], all_users: true}", "{inserted: 1L, ids: [3], errors: []}");
+	expect(&alice, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id'}", "{values: [1, 3]}");
+	/* Still the plugin's own collections. */
+	struct capability_call other = bob;
+	other.plugin = "q";
+	expect(&other, CAP_DATABASE_COUNT, "{collection: 'c', all_users: true}", "{n: 0L}");
+	expect_fail(&bob, CAP_DATABASE_CREATE_INDEX, "{collection: 'c', index: {key: {a: 1}, name: 'i'}, all_users: true}", "invalid_argument", "unknown field 'all_users'");
+	expect_fail(&bob, CAP_DATABASE_FIND, "{collection: 'c', all_users: 1}", "invalid_argument", "all_users must be true or false");
+}
+
+/* What an operator calls a collection in the database; scoped as ever. */
+static void collections_have_other_names(void **state)
+{
+	struct capability_call alice = call_of("alice");
+	struct capability_call bob = call_of("bob");
+	expect(&alice, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	expect(&bob, CAP_DATABASE_INSERT, "{collection: 'renamed', documents: [{_id: 2}]}", "{inserted: 1L, ids: [2], errors: []}");
+	struct capability_call other = alice;
+	other.plugin = "q";
+	expect(&other, CAP_DATABASE_DISTINCT, "{collection: 'renamed', field: '_id'}", "{values: [1]}");
+	expect(&bob, CAP_DATABASE_DISTINCT, "{collection: 'c', field: '_id'}", "{values: [2]}");
 }
 
 static void arguments_are_strict(void **state)
@@ -595,6 +669,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(every_command_is_answered),
 		TEST(the_call_gives_the_scope),
+		TEST(all_users_need_a_grant),
+		TEST(collections_have_other_names),
 		TEST(arguments_are_strict),
 		TEST(e3_a_name_twice),
 		TEST(e1_e9_types_that_are_refused),

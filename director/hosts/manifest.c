@@ -31,11 +31,11 @@ static const struct {
 #undef PERMISSION_ROW
 };
 
-static void grant(struct plugin_manifest *m, const char *permission)
+static void ask(struct plugin_manifest *m, const char *permission)
 {
 	for (size_t i = 0; i < sizeof(permissions) / sizeof(permissions[0]); i++) {
 		if (slice_eq(slice_str(permissions[i].permission), slice_str(permission))) {
-			m->granted[permissions[i].code] = true;
+			m->asked[permissions[i].code] = true;
 		}
 	}
 }
@@ -44,17 +44,17 @@ static void read_permissions(struct plugin_manifest *m, const json_t *list)
 {
 	size_t i;
 	json_t *item;
-	grant(m, "");
+	ask(m, "");
 	if (json_array_size(list) == 0) {
 		for (i = 0; i < sizeof(default_grant) / sizeof(default_grant[0]); i++) {
-			grant(m, default_grant[i]);
+			ask(m, default_grant[i]);
 		}
 		return;
 	}
 	json_array_foreach(list, i, item)
 	{
 		if (json_is_string(item)) {
-			grant(m, json_string_value(item));
+			ask(m, json_string_value(item));
 		}
 	}
 }

@@ -29,10 +29,11 @@ struct plugin_manifest {
 	unsigned concurrency; /* calls at once in one worker */
 	unsigned workers;
 	enum tenant isolation;
-	unsigned timeout_ms; /* 0: the director's default */
-	bool granted[CAPABILITY_CODE_MAX + 1];
-	char **shared_collections; /* app-scoped ones, NULL-terminated */
-	char *limits_json;         /* for START */
+	unsigned timeout_ms;                   /* 0: the director's default */
+	bool asked[CAPABILITY_CODE_MAX + 1];   /* by the manifest, or the default */
+	bool granted[CAPABILITY_CODE_MAX + 1]; /* by capability and permission code: grants.h */
+	char **shared_collections;             /* app-scoped ones, NULL-terminated */
+	char *limits_json;                     /* for START */
 };
 
 /* What happened since the director started. */

@@ -13,10 +13,32 @@
 
 enum { JSON_MAX = 8 * 1024 * 1024 };
 
-int registry_init(struct registry *r, struct director *d, const char *path)
+int registry_init(struct registry *r,
+	struct director *d,
+	const char *path,
+	const char *policy,
+	char why[static GRANTS_WHY_SIZE])
 {
 	*r = (struct registry){ 0 };
-	return registry_file_new(&r->file, d->loop, path);
+	why[0] = '\0';
+	(void)snprintf(r->grants.path, sizeof(r->grants.path), "%s", policy);
+	int e = grants_read(&r->grants, why);
+	return e < 0 ? e : registry_file_new(&r->file, d->loop, path);
+}
+
+/* What an operator has written meanwhile; a policy that cannot be read leaves the one before. */
+static void read_grants(struct registry *r)
+{
+	char why[GRANTS_WHY_SIZE];
+	struct plugin *p;
+	struct plugin *next;
+	if (grants_read(&r->grants, why) < 0) {
+		log_event(LOG_WARNING, "registry.policy", "the permissions stay as they were: %s",
+			why);
+	}
+	HASH_ITER (hh, r->plugins, p, next) {
+		grants_apply(&r->grants, p->id, &p->manifest);
+	}
 }
 
 /* Takes a plugin out of the table; it is freed when nothing uses it any more. */
@@ -37,6 +59,7 @@ void registry_deinit(struct registry *r)
 		remove_plugin(r, p);
 	}
 	switches_deinit(&r->switches);
+	grants_deinit(&r->grants);
 	registry_file_free(r->file);
 	r->file = NULL;
 }
@@ -110,6 +133,7 @@ static int change_plugin(struct plugin *p, const json_t *entry)
 	}
 	manifest_deinit(&p->manifest);
 	p->manifest = m;
+	grants_apply(&p->director->registry.grants, p->id, &p->manifest);
 	(void)snprintf(p->version, sizeof(p->version), "%s", version);
 	p->load_error[0] = '\0';
 	p->generation++;
@@ -176,6 +200,7 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 	}
 	/* What other nodes have changed meanwhile, or what this one does not know yet. */
 	(void)switches_load(d);
+	read_grants(r);
 	size_t i;
 	json_t *entry;
 	r->listing++;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/base/buffer.h"
+#include "director/hosts/grants.h"
 #include "director/hosts/plugin.h"
 #include "director/hosts/switches.h"
 
@@ -25,11 +26,21 @@ struct registry {
 	unsigned listing; /* counts the lists that came */
 	struct registry_file *file;
 	struct switches switches;
+	struct grants grants;
 	int64_t file_ms; /* when the file was changed last, as far as it was read */
 };
 
-/** @return 0 or a negative errno. `path` is where plugin_registry.json lives. */
-int registry_init(struct registry *r, struct director *d, const char *path);
+/**
+ * @param path where plugin_registry.json lives.
+ * @param policy where plugin_policy.json may be; empty: nowhere.
+ * @param why what is wrong with the policy, or empty.
+ * @return 0 or a negative errno.
+ */
+int registry_init(struct registry *r,
+	struct director *d,
+	const char *path,
+	const char *policy,
+	char why[static GRANTS_WHY_SIZE]);
 void registry_deinit(struct registry *r);
 
 struct plugin *registry_find(const struct registry *r, struct slice id);

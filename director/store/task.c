@@ -244,6 +244,7 @@ static void copy(struct making *m, enum part part, struct slice s)
 
 static void make_names(struct making *m)
 {
+	bool alias = m->scope->physical.n > 0;
 	begin(m, PART_NAME);
 	begin(m, PART_PLUGIN);
 	put(m, m->scope->app);
@@ -253,7 +254,10 @@ static void make_names(struct making *m)
 		put(m, SLICE("/"));
 	}
 	end(m, PART_PLUGIN);
-	put(m, m->c->collection);
+	if (alias) {
+		begin(m, PART_NAME);
+	}
+	put(m, alias ? m->scope->physical : m->c->collection);
 	end(m, PART_NAME);
 	copy(m, PART_USER, m->scope->kind == STORE_SCOPE_USER ? m->scope->user : SLICE_NULL);
 }

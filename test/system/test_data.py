@@ -1,11 +1,12 @@
 """What a plugin can reach in the store: its caller's documents, and nothing else, by any spelling."""
+import contextlib
 import json
 import uuid
 
 import pytest
 
 from conftest import PLUGINS
-from runtime import Runtime
+from runtime import Runtime, wait_for
 
 FORGETFUL = {"logic.py": """\
 from core.config.database import db
@@ -96,6 +97,82 @@ def test_who_asks_to_see_all_users_sees_one(runtime, collection):
     assert refused["failed"] == "PermissionDenied" and "user_id" in refused["message"], refused
     assert alice("delete_many", {})["deleted_count"] == 1
     assert values(bob.find()) == [2]
+
+
+def policy(runtime, plugins):
+    (runtime.configs / "plugin_policy.json").write_text(json.dumps({"plugins": plugins}))
+
+
+def test_only_an_operator_s_word_shows_all_users(store):
+    """database.cross_user: asked for or not, it is the policy file that grants it; and granted, it
+    does nothing where the plugin does not say so."""
+    with contextlib.ExitStack() as stack:
+        r = Runtime({"asking": ASKING, "store": PLUGINS / "store"}, store,
+                    app=f"app-{uuid.uuid4().hex[:12]}")
+        policy(r, {"store": {"grant": ["database.cross_user"]}})
+        stack.enter_context(r)
+        for plugin in ("asking", "store"):
+            for n, user in enumerate(("alice", "bob")):
+                Caller(r, user, "c", plugin)("insert_one", {"n": n})
+        asking, granted = Caller(r, "alice", "c", "asking"), Caller(r, "alice", "c", "store")
+        for op, args in (("find", [{}]), ("count_documents", [{}]), ("distinct", ["n"]),
+                         ("delete_many", [{}]), ("insert_one", [{"user_id": "bob"}]),
+                         ("update_many", [{}, {"$set": {"n": 9}}]),
+                         ("find_one_and_delete", [{}])):
+            refused = asking(op, *args, all_users=True)
+            assert refused["failed"] == "PermissionDenied", (op, refused)
+            assert '"database.cross_user"' in refused["message"], refused
+        assert values(granted.find()) == [0]
+        assert granted("find", {"user_id": "bob"})["failed"] == "PermissionDenied"
+        assert sorted(values(granted.find({}, all_users=True))) == [0, 1]
+        assert values(granted.find({"user_id": "bob"}, all_users=True)) == [1]
+        changed = granted("update_many", {}, {"$inc": {"n": 10}}, all_users=True)
+        assert changed["modified_count"] == 2
+        assert values(Caller(r, "bob", "c", "store").find()) == [11]
+        assert values(Caller(r, "bob", "c", "asking").find()) == [1], "another plugin's are another's"
+        # Granted while the plugin runs, and taken away again; a policy that is none changes nothing.
+        policy(r, {"*": {"grant": ["database.cross_user"]}, "store": {"deny": ["database.write"]}})
+        r.ctl("plugin", "refresh")
+        wait_for(lambda: "documents" in asking("find", {}, all_users=True), 20, "the grant")
+        refused = granted("insert_one", {})
+        assert refused["failed"] == "PermissionDenied" and "database.write" in refused["message"]
+        (r.configs / "plugin_policy.json").write_text('{"plugins": {"asking": {"grants": []}}}')
+        r.ctl("plugin", "refresh")
+        wait_for(lambda: "plugins.asking.grants" in r.log, 20, "the word about the policy")
+        assert "documents" in asking("find", {}, all_users=True)
+        (r.configs / "plugin_policy.json").unlink()
+        r.ctl("plugin", "refresh")
+        wait_for(lambda: "failed" in asking("find", {}, all_users=True), 20, "the end of the grant")
+        assert "inserted_id" in granted("insert_one", {})
+
+
+def test_a_policy_that_cannot_be_meant_stops_the_start():
+    r = Runtime()
+    policy(r, {"store": {"grant": ["database.everything"]}})
+    with pytest.raises(AssertionError, match="no permission .*database.everything"):
+        with r:
+            pass
+
+
+def test_collections_that_were_there_before(store):
+    """The operator names them; they are scoped like any."""
+    app = f"app-{uuid.uuid4().hex[:12]}"
+    with Runtime({"before": PLUGINS / "store"}, store, app=app) as r:
+        for n, user in enumerate(("alice", "bob")):
+            Caller(r, user, "old", "before")("insert_one", {"n": n})
+        state = r.state
+        r.stop()
+        r.put_plugin("store", PLUGINS / "store")
+        policy(r, {"store": {"collections": {"items": f"{app}/before/old"}}})
+        r.start()
+        assert r.state == state
+        items = Caller(r, "alice", "items")
+        wait_for(lambda: "documents" in items("find", {}), 20, "the plugin")
+        assert values(items.find()) == [0]
+        assert items("insert_one", {"n": 5})["inserted_id"]
+        assert sorted(values(Caller(r, "alice", "old", "before").find())) == [0, 5]
+        assert values(Caller(r, "bob", "items").find()) == [1]
+        assert Caller(r, "alice", "old").find() == []
 
 
 def test_quotas():
@@ -254,6 +331,14 @@ def test_updates(alice):
     document = alice("find_one", {"k": 1})["result"]
     assert document["list"] == [2] and "a" not in document
     assert alice("delete_one", {"k": 1})["deleted_count"] == 1
+
+
+def test_the_first_in_an_order_is_updated(alice):
+    alice("insert_many", [{"n": n} for n in (2, 1, 3)])
+    for kwargs in ({"sort": [["n", -1]]}, {"sort": {"n": -1}}):
+        assert alice("update_one", {}, {"$inc": {"n": 10}}, kwargs=kwargs)["modified_count"] == 1
+    assert alice("replace_one", {}, {"n": 0}, kwargs={"sort": "n"})["modified_count"] == 1
+    assert sorted(values(alice.find())) == [0, 2, 23]
 
 
 def test_many_documents(alice):

@@ -1,6 +1,7 @@
 """Database operations, as they come: {"collection", "op", "args", "kwargs"}.
 
-{"$id": hex} in an argument becomes an ObjectId. A cursor is read to its end.
+{"$id": hex} in an argument becomes an ObjectId. A cursor is read to its end. With "all_users" the
+operation is one on the documents of all users.
 """
 from bson import ObjectId
 
@@ -21,7 +22,8 @@ async def execute(data):
     args = revive(data.get("args", []))
     kwargs = revive(data.get("kwargs", {}))
     try:
-        method = getattr(db[data["collection"]], data["op"])
+        database = db.all_users if data.get("all_users") else db
+        method = getattr(database[data["collection"]], data["op"])
         if data["op"] == "find":
             cursor = method(*args, **kwargs)
             for name in ("sort", "skip", "limit"):

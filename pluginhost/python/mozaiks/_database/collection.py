@@ -35,10 +35,19 @@ class Collection:
     ``user_id`` to filters and documents by itself. Code outside of calls sees those without one.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, all_users: bool = False) -> None:
         if not isinstance(name, str):
             raise TypeError("the name of a collection must be text")
         self._name = name
+        self._all_users = all_users
+
+    @property
+    def _target(self) -> Dict[str, Any]:
+        """The beginning of every command: which documents it is about."""
+        target: Dict[str, Any] = {"collection": self._name}
+        if self._all_users:
+            target["all_users"] = True
+        return target
 
     @property
     def name(self) -> str:
@@ -46,12 +55,12 @@ class Collection:
         return self._name
 
     def __repr__(self) -> str:
-        return f"Collection({self._name!r})"
+        return f"Collection({self._name!r}{', all_users=True' if self._all_users else ''})"
 
     def __getitem__(self, name: str) -> "Collection":
         if not isinstance(name, str):
             raise TypeError("the name of a collection must be text")
-        return Collection(f"{self._name}.{name}")
+        return Collection(f"{self._name}.{name}", self._all_users)
 
     # Or Python would take collection[0], collection[1], … for what is in it.
     __iter__ = None
@@ -67,10 +76,14 @@ class Collection:
         raise Unsupported(f"collections have no method {method}()")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Collection) and other._name == self._name
+        return (
+            isinstance(other, Collection)
+            and other._name == self._name
+            and other._all_users == self._all_users
+        )
 
     def __hash__(self) -> int:
-        return hash(self._name)
+        return hash((self._name, self._all_users))
 
     # ---- reading ----
 
@@ -85,7 +98,7 @@ class Collection:
     ) -> Cursor:
         """The documents that match, as a cursor."""
         arguments.refuse("find", options, ("no_cursor_timeout", "allow_disk_use"))
-        command: Dict[str, Any] = {"collection": self._name}
+        command: Dict[str, Any] = {**self._target}
         if filter is not None:
             command["filter"] = arguments.mapping("filter", filter)
         command["projection"] = arguments.projection(projection)
@@ -117,7 +130,7 @@ class Collection:
         """How many documents match."""
         arguments.refuse("count_documents", options)
         command: Dict[str, Any] = {
-            "collection": self._name,
+            **self._target,
             "filter": arguments.mapping("filter", filter),
         }
         if skip:
@@ -134,7 +147,7 @@ class Collection:
     async def distinct(self, key: str, filter: Filter = None, **options: Any) -> List[Any]:
         """The different values of a field."""
         arguments.refuse("distinct", options)
-        command: Dict[str, Any] = {"collection": self._name, "field": key}
+        command: Dict[str, Any] = {**self._target, "field": key}
         if filter is not None:
             command["filter"] = arguments.mapping("filter", filter)
         result = await _client.request(_mozaiks.DATABASE_DISTINCT, _client.BSON, command)
@@ -146,7 +159,7 @@ class Collection:
         arguments.refuse("aggregate", options, ("batchSize", "allowDiskUse", "allow_disk_use"))
         stages = arguments.pipeline(pipeline)
         return CommandCursor(
-            _mozaiks.DATABASE_AGGREGATE, {"collection": self._name, "pipeline": stages}
+            _mozaiks.DATABASE_AGGREGATE, {**self._target, "pipeline": stages}
         )
 
     # ---- inserting ----
@@ -203,7 +216,7 @@ class Collection:
         result: Dict[str, Any] = await _client.request(
             _mozaiks.DATABASE_INSERT,
             _client.BSON,
-            {"collection": self._name, "documents": documents, "ordered": ordered},
+            {**self._target, "documents": documents, "ordered": ordered},
         )
         return result
 
@@ -296,7 +309,7 @@ class Collection:
         sort: Sort = None,
     ) -> UpdateResult:
         command: Dict[str, Any] = {
-            "collection": self._name,
+            **self._target,
             "filter": arguments.mapping("filter", filter),
             "update": update,
             "multi": multi,
@@ -331,7 +344,7 @@ class Collection:
             _mozaiks.DATABASE_DELETE,
             _client.BSON,
             {
-                "collection": self._name,
+                **self._target,
                 "filter": arguments.mapping("filter", filter),
                 "multi": multi,
             },
@@ -409,7 +422,7 @@ class Collection:
         self, filter: Mapping[str, Any], projection: Projection, sort: Sort, **change: Any
     ) -> Optional[Document]:
         command: Dict[str, Any] = {
-            "collection": self._name,
+            **self._target,
             "filter": arguments.mapping("filter", filter),
             **change,
         }
@@ -445,7 +458,7 @@ class Collection:
         await _client.request(
             _mozaiks.DATABASE_CREATE_INDEX,
             _client.BSON,
-            {"collection": self._name, "index": index},
+            {**self._target, "index": index},
         )
         return str(index["name"])
 
@@ -466,13 +479,13 @@ class Collection:
         await _client.request(
             _mozaiks.DATABASE_DROP_INDEX,
             _client.BSON,
-            {"collection": self._name, "name": name},
+            {**self._target, "name": name},
         )
 
     def list_indexes(self, **options: Any) -> CommandCursor:
         """The indexes, as a cursor."""
         arguments.refuse("list_indexes", options)
-        return CommandCursor(_mozaiks.DATABASE_INDEXES, {"collection": self._name})
+        return CommandCursor(_mozaiks.DATABASE_INDEXES, {**self._target})
 
     async def index_information(self, **options: Any) -> Dict[str, Any]:
         """The indexes by their names."""

@@ -1,0 +1,49 @@
+/*
+ * What an operator grants to plugins and denies them, beside what their manifests ask for:
+ * plugin_policy.json in MOZAIKS_CONFIGS_PATH.
+ *
+ *	{"plugins": {
+ *	    "*":     {"deny": ["websocket.broadcast"]},
+ *	    "notes": {"grant": ["database.cross_user"],
+ *	              "collections": {"items": "legacy_items"}}}}
+ *
+ * A plugin may what its manifest asks for, or the default grant; then what "*" grants and denies is
+ * added and taken away, then what its own entry does: so a plugin's entry has the last word. Some
+ * permissions (common/proto/capabilities.h) are only ever granted here.
+ *
+ * `collections` names what the plugin's own collections are called in the database, where they have
+ * been there before the plugin was.
+ *
+ * The file is read at the start, and again whenever the list of plugins is refreshed. Loop thread.
+ */
+#pragma once
+
+#include "common/base/slice.h"
+
+#include <jansson.h>
+
+struct plugin_manifest;
+
+enum { GRANTS_FILE_MAX = 1 << 20, GRANTS_WHY_SIZE = 256, GRANTS_ALIAS_MAX = 120 };
+
+struct grants {
+	char path[4096]; /* empty: there is no such file */
+	json_t *tree;    /* checked; NULL: nobody is granted or denied anything */
+};
+
+/**
+ * Reads the file; one that is not there is empty.
+ * @param ret_why what is wrong with it, naming the file.
+ * @return 0; -EBADMSG, another negative errno: `g` stays as it was.
+ */
+int grants_read(struct grants *g, char ret_why[static GRANTS_WHY_SIZE]);
+void grants_deinit(struct grants *g);
+
+/** Takes a text over as the file's. @return as grants_read(). */
+int grants_parse(struct grants *g, struct slice text, char ret_why[static GRANTS_WHY_SIZE]);
+
+/** Fills in what a plugin may, from what its manifest asks for. */
+void grants_apply(const struct grants *g, const char *plugin, struct plugin_manifest *m);
+
+/** What a collection of a plugin is called in the database; empty: as all are. */
+struct slice grants_alias(const struct grants *g, const char *plugin, struct slice collection);

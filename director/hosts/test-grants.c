@@ -1,0 +1,148 @@
+/* What a policy grants and denies, and what is refused in one. */
+/* cmocka.h needs what stands before it. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "common/base/map.h"
+#include "director/hosts/grants.h"
+#include "director/hosts/plugin.h"
+
+#include <stdio.h>
+
+static char why[GRANTS_WHY_SIZE];
+
+static void take(struct grants *g, const char *text)
+{
+	if (grants_parse(g, slice_str(text), why) != 0) {
+		fail_msg("%s: %s", text, why);
+	}
+}
+
+/* A plugin that asks for the database and for what only operators grant. */
+static struct plugin_manifest applied(const struct grants *g, const char *plugin)
+{
+	struct plugin_manifest m = { 0 };
+	m.asked[CAP_DATABASE_FIND] = true;
+	m.asked[CAP_DATABASE_INSERT] = true;
+	grants_apply(g, plugin, &m);
+	return m;
+}
+
+static void without_a_policy_what_is_asked_for(void **state)
+{
+	struct grants g = { 0 };
+	struct plugin_manifest m = applied(&g, "notes");
+	assert_true(m.granted[CAP_DATABASE_FIND] && m.granted[CAP_DATABASE_INSERT]);
+	assert_false(m.granted[CAP_WEBSOCKET_SEND] || m.granted[CAP_DATABASE_CROSS_USER]);
+	assert_int_equal(grants_alias(&g, "notes", SLICE("items")).n, 0);
+}
+
+static void an_entry_has_the_last_word(void **state)
+{
+	struct grants g = { 0 };
+	take(&g,
+		"{\"plugins\": {"
+		"\"*\": {\"deny\": [\"database.write\"], \"grant\": [\"websocket.send\"]},"
+		"\"notes\": {\"grant\": [\"database.write\", \"database.cross_user\"],"
+		" \"deny\": [\"websocket.send\"]}}}");
+	struct plugin_manifest notes = applied(&g, "notes");
+	assert_true(notes.granted[CAP_DATABASE_INSERT]);
+	assert_true(notes.granted[CAP_DATABASE_CROSS_USER]);
+	assert_false(notes.granted[CAP_WEBSOCKET_SEND]);
+	struct plugin_manifest other = applied(&g, "other");
+	assert_true(other.granted[CAP_DATABASE_FIND]);
+	assert_false(other.granted[CAP_DATABASE_INSERT]);
+	assert_true(other.granted[CAP_WEBSOCKET_SEND]);
+	assert_false(other.granted[CAP_DATABASE_CROSS_USER]);
+	/* A later policy replaces it; nothing of it stays. */
+	take(&g, "{\"plugins\": {}}");
+	notes = applied(&g, "notes");
+	assert_false(notes.granted[CAP_DATABASE_CROSS_USER]);
+	grants_deinit(&g);
+}
+
+static void collections_have_other_names(void **state)
+{
+	struct grants g = { 0 };
+	take(&g,
+		"{\"plugins\": {\"notes\": {\"collections\": {\"items\": \"legacy_items\","
+		" \"old\": \"app/before/items\"}}}}");
+	assert_true(slice_eq(grants_alias(&g, "notes", SLICE("items")), SLICE("legacy_items")));
+	assert_true(slice_eq(grants_alias(&g, "notes", SLICE("old")), SLICE("app/before/items")));
+	assert_int_equal(grants_alias(&g, "notes", SLICE("item")).n, 0);
+	assert_int_equal(grants_alias(&g, "notes", slice_of("items\0x", 7)).n, 12);
+	assert_int_equal(grants_alias(&g, "other", SLICE("items")).n, 0);
+	grants_deinit(&g);
+}
+
+static void what_cannot_be_meant_is_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *message;
+	} rows[] = {
+		{ "", "plugin_policy.json" },
+		{ "[]", "object" },
+		{ "{}", "plugins: is missing" },
+		{ "{\"plugins\": []}", "plugins: must be an object" },
+		{ "{\"plugins\": {\"a\": 1}}", "plugins.a: must be an object" },
+		{ "{\"plugins\": {\"a\": {\"grants\": []}}}", "plugins.a.grants: only grant" },
+		{ "{\"plugins\": {\"a\": {\"grant\": \"x\"}}}", "plugins.a.grant" },
+		{ "{\"plugins\": {\"a\": {\"grant\": [\"database.admin\"]}}}",
+			"there is no permission \"database.admin\"" },
+		{ "{\"plugins\": {\"a\": {\"deny\": [\"\"]}}}", "plugins.a.deny" },
+		{ "{\"plugins\": {\"a\": {\"collections\": []}}}", "plugins.a.collections" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x\": \"\"}}}}", "a.collections.x" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x\": 1}}}}", "a.collections.x" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x\": \"a//b\"}}}}", "collections.x" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x\": \"/b\"}}}}", "collections.x" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x\": \"$cmd\"}}}}", "collections.x" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x\": \"system.users\"}}}}",
+			"collections.x" },
+		{ "{\"plugins\": {\"a\": {\"collections\": {\"x/y\": \"b\"}}}}",
+			"collections.x/y" },
+	};
+	struct grants g = { 0 };
+	take(&g, "{\"plugins\": {\"notes\": {\"grant\": [\"database.cross_user\"]}}}");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		why[0] = 0;
+		assert_true(grants_parse(&g, slice_str(rows[i].text), why) < 0);
+		if (strstr(why, rows[i].message) == NULL) {
+			fail_msg("%s: %s", rows[i].text, why);
+		}
+	}
+	/* What was there stays. */
+	assert_true(applied(&g, "notes").granted[CAP_DATABASE_CROSS_USER]);
+	grants_deinit(&g);
+}
+
+static void a_file_that_is_not_there(void **state)
+{
+	struct grants g = { 0 };
+	assert_int_equal(grants_read(&g, why), 0);
+	(void)snprintf(g.path, sizeof(g.path), "/nowhere/plugin_policy.json");
+	take(&g, "{\"plugins\": {\"notes\": {\"grant\": [\"database.cross_user\"]}}}");
+	assert_int_equal(grants_read(&g, why), 0);
+	assert_false(applied(&g, "notes").granted[CAP_DATABASE_CROSS_USER]);
+	(void)snprintf(g.path, sizeof(g.path), "/dev");
+	assert_true(grants_read(&g, why) < 0);
+	assert_non_null(strstr(why, "directory"));
+	grants_deinit(&g);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_a_policy_what_is_asked_for),
+		cmocka_unit_test(an_entry_has_the_last_word),
+		cmocka_unit_test(collections_have_other_names),
+		cmocka_unit_test(what_cannot_be_meant_is_refused),
+		cmocka_unit_test(a_file_that_is_not_there),
+	};
+	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+}
