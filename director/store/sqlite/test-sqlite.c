@@ -822,7 +822,7 @@ static void a_huge_update_lets_others_write(void **state)
 	submit(&greedy, STORE_UPDATE, "c", "{n: {$gte: 0}}", "{$inc: {n: 1}}", &update,
 		&update_left);
 	submit(&greedy, STORE_DELETE, "c", "{_id: 5}", NULL, &next, &next_left);
-	for (int i = 0; update_left > 0; i++) {
+	for (int i = 0; *update.left > 0; i++) {
 		char text[60];
 		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
 		struct reply r = run(&modest, STORE_INSERT, "c", text, NULL);
@@ -948,7 +948,7 @@ static void a_huge_insert_lets_others_write(void **state)
 	};
 	insert = (struct reply){ .left = &insert_left };
 	assert_int_equal(store_submit(fx.store, &greedy, &c, on_reply, &insert), 0);
-	for (int i = 0; insert_left > 0; i++) {
+	for (int i = 0; *insert.left > 0; i++) {
 		char text[60];
 		(void)snprintf(text, sizeof(text), "{_id: %d}", i);
 		struct reply r = run(&modest, STORE_INSERT, "c", text, NULL);
