@@ -9,6 +9,7 @@ struct mongodb_command {
 	struct mongodb_session *session;
 	struct store_task *t;
 	mongoc_collection_t *collection;
+	bson_t filter; /* scoped, as it is sent (filter.h) */
 };
 
 /** A view of a document of a task; an absent one is empty. The bytes are not copied. */

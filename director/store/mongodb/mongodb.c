@@ -40,8 +40,11 @@ struct mongodb {
 	struct mongodb_collections collections;
 	struct mongodb_health health;
 	pthread_t threads[THREADS_MAX];
-	unsigned n_threads;  /* that run */
-	atomic_uint at_work; /* threads that have not ended */
+	struct mongodb_taker takers[THREADS_MAX]; /* of the threads */
+	unsigned n_takers;                        /* initialised */
+	unsigned n_threads;                       /* that run */
+	atomic_uint begun;                        /* threads that have chosen their taker */
+	atomic_uint at_work;                      /* threads that have not ended */
 	pthread_t watcher;
 };
 
@@ -70,9 +73,10 @@ static void *work(void *arg)
 	struct mongodb *m = (struct mongodb *)arg;
 	struct mongodb_session s = { .collections = &m->collections, .health = &m->health };
 	struct mongodb_turn turn;
+	struct mongodb_taker *taker = &m->takers[atomic_fetch_add(&m->begun, 1)];
 	s.client = mongoc_client_pool_pop(m->pool);
 	s.database = mongoc_client_get_database(s.client, m->address.database);
-	while (mongodb_queue_pop(&m->queue, &turn)) {
+	while (mongodb_queue_pop(&m->queue, taker, &turn)) {
 		run(m, &s, turn.t);
 		driver_done(m->host, turn.t);
 		mongodb_queue_end(&m->queue, &turn);
@@ -126,9 +130,26 @@ static int start(pthread_t *thread, void *(*function)(void *arg), void *arg)
 	return -r;
 }
 
-static int start_threads(struct mongodb *m, unsigned wanted)
+static int init_takers(struct mongodb *m, unsigned wanted)
 {
 	int r = 0;
+	while (m->n_takers < wanted && r == 0) {
+		r = mongodb_taker_init(&m->takers[m->n_takers]);
+		m->n_takers += r == 0;
+	}
+	return r;
+}
+
+static void deinit_takers(struct mongodb *m)
+{
+	while (m->n_takers > 0) {
+		mongodb_taker_deinit(&m->takers[--m->n_takers]);
+	}
+}
+
+static int start_threads(struct mongodb *m, unsigned wanted)
+{
+	int r = init_takers(m, wanted);
 	atomic_store(&m->at_work, wanted);
 	while (m->n_threads < wanted && r == 0) {
 		r = start(&m->threads[m->n_threads], work, m);
@@ -205,6 +226,7 @@ static int mongodb_open(void **ret_driver, const struct driver_config *c, char w
 		*ret_driver = m;
 		return 0;
 	}
+	deinit_takers(m);
 	mongodb_health_deinit(&m->health);
 no_health:
 	mongodb_collections_deinit(&m->collections);
@@ -244,6 +266,7 @@ static void mongodb_free(void *driver)
 {
 	struct mongodb *m = (struct mongodb *)driver;
 	(void)pthread_join(m->watcher, NULL);
+	deinit_takers(m);
 	mongodb_health_deinit(&m->health);
 	mongodb_collections_deinit(&m->collections);
 	mongodb_queue_deinit(&m->queue);

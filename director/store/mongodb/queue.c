@@ -33,22 +33,47 @@ struct guest {
 int mongodb_queue_init(struct mongodb_queue *q, unsigned share)
 {
 	*q = (struct mongodb_queue){ .share = share };
-	int r = pthread_mutex_init(&q->lock, NULL);
-	if (r != 0) {
-		return -r;
-	}
-	r = pthread_cond_init(&q->filled, NULL);
-	if (r != 0) {
-		(void)pthread_mutex_destroy(&q->lock);
-	}
-	return -r;
+	return -pthread_mutex_init(&q->lock, NULL);
 }
 
 void mongodb_queue_deinit(struct mongodb_queue *q)
 {
-	invariant(q->guests == NULL);
-	(void)pthread_cond_destroy(&q->filled);
+	invariant(q->guests == NULL && q->waiting == NULL);
 	(void)pthread_mutex_destroy(&q->lock);
+}
+
+int mongodb_taker_init(struct mongodb_taker *taker)
+{
+	*taker = (struct mongodb_taker){ 0 };
+	return -pthread_cond_init(&taker->woken, NULL);
+}
+
+void mongodb_taker_deinit(struct mongodb_taker *taker)
+{
+	(void)pthread_cond_destroy(&taker->woken);
+}
+
+/* --- who waits, under the lock --- */
+
+static void wait_for_task(struct mongodb_queue *q, struct mongodb_taker *taker)
+{
+	taker->below = q->waiting;
+	taker->waits = true;
+	q->waiting = taker;
+	while (taker->waits) {
+		(void)pthread_cond_wait(&taker->woken, &q->lock);
+	}
+}
+
+/* Takes one that waits off the list. @return NULL when all are at work; each asks for more by itself. */
+static struct mongodb_taker *choose_taker(struct mongodb_queue *q)
+{
+	struct mongodb_taker *taker = q->waiting;
+	if (taker != NULL) {
+		q->waiting = taker->below;
+		taker->waits = false;
+	}
+	return taker;
 }
 
 /* --- guests and lanes, under the lock --- */
@@ -82,7 +107,6 @@ static void guest_settle(struct mongodb_queue *q, struct guest *g)
 	bool runnable = g->ready != NULL && g->at_work < q->share;
 	if (runnable && !g->in_turn) {
 		DL_APPEND(q->turn, g);
-		(void)pthread_cond_signal(&q->filled);
 	} else if (!runnable && g->in_turn) {
 		DL_DELETE(q->turn, g);
 	}
@@ -137,9 +161,19 @@ static void lane_remove(struct guest *g, struct lane *lane)
 
 /* --- tasks --- */
 
+/* Wakes one thread when there is something to take. It is woken without the lock, which it wants. */
+static void unlock(struct mongodb_queue *q)
+{
+	struct mongodb_taker *taker = q->turn != NULL ? choose_taker(q) : NULL;
+	(void)pthread_mutex_unlock(&q->lock);
+	if (taker != NULL) {
+		(void)pthread_cond_signal(&taker->woken);
+	}
+}
+
 static int add(struct guest *g, struct store_task *t)
 {
-	if (mongodb_changes(t)) {
+	if (store_task_changes(t)) {
 		struct lane *lane = lane_find(g, t);
 		if (lane != NULL) {
 			DL_APPEND(lane->waiting, t);
@@ -163,7 +197,7 @@ int mongodb_queue_push(struct mongodb_queue *q, struct store_task *t)
 		r = add(g, t);
 		guest_settle(q, g);
 	}
-	(void)pthread_mutex_unlock(&q->lock);
+	unlock(q);
 	return r;
 }
 
@@ -176,7 +210,7 @@ static bool take(struct mongodb_queue *q, struct mongodb_turn *ret)
 	*ret = (struct mongodb_turn){ .t = g->ready, .guest = g };
 	DL_DELETE(g->ready, ret->t);
 	g->at_work++;
-	if (mongodb_changes(ret->t)) {
+	if (store_task_changes(ret->t)) {
 		ret->lane = lane_find(g, ret->t);
 		ret->lane->at_work = true;
 	}
@@ -187,15 +221,17 @@ static bool take(struct mongodb_queue *q, struct mongodb_turn *ret)
 	return true;
 }
 
-bool mongodb_queue_pop(struct mongodb_queue *q, struct mongodb_turn *ret)
+bool mongodb_queue_pop(
+	struct mongodb_queue *q, struct mongodb_taker *taker, struct mongodb_turn *ret)
 {
 	(void)pthread_mutex_lock(&q->lock);
 	bool taken = take(q, ret);
 	while (!taken && !q->closed) {
-		(void)pthread_cond_wait(&q->filled, &q->lock);
+		wait_for_task(q, taker);
 		taken = take(q, ret);
 	}
-	(void)pthread_mutex_unlock(&q->lock);
+	/* What is left is for another one. */
+	unlock(q);
 	return taken;
 }
 
@@ -216,6 +252,7 @@ void mongodb_queue_end(struct mongodb_queue *q, const struct mongodb_turn *turn)
 		}
 	}
 	guest_settle(q, g);
+	/* Wakes nobody: who ends a task takes the next one, and then wakes who is wanted for more. */
 	(void)pthread_mutex_unlock(&q->lock);
 }
 
@@ -250,8 +287,11 @@ struct store_task *mongodb_queue_take_all(struct mongodb_queue *q)
 
 void mongodb_queue_close(struct mongodb_queue *q)
 {
+	struct mongodb_taker *taker = NULL;
 	(void)pthread_mutex_lock(&q->lock);
 	q->closed = true;
-	(void)pthread_cond_broadcast(&q->filled);
+	while ((taker = choose_taker(q)) != NULL) {
+		(void)pthread_cond_signal(&taker->woken);
+	}
 	(void)pthread_mutex_unlock(&q->lock);
 }

@@ -6,6 +6,9 @@
  * one after the other, as they were submitted; those that wait for an earlier one stand in a lane and
  * occupy no thread. Reads wait for nobody.
  *
+ * The thread that began to wait last is woken first: its stack, its connection and whatever the server
+ * keeps for that are still in the caches, and a quiet store uses one connection and not all in turn.
+ *
  * Any thread.
  */
 #pragma once
@@ -17,26 +20,33 @@
 struct guest;
 struct lane;
 
+/* A thread that takes tasks: its own, and there as long as the queue is. */
+struct mongodb_taker {
+	pthread_cond_t woken;
+	struct mongodb_taker
+		*below; /* of those that wait; under the queue's lock, as is the next */
+	bool waits;
+};
+
 struct mongodb_queue {
 	pthread_mutex_t lock;
-	pthread_cond_t filled;
-	struct guest *guests; /* by plugin; under lock, as are the next two */
+	struct mongodb_taker *waiting; /* the last one first; under lock, as are the next three */
+	struct guest *guests;          /* by plugin */
 	struct guest
 		*turn; /* those that have something for a thread, in the order of their turns */
 	bool closed;
 	unsigned share;
 };
 
-/** True when the task changes documents. */
-static inline bool mongodb_changes(const struct store_task *t)
-{
-	return store_task_changes(t);
-}
-
 /** @param share tasks of one plugin that may be at work, at least 1. @return 0 or a negative errno. */
 int mongodb_queue_init(struct mongodb_queue *q, unsigned share);
 /** Every task has been taken and ended. */
 void mongodb_queue_deinit(struct mongodb_queue *q);
+
+/** @return 0 or a negative errno. */
+int mongodb_taker_init(struct mongodb_taker *taker);
+/** After the queue's last use; also of one that is all zero. */
+void mongodb_taker_deinit(struct mongodb_taker *taker);
 
 /** @return 0; -ENOMEM: the task stays the caller's. */
 int mongodb_queue_push(struct mongodb_queue *q, struct store_task *t);
@@ -52,9 +62,10 @@ struct mongodb_turn {
  * Waits for a task. Whoever takes one gives it back and then calls mongodb_queue_end().
  * @return false when the queue is closed and holds nothing for this thread.
  */
-bool mongodb_queue_pop(struct mongodb_queue *q, struct mongodb_turn *ret);
+bool mongodb_queue_pop(
+	struct mongodb_queue *q, struct mongodb_taker *taker, struct mongodb_turn *ret);
 
-/** The task is no longer at work (and may be gone): the next of its lane can be. */
+/** The task is no longer at work (and may be gone): the next of its lane can be. The thread pops again. */
 void mongodb_queue_end(struct mongodb_queue *q, const struct mongodb_turn *turn);
 
 /** Takes everything that is not at work. @return a list (utlist.h, DL) or NULL; nothing to end. */

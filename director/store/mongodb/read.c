@@ -26,8 +26,10 @@ static void find_options(const struct store_task *t, bson_t *ret)
 	mongodb_append_document(ret, "sort", t->sort);
 	mongodb_append_number(ret, "skip", t->skip);
 	mongodb_append_number(ret, "limit", t->limit);
+	/* With room for one more, since a server may not see that a full batch is all there is: then
+	 * the end of it is asked for once more. */
 	mongodb_append_number(
-		ret, "batchSize", t->limit > 0 && t->limit < BATCH ? t->limit : BATCH);
+		ret, "batchSize", t->limit > 0 && t->limit < BATCH ? t->limit + 1 : BATCH);
 	mongodb_append_number(ret, "maxTimeMS", t->limits->operation_ms);
 }
 
@@ -57,11 +59,9 @@ static void read_cursor(struct mongodb_command *c, mongoc_cursor_t *cursor, bool
 void mongodb_find(struct mongodb_command *c)
 {
 	struct store_task *t = c->t;
-	bson_t filter;
 	bson_t options;
-	mongodb_view(&filter, t->filter);
 	find_options(t, &options);
-	read_cursor(c, mongoc_collection_find_with_opts(c->collection, &filter, &options, NULL),
+	read_cursor(c, mongoc_collection_find_with_opts(c->collection, &c->filter, &options, NULL),
 		server_projects(t));
 	bson_destroy(&options);
 }
@@ -86,17 +86,15 @@ static void append_stage(bson_t *to, struct slice name, struct slice stage)
 }
 
 /* [{$match: <the scoped filter>}, …] */
-static void scoped_pipeline(const struct store_task *t, bson_t *ret)
+static void scoped_pipeline(const struct mongodb_command *c, bson_t *ret)
 {
-	struct document_iter it = document_iter(t->pipeline);
+	struct document_iter it = document_iter(c->t->pipeline);
 	struct element e;
 	bson_t match;
-	bson_t filter;
 	char text[24];
 	bson_init(ret);
-	mongodb_view(&filter, t->filter);
 	BSON_APPEND_DOCUMENT_BEGIN(ret, "0", &match);
-	BSON_APPEND_DOCUMENT(&match, "$match", &filter);
+	BSON_APPEND_DOCUMENT(&match, "$match", &c->filter);
 	bson_append_document_end(ret, &match);
 	for (uint64_t n = 1; document_next(&it, &e); n++) {
 		struct slice name = index_name(n, text);
@@ -109,7 +107,7 @@ void mongodb_aggregate(struct mongodb_command *c)
 {
 	bson_t pipeline;
 	bson_t options = BSON_INITIALIZER;
-	scoped_pipeline(c->t, &pipeline);
+	scoped_pipeline(c, &pipeline);
 	mongodb_append_number(&options, "batchSize", BATCH);
 	mongodb_append_number(&options, "maxTimeMS", c->t->limits->operation_ms);
 	read_cursor(c,
@@ -121,11 +119,13 @@ void mongodb_aggregate(struct mongodb_command *c)
 }
 
 /* {<verb>: <collection>, …, query: <filter>, maxTimeMS: …} */
-static void begin_command(const struct store_task *t, const char *verb, bool timed, bson_t *ret)
+static void begin_command(
+	const struct mongodb_command *c, const char *verb, bool timed, bson_t *ret)
 {
+	const struct store_task *t = c->t;
 	bson_init(ret);
 	bson_append_utf8(ret, verb, -1, (const char *)t->collection.p, (int)t->collection.n);
-	mongodb_append_document(ret, "query", t->filter);
+	BSON_APPEND_DOCUMENT(ret, "query", &c->filter);
 	if (timed) {
 		mongodb_append_number(ret, "maxTimeMS", t->limits->operation_ms);
 	}
@@ -148,7 +148,7 @@ void mongodb_count(struct mongodb_command *c)
 	bson_t reply;
 	bson_iter_t it;
 	bson_error_t error;
-	begin_command(t, "count", true, &command);
+	begin_command(c, "count", true, &command);
 	mongodb_append_number(&command, "skip", t->skip);
 	mongodb_append_number(&command, "limit", t->limit);
 	if (!run_command(c, &command, &reply, &error)) {
@@ -189,7 +189,7 @@ static bool distinct(
 	struct mongodb_command *c, bool timed, bson_t *ret_reply, bson_error_t *ret_error)
 {
 	bson_t command;
-	begin_command(c->t, "distinct", timed, &command);
+	begin_command(c, "distinct", timed, &command);
 	bson_append_utf8(&command, "key", -1, (const char *)c->t->field.p, (int)c->t->field.n);
 	bool ok = run_command(c, &command, ret_reply, ret_error);
 	bson_destroy(&command);

@@ -102,19 +102,17 @@ enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure 
 {
 	struct store_task *t = c->t;
 	struct budget budget = budget_of(t);
-	bson_t filter;
 	bson_t options = BSON_INITIALIZER;
 	bson_error_t error;
 	const bson_t *document;
 	const bson_t *reply;
 	enum rehearsal answer = REHEARSAL_PASSED;
 	int r = 0;
-	mongodb_view(&filter, t->filter);
 	mongodb_append_document(&options, "sort", t->sort);
 	mongodb_append_number(&options, "limit", t->multi ? 0 : 1);
 	mongodb_append_number(&options, "maxTimeMS", t->limits->operation_ms);
 	mongoc_cursor_t *cursor =
-		mongoc_collection_find_with_opts(c->collection, &filter, &options, NULL);
+		mongoc_collection_find_with_opts(c->collection, &c->filter, &options, NULL);
 	while (r == 0 && mongoc_cursor_next(cursor, &document)) {
 		r = apply(t, document, &budget, f);
 	}

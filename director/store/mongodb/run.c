@@ -4,9 +4,12 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "director/store/mongodb/command.h"
-#include "director/store/mongodb/queue.h"
+#include "director/store/mongodb/filter.h"
 
 #include <errno.h>
+
+/* How soon a failure is one of the connection and not of the server. */
+enum { TRY_AGAIN_MS = 500 };
 
 void mongodb_view(bson_t *ret, struct slice document)
 {
@@ -67,7 +70,7 @@ static bool connect_first(struct mongodb_session *s, struct store_task *t)
 {
 	bson_error_t error;
 	unsigned outages = mongodb_health_outages(s->health);
-	if (!mongodb_changes(t) || (s->connected && s->outages == outages)) {
+	if (!store_task_changes(t) || (s->connected && s->outages == outages)) {
 		return true;
 	}
 	s->connected = mongodb_ping(s->client, &error);
@@ -80,7 +83,7 @@ static bool connect_first(struct mongodb_session *s, struct store_task *t)
 
 typedef void (*operation_fn)(struct mongodb_command *c);
 
-void mongodb_run(struct mongodb_session *s, struct store_task *t)
+static void run_once(struct mongodb_session *s, struct store_task *t)
 {
 	static const operation_fn operations[] = {
 		[STORE_FIND] = mongodb_find,
@@ -103,11 +106,35 @@ void mongodb_run(struct mongodb_session *s, struct store_task *t)
 	invariant(t->collection.n < sizeof(name));
 	memcpy(name, t->collection.p, t->collection.n);
 	name[t->collection.n] = '\0';
-	struct mongodb_command c = { s, t, mongoc_database_get_collection(s->database, name) };
+	struct mongodb_command c = { .session = s,
+		.t = t,
+		.collection = mongoc_database_get_collection(s->database, name) };
+	mongodb_filter_init(&c.filter, t);
 	operations[t->op](&c);
+	bson_destroy(&c.filter);
 	mongoc_collection_destroy(c.collection);
-	store_task_finish(t);
 	if (t->result.error == STORE_E_UNAVAILABLE || t->result.error == STORE_E_UNKNOWN) {
 		s->connected = false;
 	}
+}
+
+/* A connection that was lost while nobody used it says so at once, and there is another one to be had.
+ * What took longer has waited for the server, which is not there. */
+static bool may_try_again(
+	const struct mongodb_session *s, const struct store_task *t, uint64_t began_ms)
+{
+	return t->result.error == STORE_E_UNAVAILABLE && mongodb_health_is_up(s->health) &&
+		clock_ms() < began_ms + TRY_AGAIN_MS;
+}
+
+void mongodb_run(struct mongodb_session *s, struct store_task *t)
+{
+	uint64_t began_ms = clock_ms();
+	run_once(s, t);
+	/* "Unavailable" is that nothing was done: also a change is made once only. */
+	if (may_try_again(s, t, began_ms)) {
+		store_task_restart(t);
+		run_once(s, t);
+	}
+	store_task_finish(t);
 }

@@ -15,9 +15,12 @@
 #include "common/base/map.h"
 #include "director/store/mongodb/address.h"
 #include "director/store/mongodb/failure.h"
+#include "director/store/mongodb/filter.h"
 #include "director/store/mongodb/queue.h"
+#include "director/store/query/notation.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -257,7 +260,8 @@ static struct store_task *put(
 static long pop(size_t turn)
 {
 	fx.q.closed = true;
-	bool taken = mongodb_queue_pop(&fx.q, &fx.turns[turn]);
+	/* It does not come to waiting. */
+	bool taken = mongodb_queue_pop(&fx.q, NULL, &fx.turns[turn]);
 	fx.q.closed = false;
 	return taken ? fx.turns[turn].t - fx.tasks : -1;
 }
@@ -340,6 +344,8 @@ enum { THREADS = 4, TASKS = 4000 };
 
 struct crowd {
 	struct mongodb_queue q;
+	struct mongodb_taker takers[THREADS];
+	atomic_uint begun;
 	struct store_task tasks[TASKS];
 	atomic_uint done;
 	atomic_uint busy[8]; /* lanes at work */
@@ -351,7 +357,8 @@ static void *drain(void *arg)
 {
 	struct crowd *c = arg;
 	struct mongodb_turn turn;
-	while (mongodb_queue_pop(&c->q, &turn)) {
+	struct mongodb_taker *taker = &c->takers[atomic_fetch_add(&c->begun, 1)];
+	while (mongodb_queue_pop(&c->q, taker, &turn)) {
 		unsigned i = (unsigned)(turn.t - c->tasks);
 		unsigned lane = i % 8;
 		bool alone = atomic_fetch_add(&c->busy[lane], 1) == 0;
@@ -374,6 +381,7 @@ static void test_threads(void **state)
 	pthread_t threads[THREADS];
 	assert_int_equal(mongodb_queue_init(&crowd.q, 3), 0);
 	for (int i = 0; i < THREADS; i++) {
+		assert_int_equal(mongodb_taker_init(&crowd.takers[i]), 0);
 		assert_int_equal(pthread_create(&threads[i], NULL, drain, &crowd), 0);
 	}
 	for (unsigned i = 0; i < TASKS; i++) {
@@ -387,10 +395,103 @@ static void test_threads(void **state)
 	mongodb_queue_close(&crowd.q);
 	for (int i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		mongodb_taker_deinit(&crowd.takers[i]);
 	}
 	assert_int_equal(atomic_load(&crowd.done), TASKS);
 	assert_int_equal(atomic_load(&crowd.out_of_order), 0);
 	mongodb_queue_deinit(&crowd.q);
+}
+
+/* --- who is woken --- */
+
+struct waiter {
+	pthread_t thread;
+	struct mongodb_taker taker;
+	struct mongodb_turn turn;
+	atomic_bool taken;
+};
+
+static void *wait_for_one(void *arg)
+{
+	struct waiter *w = arg;
+	if (mongodb_queue_pop(&fx.q, &w->taker, &w->turn)) {
+		atomic_store(&w->taken, true);
+		mongodb_queue_end(&fx.q, &w->turn);
+	}
+	return NULL;
+}
+
+static bool waits(struct waiter *w)
+{
+	(void)pthread_mutex_lock(&fx.q.lock);
+	bool yes = fx.q.waiting == &w->taker;
+	(void)pthread_mutex_unlock(&fx.q.lock);
+	return yes;
+}
+
+static void test_last_one_first(void **state)
+{
+	struct waiter waiters[2] = { 0 };
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(mongodb_taker_init(&waiters[i].taker), 0);
+		assert_int_equal(
+			pthread_create(&waiters[i].thread, NULL, wait_for_one, &waiters[i]), 0);
+		while (!waits(&waiters[i])) {
+			(void)sched_yield();
+		}
+	}
+	put(0, STORE_FIND, "a/p/", "a/p/c", "u");
+	assert_int_equal(pthread_join(waiters[1].thread, NULL), 0);
+	assert_true(atomic_load(&waiters[1].taken));
+	assert_true(waits(&waiters[0]));
+	assert_false(atomic_load(&waiters[0].taken));
+	mongodb_queue_close(&fx.q);
+	assert_int_equal(pthread_join(waiters[0].thread, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		mongodb_taker_deinit(&waiters[i].taker);
+	}
+}
+
+/* --- the filter --- */
+
+static void test_filter(void **state)
+{
+	static const struct {
+		enum store_scope_kind scope;
+		const char *filter;
+		const char *sent;
+	} table[] = {
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {_id: 1}]}",
+			"{user_id: 'u', _id: 1}" },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {}]}", "{user_id: 'u'}" },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {a: {$gt: 1}, b.user_id: 2}]}",
+			"{user_id: 'u', a: {$gt: 1}, b.user_id: 2}" },
+		{ STORE_SCOPE_APP, "{$and: [{user_id: {$exists: false}}, {a: 1}]}",
+			"{user_id: {$exists: false}, a: 1}" },
+		/* As it is: operators, the scope's own name, other shapes, no scope. */
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {a: 1, $or: [{b: 1}]}]}", NULL },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {a: 1, user_id: 'v'}]}", NULL },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {a: 1}, {b: 1}]}", NULL },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}]}", NULL },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u', x: 1}, {a: 1}]}", NULL },
+		{ STORE_SCOPE_USER, "{$and: [{user_id: 'u'}, {a: 1}], b: 1}", NULL },
+		{ STORE_SCOPE_SHARED, "{$and: [{user_id: 'u'}, {a: 1}]}", NULL },
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct slice filter = notation_parse(table[i].filter);
+		struct slice expected =
+			notation_parse(table[i].sent == NULL ? table[i].filter : table[i].sent);
+		struct store_task t = { .scope = table[i].scope, .filter = filter };
+		bson_t sent;
+		mongodb_filter_init(&sent, &t);
+		struct slice got = slice_of(bson_get_data(&sent), sent.len);
+		if (!slice_eq(got, expected)) {
+			fail_msg("%s became %s", table[i].filter, notation_print(got));
+		}
+		bson_destroy(&sent);
+		free((void *)(uintptr_t)filter.p);
+		free((void *)(uintptr_t)expected.p);
+	}
 }
 
 int main(void)
@@ -406,6 +507,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lanes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_take_all, setup, teardown),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test_setup_teardown(test_last_one_first, setup, teardown),
+		cmocka_unit_test(test_filter),
 	};
 	log_init("test-mongodb", LOG_ERROR);
 	if (map_init() != 0) {

@@ -252,15 +252,13 @@ static bool send_on_insert(struct mongodb_command *c,
 	bson_t *ret_reply,
 	bson_error_t *ret_error)
 {
-	bson_t filter;
 	bson_t update = BSON_INITIALIZER;
 	bson_t options = BSON_INITIALIZER;
-	mongodb_view(&filter, c->t->filter);
 	mongodb_append_document(&update, "$setOnInsert", document);
 	BSON_APPEND_BOOL(&options, "upsert", true);
 	BSON_APPEND_BOOL(&options, "validate", false);
 	bool ok = mongoc_collection_update_one(
-		c->collection, &filter, &update, &options, ret_reply, ret_error);
+		c->collection, &c->filter, &update, &options, ret_reply, ret_error);
 	bson_destroy(&update);
 	bson_destroy(&options);
 	return ok;
@@ -355,23 +353,21 @@ static void append_array_filters(bson_t *options, const struct store_task *t)
 static bool send_update(struct mongodb_command *c, bson_t *ret_reply, bson_error_t *ret_error)
 {
 	const struct store_task *t = c->t;
-	bson_t filter;
 	bson_t update;
 	bson_t options = BSON_INITIALIZER;
 	bool ok;
-	mongodb_view(&filter, t->filter);
 	mongodb_view(&update, t->update);
 	BSON_APPEND_BOOL(&options, "validate", false);
 	append_array_filters(&options, t);
 	if (update_is_replacement(t->updater)) {
 		ok = mongoc_collection_replace_one(
-			c->collection, &filter, &update, &options, ret_reply, ret_error);
+			c->collection, &c->filter, &update, &options, ret_reply, ret_error);
 	} else if (t->multi) {
 		ok = mongoc_collection_update_many(
-			c->collection, &filter, &update, &options, ret_reply, ret_error);
+			c->collection, &c->filter, &update, &options, ret_reply, ret_error);
 	} else {
 		ok = mongoc_collection_update_one(
-			c->collection, &filter, &update, &options, ret_reply, ret_error);
+			c->collection, &c->filter, &update, &options, ret_reply, ret_error);
 	}
 	bson_destroy(&options);
 	return ok;
@@ -406,11 +402,10 @@ void mongodb_update(struct mongodb_command *c)
 
 static bool send_delete(struct mongodb_command *c, bson_t *ret_reply, bson_error_t *ret_error)
 {
-	bson_t filter;
-	mongodb_view(&filter, c->t->filter);
+	const bson_t *filter = &c->filter;
 	return c->t->multi
-		? mongoc_collection_delete_many(c->collection, &filter, NULL, ret_reply, ret_error)
-		: mongoc_collection_delete_one(c->collection, &filter, NULL, ret_reply, ret_error);
+		? mongoc_collection_delete_many(c->collection, filter, NULL, ret_reply, ret_error)
+		: mongoc_collection_delete_one(c->collection, filter, NULL, ret_reply, ret_error);
 }
 
 static void take_delete(struct store_task *t, const bson_t *reply)
@@ -441,16 +436,14 @@ static bool send_modify(struct mongodb_command *c, bson_t *ret_reply, bson_error
 	mongoc_find_and_modify_opts_t *options = mongoc_find_and_modify_opts_new();
 	int flags = (t->remove ? MONGOC_FIND_AND_MODIFY_REMOVE : 0) |
 		(t->return_new ? MONGOC_FIND_AND_MODIFY_RETURN_NEW : 0);
-	bson_t filter;
 	bson_t extra = BSON_INITIALIZER;
-	mongodb_view(&filter, t->filter);
 	append_array_filters(&extra, t);
 	(void)mongoc_find_and_modify_opts_append(options, &extra);
 	set_document(options, mongoc_find_and_modify_opts_set_update, t->update);
 	set_document(options, mongoc_find_and_modify_opts_set_sort, t->sort);
 	(void)mongoc_find_and_modify_opts_set_flags(options, (mongoc_find_and_modify_flags_t)flags);
 	bool ok = mongoc_collection_find_and_modify_with_opts(
-		c->collection, &filter, options, ret_reply, ret_error);
+		c->collection, &c->filter, options, ret_reply, ret_error);
 	mongoc_find_and_modify_opts_destroy(options);
 	bson_destroy(&extra);
 	return ok;
