@@ -145,14 +145,18 @@ uint8_t *store_result_steal_documents(const struct store_result *result, size_t 
 
 struct choice {
 	const char *prefix;
-	const struct driver_ops *ops; /* NULL: not built in */
+	const struct driver_ops *ops; /* NULL: refused, with `why` */
 	size_t skip;                  /* of the URI, before the driver's address */
+	const char *why;
 };
 
 static const struct choice choices[] = {
-	{ "sqlite:////", &sqlite_driver, sizeof("sqlite:///") - 1 },
-	{ "mongodb://", &mongodb_driver, 0 },
-	{ "mongodb+srv://", NULL, 0 },
+	{ "sqlite:////", &sqlite_driver, sizeof("sqlite:///") - 1, NULL },
+	{ "mongodb://", &mongodb_driver, 0, NULL },
+	/* SECURITY: who answers the DNS query would say which hosts get the password. */
+	{ "mongodb+srv://", NULL, 0,
+		"mongodb+srv:// is not taken, since DNS would name the servers; name them: "
+		"mongodb://host1,host2/database?replicaSet=NAME&tls=true" },
 };
 
 /* The scheme alone: what follows may hold a password. */
@@ -182,8 +186,7 @@ static int choose(const struct store_config *c,
 			continue;
 		}
 		if (choices[i].ops == NULL) {
-			(void)snprintf(why, 256, "DATABASE_URI: the driver for %s is not built in",
-				choices[i].prefix);
+			(void)snprintf(why, 256, "DATABASE_URI: %s", choices[i].why);
 			return -EINVAL;
 		}
 		*ret_ops = choices[i].ops;
@@ -240,13 +243,23 @@ static void opening_failed(void *arg)
 /* A driver does not know where its address comes from; the operator has to. */
 static void name_setting(const struct store_config *c, char why[static 256])
 {
+	static const char usual[] = "DATABASE_URI: ";
 	char text[256];
 	bool given = c->uri != NULL && c->uri[0] != 0;
-	if (strstr(why, "DATABASE_URI") == NULL) {
-		(void)snprintf(text, sizeof(text), "%s: %.230s",
-			given ? "DATABASE_URI" : "MOZAIKS_STATE_PATH", why);
-		memcpy(why, text, sizeof(text));
+	const char *name = !given     ? "MOZAIKS_STATE_PATH"
+		: c->uri_name != NULL ? c->uri_name
+				      : "DATABASE_URI";
+	const char *rest = why;
+	if (why[0] == 0 || strncmp(why, "MOZAIKS_", 8) == 0) {
+		return;
 	}
+	if (strncmp(why, usual, sizeof(usual) - 1) == 0) {
+		rest += sizeof(usual) - 1;
+	} else if (strstr(why, "DATABASE_URI") != NULL) {
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s: %.230s", name, rest);
+	memcpy(why, text, sizeof(text));
 }
 
 int store_open(struct store **ret, const struct store_config *c, char why[static 256])
@@ -256,6 +269,7 @@ int store_open(struct store **ret, const struct store_config *c, char why[static
 	why[0] = 0;
 	int r = choose(c, &ops, address, why);
 	if (r < 0) {
+		name_setting(c, why);
 		return r;
 	}
 	struct store *s = calloc(1, sizeof(*s));

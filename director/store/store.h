@@ -30,8 +30,6 @@ struct store_scope {
 	struct slice app;    /* [A-Za-z0-9._-]{1,64} */
 	struct slice plugin; /* empty: core's own collections */
 	struct slice user;   /* only with STORE_SCOPE_USER */
-	/* What the collection is called in the database, by the operator's word; empty: by the others. */
-	struct slice physical;
 };
 
 enum store_op {
@@ -103,7 +101,8 @@ uint8_t *store_result_steal_documents(const struct store_result *result, size_t 
 
 struct store_config {
 	struct uv_loop_s *loop;
-	const char *uri; /* DATABASE_URI: NULL, sqlite:////path, mongodb://… */
+	const char *uri;      /* DATABASE_URI: NULL, sqlite:////path, mongodb://… */
+	const char *uri_name; /* what the operator calls it; NULL: DATABASE_URI */
 	const char *state_dir;
 	unsigned readers;   /* reader threads: 2 */
 	unsigned queue;     /* commands that may wait: 4096 (MOZAIKS_STORE_QUEUE) */
