@@ -34,7 +34,11 @@ enum { MESSAGE_MAX_BYTES = 4096, PATH_BYTES = 4096, ADMIN_MODE = 0600 };
 static struct settings settings;
 static struct state_dir state_dir = STATE_DIR_NULL;
 static uv_loop_t loop;
-static struct director director = { .loop = &loop, .settings = &settings };
+static struct director director = {
+	.loop = &loop,
+	.settings = &settings,
+	.memory = MEMORY_WATCH_NULL,
+};
 static int exit_status;
 
 /* Says why the start ends. */
@@ -212,6 +216,7 @@ static int open_auth(void)
 	auth_config_init(&config);
 	config.app_id = director.app_id;
 	config.jwt_secret = slice_str(secret);
+	config.short_secret_allowed = settings.environment == ENV_DEVELOPMENT;
 	config.superadmin_role = slice_str(settings.superadmin_role);
 	config.cache_entries = settings.token_cache_entries;
 	int r = auth_new(&director.auth, &config);
@@ -264,14 +269,22 @@ static int open_store(void)
 static int open_registry(void)
 {
 	char path[PATH_BYTES];
+	char policy[PATH_BYTES] = "";
+	char why[GRANTS_WHY_SIZE];
 	bool writable = settings.configs_path != NULL && access(settings.configs_path, W_OK) == 0;
 	int n = snprintf(path, sizeof(path), "%s/plugin_registry.json",
 		writable ? settings.configs_path : state_dir.path);
 	if (n < 0 || (size_t)n >= sizeof(path)) {
 		return refuse("registry.failed", "MOZAIKS_CONFIGS_PATH is too long");
 	}
-	int r = registry_init(&director.registry, &director, path);
-	return r < 0 ? refuse("registry.failed", strerror(-r)) : 0;
+	n = settings.configs_path == NULL
+		? 0
+		: snprintf(policy, sizeof(policy), "%s/plugin_policy.json", settings.configs_path);
+	if (n < 0 || (size_t)n >= sizeof(policy)) {
+		return refuse("registry.failed", "MOZAIKS_CONFIGS_PATH is too long");
+	}
+	int r = registry_init(&director.registry, &director, path, policy, why);
+	return r < 0 ? refuse("registry.failed", why[0] != '\0' ? why : strerror(-r)) : 0;
 }
 
 static int open_modules(void)
@@ -352,6 +365,13 @@ static int open_hosts(void)
 	return hosts_open(&director) < 0 ? -1 : 0;
 }
 
+/* Of files that cannot be opened once the director is confined. */
+static int watch_memory(void)
+{
+	int r = memory_watch_open(&director.memory, settings.memory_high);
+	return r < 0 ? refuse("memory.unknown", strerror(-r)) : 0;
+}
+
 static int confine_files_step(void)
 {
 	return confine_begin(&settings, &state_dir);
@@ -369,6 +389,7 @@ static int (*const start_steps[])(void) = {
 	open_state,
 	open_http,
 	give_up_privileges,
+	watch_memory,
 	confine_files_step,
 	watch_signals,
 	open_auth,

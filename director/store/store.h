@@ -30,6 +30,8 @@ struct store_scope {
 	struct slice app;    /* [A-Za-z0-9._-]{1,64} */
 	struct slice plugin; /* empty: core's own collections */
 	struct slice user;   /* only with STORE_SCOPE_USER */
+	/* What the collection is called in the database, by the operator's word; empty: by the others. */
+	struct slice physical;
 };
 
 enum store_op {

@@ -6,6 +6,9 @@
  * URI is as DATABASE_URI; "sqlite" is the embedded store in a directory that goes at the end. KNOWN
  * lists what this server itself gets wrong, a line "NAME -- REASON" each: these cases have to fail, so
  * that the list stays true.
+ *
+ * Beside a server stands an embedded store that is given the same steps: what one of the two refuses
+ * the other refuses, too, with the same code and in the same words.
  */
 /* cmocka.h needs what stands before it. */
 /* clang-format off */
@@ -48,6 +51,8 @@ struct known {
 };
 
 static struct client client;
+static struct client beside; /* the embedded store; used when has_beside */
+static bool has_beside;
 static char app[2][64]; /* new with every run and group */
 static struct buffer wrong;
 static struct known known[KNOWN_MAX];
@@ -273,7 +278,11 @@ static bool check(const struct step *s, const struct reply *r)
 
 /* --- running --- */
 
-static void run(enum who who, const struct step *s, const char *collection, struct reply *r)
+static void run_on(struct client *on,
+	enum who who,
+	const struct step *s,
+	const char *collection,
+	struct reply *r)
 {
 	struct store_scope scope = scope_of(who);
 	struct slice filters = parse_row(s->array_filters);
@@ -298,7 +307,7 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 		.remove = s->remove,
 		.return_new = s->return_new,
 	};
-	client_run(&client, &scope, &c, r);
+	client_run(on, &scope, &c, r);
 	release(c.filter);
 	release(c.projection);
 	release(c.sort);
@@ -307,6 +316,48 @@ static void run(enum who who, const struct step *s, const char *collection, stru
 	release(filters);
 	release(pipeline);
 	release(c.documents);
+}
+
+static void run(enum who who, const struct step *s, const char *collection, struct reply *r)
+{
+	run_on(&client, who, s, collection, r);
+}
+
+/* What one refuses, the other refuses in the same words. */
+static bool same_refusal(const struct reply *server, const struct reply *embedded)
+{
+	if (server->error != embedded->error || strcmp(server->message, embedded->message) != 0 ||
+		server->n_write_errors != embedded->n_write_errors) {
+		return complain(
+			"\n  the server: %s \"%s\" (%zu)\n  the embedded store: %s \"%s\" (%zu)",
+			store_error_code(server->error), server->message, server->n_write_errors,
+			store_error_code(embedded->error), embedded->message,
+			embedded->n_write_errors);
+	}
+	for (size_t i = 0; i < server->n_write_errors; i++) {
+		const struct store_write_error *a = &server->write_errors[i];
+		const struct store_write_error *b = &embedded->write_errors[i];
+		if (a->index != b->index || a->error != b->error ||
+			strcmp(a->message, b->message) != 0) {
+			return complain(
+				"\n  the server: %u %s \"%s\"\n  the embedded store: %u %s \"%s\"",
+				a->index, store_error_code(a->error), a->message, b->index,
+				store_error_code(b->error), b->message);
+		}
+	}
+	return true;
+}
+
+static bool run_beside(const struct step *s, const char *collection, const struct reply *server)
+{
+	struct reply r;
+	if (!has_beside) {
+		return true;
+	}
+	run_on(&beside, s->who, s, collection, &r);
+	bool ok = same_refusal(server, &r);
+	reply_deinit(&r);
+	return ok;
 }
 
 /* True when the table ends here: a find of everything by SHARED that expects nothing. */
@@ -322,6 +373,7 @@ static bool run_steps(const struct store_case *c, const char *collection)
 		struct reply r;
 		run(c->steps[i].who, &c->steps[i], collection, &r);
 		bool ok = check(&c->steps[i], &r);
+		ok = run_beside(&c->steps[i], collection, &r) && ok;
 		reply_deinit(&r);
 		if (!ok) {
 			return complain("\n  in step %zu", i + 1);
@@ -593,20 +645,39 @@ static int run_group(const char *name,
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
-static void open_client(const char *uri, const char *dir, bool tight)
+static void open_client(struct client *c, const char *uri, const char *dir, bool tight)
 {
-	client_init(&client, uri);
-	client.config.state_dir = dir;
+	client_init(c, uri);
+	c->config.state_dir = dir;
 	if (tight) {
-		tight_limits(&client.config);
+		tight_limits(&c->config);
 	}
-	if (client_open(&client) != 0) {
-		(void)fprintf(stderr, "store_open: %s\n", client.why);
+	if (client_open(c) != 0) {
+		(void)fprintf(stderr, "store_open: %s\n", c->why);
 		exit(2);
 	}
-	if (!client_wait_ready(&client, READY_MS)) {
+	if (!client_wait_ready(c, READY_MS)) {
 		(void)fprintf(stderr, "the store is not ready after %d ms\n", READY_MS);
 		exit(2);
+	}
+}
+
+static void open_clients(const char *uri, const char *dir, bool tight)
+{
+	open_client(&client, uri, dir, tight);
+	has_beside = uri != NULL;
+	if (has_beside) {
+		open_client(&beside, NULL, dir, tight);
+	}
+}
+
+static void close_clients(void)
+{
+	client_close(&client);
+	client_deinit(&client);
+	if (has_beside) {
+		client_close(&beside);
+		client_deinit(&beside);
 	}
 }
 
@@ -647,16 +718,14 @@ int main(int argc, char **argv)
 	if (argc == 3) {
 		read_known(argv[2]);
 	}
-	open_client(uri, dir, false);
+	open_clients(uri, dir, false);
 	int failed = run_group(
 		"store", store_cases, store_cases_n, extras, sizeof(extras) / sizeof(extras[0]));
-	client_close(&client);
-	client_deinit(&client);
-	open_client(uri, dir, true);
+	close_clients();
+	open_clients(uri, dir, true);
 	failed += run_group("limits", tight_cases, tight_cases_n, tight_extras,
 		sizeof(tight_extras) / sizeof(tight_extras[0]));
-	client_close(&client);
-	client_deinit(&client);
+	close_clients();
 	buffer_deinit(&wrong);
 	(void)test_folder_remove(dir);
 	return failed > 0 ? 1 : 0;
