@@ -33,8 +33,8 @@ struct auth {
 	size_t token_bytes;
 	int64_t (*unix_ms)(void);
 	uint64_t (*mono_ms)(void);
-	auth_revoked_fn revoked; /* may be NULL */
-	void *revoked_arg;
+	auth_judge_fn judge; /* may be NULL */
+	void *judge_arg;
 	auth_missing_fn missing; /* may be NULL */
 	void *missing_arg;
 	EVP_MD *sha256;
@@ -335,21 +335,31 @@ static int verify_new(struct auth *a, struct slice compact, struct finding *f)
 	return r == AUTH_OK ? verify_claims(a, t.payload, f) : r;
 }
 
-void auth_set_session_hook(struct auth *a, auth_revoked_fn revoked, void *arg)
+void auth_set_session_hook(struct auth *a, auth_judge_fn judge_token, void *arg)
 {
-	a->revoked = revoked;
-	a->revoked_arg = arg;
+	a->judge = judge_token;
+	a->judge_arg = arg;
 }
 
-/* The session of a good token may have ended. Takes the caller's reference when it has. */
+int auth_ask_again(struct auth *a, const struct user_context *user)
+{
+	if (a->unix_ms() >= user->expires_at * 1000 + a->leeway_ms) {
+		return AUTH_EXPIRED;
+	}
+	return a->judge == NULL ? AUTH_OK : a->judge(a->judge_arg, user);
+}
+
+/* A good token may be good no longer: its session has ended, its user is disabled. Takes the caller's
+ * reference then. */
 static int check_session(struct auth *a, int result, struct user_context **user)
 {
-	if (result != AUTH_OK || (*user)->session.n == 0 || a->revoked == NULL ||
-		!a->revoked(a->revoked_arg, *user)) {
-		return result;
+	if (result == AUTH_OK && a->judge != NULL) {
+		result = a->judge(a->judge_arg, *user);
+		if (result != AUTH_OK) {
+			*user = user_context_unref(*user);
+		}
 	}
-	*user = user_context_unref(*user);
-	return AUTH_REVOKED;
+	return result;
 }
 
 int auth_verify_any(struct auth *a, struct slice authorization, struct user_context **ret_user)
@@ -511,6 +521,8 @@ const char *auth_result_text(int result)
 		[AUTH_EXPIRED] = "The token has expired",
 		[AUTH_NOT_YET_VALID] = "The token is not valid yet",
 		[AUTH_REVOKED] = "The session of the token has ended",
+		[AUTH_DISABLED] = "Inactive user",
+		[AUTH_UNKNOWN] = "Sessions are not known yet: the store has not answered",
 		[AUTH_ISSUER] = "The token is from another issuer",
 		[AUTH_AUDIENCE] = "The token is meant for another audience",
 		[AUTH_SCOPE] = "The token lacks the scope that is required here",

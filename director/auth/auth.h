@@ -114,6 +114,8 @@ enum auth_result {
 	AUTH_EXPIRED,
 	AUTH_NOT_YET_VALID, /* nbf, or an iat too far in the future */
 	AUTH_REVOKED,       /* its session has ended */
+	AUTH_DISABLED,      /* its user is disabled */
+	AUTH_UNKNOWN,       /* whether it is still good is not known (yet) */
 	AUTH_ISSUER,        /* another issuer's */
 	AUTH_AUDIENCE,      /* for somebody else */
 	AUTH_SCOPE,         /* without the scope that is required */
@@ -122,12 +124,18 @@ enum auth_result {
 	AUTH_NO_KEYS,       /* the issuer's keys are not known (yet): no fault of the token */
 };
 
-/* Has this session ended? Asked each time a token with a session is used, also a cached one: it must
- * be a look-up in memory. */
-typedef bool (*auth_revoked_fn)(void *arg, const struct user_context *user);
+/*
+ * Is a good token still good? Asked each time that one is used, also a cached one: it must be a look-up in
+ * memory.
+ * @return AUTH_OK, AUTH_REVOKED, AUTH_DISABLED or AUTH_UNKNOWN.
+ */
+typedef int (*auth_judge_fn)(void *arg, const struct user_context *user);
 
-/** Asks `revoked` about tokens with a session (claim sid) from now on; NULL: nobody. */
-void auth_set_session_hook(struct auth *a, auth_revoked_fn revoked, void *arg);
+/** Asks `judge` about every token from now on; NULL: nobody. */
+void auth_set_session_hook(struct auth *a, auth_judge_fn judge, void *arg);
+
+/** Asks again about the user of a long connection. @return as auth_judge_fn, or AUTH_EXPIRED. */
+int auth_ask_again(struct auth *a, const struct user_context *user);
 
 /**
  * Verifies the value of an Authorization header. A token that was verified before costs its SHA-256

@@ -906,11 +906,24 @@ static void minted_tokens_are_good(void **state)
 }
 
 static char ended[16];
+static int ending = AUTH_REVOKED;
 
-static bool test_revoked(void *arg, const struct user_context *user)
+static int test_revoked(void *arg, const struct user_context *user)
 {
 	assert_ptr_equal(arg, &wall_ms);
-	return slice_eq(user->session, slice_str(ended));
+	return slice_eq(user->session, slice_str(ended)) ? ending : AUTH_OK;
+}
+
+/* What auth_ask_again() says `seconds` after now. */
+static int judge_user(struct auth *a, struct slice authorization, int seconds)
+{
+	struct user_context *u = NULL;
+	assert_int_equal(verify(a, authorization, &u), AUTH_OK);
+	wall_ms += seconds * INT64_C(1000);
+	int r = auth_ask_again(a, u);
+	wall_ms -= seconds * INT64_C(1000);
+	(void)user_context_unref(u);
+	return r;
 }
 
 static void an_ended_session_ends_its_tokens(void **state)
@@ -938,14 +951,23 @@ static void an_ended_session_ends_its_tokens(void **state)
 	assert_int_equal(judge(a, buffer_slice(&b)), AUTH_OK);
 	(void)snprintf(ended, sizeof(ended), "s1");
 	assert_int_equal(judge(a, buffer_slice(&b)), AUTH_REVOKED);
+	assert_int_equal(auth_ask_again(a, u), AUTH_REVOKED);
+	ending = AUTH_DISABLED;
+	assert_int_equal(judge(a, buffer_slice(&b)), AUTH_DISABLED);
+	ending = AUTH_REVOKED;
 	assert_int_equal(u->refs, 2);
 	(void)user_context_unref(u);
-	/* The first use of a token is asked for, too; one without a session is not. */
+	/* The first use of a token is asked for, too, and one without a session. */
 	struct auth *fresh = new_auth(10);
 	auth_set_session_hook(fresh, test_revoked, &wall_ms);
 	assert_int_equal(judge(fresh, buffer_slice(&b)), AUTH_REVOKED);
-	ended[0] = '\0';
 	assert_int_equal(judge_claims(fresh, GOOD), AUTH_OK);
+	ended[0] = '\0';
+	assert_int_equal(judge_claims(fresh, GOOD), AUTH_REVOKED);
+	assert_int_equal(judge(fresh, buffer_slice(&b)), AUTH_OK);
+	/* A long connection asks again, until its token has run out. */
+	assert_int_equal(judge_user(fresh, buffer_slice(&b), 89), AUTH_OK);
+	assert_int_equal(judge_user(fresh, buffer_slice(&b), 90), AUTH_EXPIRED);
 	free(token);
 	buffer_deinit(&b);
 	(void)auth_free(fresh);

@@ -34,6 +34,11 @@ struct user_context *execute_authenticate(struct director *d, struct http_reques
 	}
 	if (result < 0) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
+	} else if (result == AUTH_UNKNOWN) {
+		http_problem(r, 503, "not_ready", 1, "%s", auth_result_text(result));
+	} else if (result == AUTH_DISABLED) {
+		/* Clients of the reference know it as a 400. */
+		http_problem(r, 400, "user_disabled", 0, "%s", auth_result_text(result));
 	} else {
 		http_problem(r, 401, result == AUTH_MISSING ? "not_authenticated" : "invalid_token",
 			0, "%s", auth_result_text(result));
