@@ -1,0 +1,299 @@
+/* Opening the module: its indexes, the keys of older accounts, and what has ended or is disabled. Again and
+ * again until the store answers; the last part also from time to time, for a store with other nodes. */
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "director/users/operation.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	OLDER_AT_ONCE = 100,
+	/* Changes of other nodes that the store shows late, and clocks that differ. */
+	OVERLAP_MS = 60000,
+};
+
+#define USERS    SLICE("users")
+#define SESSIONS SLICE("sessions")
+
+/* ---- indexes -------------------------------------------------------------------------------- */
+
+static const struct index {
+	struct slice collection;
+	const char *field;
+	bool unique;
+	bool expire;
+} indexes[] = {
+	{ { (const uint8_t *)"users", 5 }, "username_key", .unique = true },
+	{ { (const uint8_t *)"users", 5 }, "email_key", .unique = true },
+	{ { (const uint8_t *)"sessions", 8 }, "expires_at", .expire = true },
+	{ { (const uint8_t *)"sessions", 8 }, "user_id" },
+	{ { (const uint8_t *)"sessions", 8 }, "revoked_at" },
+};
+
+enum { N_INDEXES = sizeof(indexes) / sizeof(indexes[0]) };
+
+static void take_index(struct operation *o, const struct store_result *r)
+{
+	if (r->error != STORE_OK) {
+		(void)operation_end(o, USERS_E_STORE, r->message);
+	}
+}
+
+/* Sparse where unique: accounts without an address, and older ones until they have a key. */
+static enum step_result make_index(struct operation *o, const struct index *x)
+{
+	struct document_writer w;
+	struct slice field = slice_str(x->field);
+	size_t root = filter_open(&w);
+	size_t key = writer_open_in(&w, BT_OBJECT, SLICE("key"));
+	writer_int32(&w, field, 1);
+	writer_close(&w, key);
+	writer_string(&w, SLICE("name"), field);
+	if (x->unique) {
+		writer_bool(&w, SLICE("unique"), true);
+		writer_bool(&w, SLICE("sparse"), true);
+	}
+	if (x->expire) {
+		writer_int32(&w, SLICE("expireAfterSeconds"), 0);
+	}
+	writer_close(&w, root);
+	struct store_command c = {
+		.op = STORE_INDEX_CREATE, .collection = x->collection, .index = buffer_slice(&w.b)
+	};
+	enum step_result r = w.error < 0 ? operation_end(o, USERS_E_STORE, "no memory")
+					 : operation_submit(o, &c, take_index);
+	writer_deinit(&w);
+	return r;
+}
+
+/* The step itself counts: it is in the list once for each. */
+static enum step_result step_make_index(struct operation *o)
+{
+	invariant(o->step >= 1 && o->step <= N_INDEXES);
+	return o->users->opened ? STEP_ON : make_index(o, &indexes[o->step - 1]);
+}
+
+/* ---- older accounts ------------------------------------------------------------------------- */
+
+static void take_older(struct operation *o, const struct store_result *r)
+{
+	o->rows = store_result_steal_documents(r, &o->rows_n);
+	o->more_rows_n = 0; /* how far they are done */
+}
+
+static enum step_result step_find_older(struct operation *o)
+{
+	struct document_writer w;
+	if (o->users->opened) {
+		return STEP_ON;
+	}
+	free(o->rows);
+	o->rows = NULL;
+	o->rows_n = 0;
+	size_t root = filter_open(&w);
+	size_t inner = writer_open_in(&w, BT_OBJECT, SLICE("username_key"));
+	writer_bool(&w, SLICE("$exists"), false);
+	writer_close(&w, inner);
+	writer_close(&w, root);
+	struct store_command c = { .op = STORE_FIND, .collection = USERS, .limit = OLDER_AT_ONCE };
+	return operation_submit_written(o, &c, &w, NULL, take_older);
+}
+
+/* The first try is the name's own key, the second one with the name as it is, the third its id. */
+static struct slice older_key(
+	const struct operation *o, struct slice row, uint8_t out[static USER_ID_MAX + USER_KEY_MAX])
+{
+	struct value v = document_find(row, SLICE("username"));
+	struct slice name = v.type == BT_STRING ? value_string(v) : SLICE_NULL;
+	struct slice key = user_key(name, out + 1);
+	char id[USER_ID_MAX + 1] = "?";
+	out[0] = '=';
+	if (key.n > 0 && !o->match && !o->raced) {
+		return key;
+	}
+	if (key.n > 0 && o->match && !o->raced) {
+		memcpy(out + 1, name.p, name.n);
+		return slice_of(out, name.n + 1);
+	}
+	(void)record_id_text(document_find(row, SLICE("_id")), id);
+	struct slice text = slice_str(id);
+	memcpy(out + 1, text.p, text.n);
+	return slice_of(out, text.n + 1);
+}
+
+static void log_taken(struct slice key)
+{
+	struct log_field fields[] = { { "username_key", key } };
+	log_fields(LOG_WARNING, "users.name_twice", fields, 1,
+		"two accounts have names that differ in case alone, or not at all: this one logs in only "
+		"with the exact spelling");
+}
+
+static void take_keyed(struct operation *o, const struct store_result *r)
+{
+	struct slice row = slice_of(o->rows + o->more_rows_n, o->rows_n - o->more_rows_n);
+	struct slice one;
+	bool done = r->error == STORE_OK;
+	if (!done && !o->match) {
+		o->match = true;
+	} else if (!done && !o->raced) {
+		o->raced = true;
+	} else {
+		o->match = false;
+		o->raced = false;
+		o->more_rows_n += document_take(&row, &one) ? one.n : row.n;
+	}
+}
+
+/* E-mail addresses only get a key when they are free; nobody logs in with one. */
+static void write_older_update(
+	const struct operation *o, struct slice row, struct slice key, struct document_writer *w)
+{
+	uint8_t bytes[USER_KEY_MAX];
+	struct value email = document_find(row, SLICE("email"));
+	struct slice email_key =
+		email.type == BT_STRING ? user_key(value_string(email), bytes) : SLICE_NULL;
+	size_t root = filter_open(w);
+	size_t set = writer_open_in(w, BT_OBJECT, SLICE("$set"));
+	writer_string(w, SLICE("username_key"), key);
+	if (email_key.n > 0 && !o->match) {
+		writer_string(w, SLICE("email_key"), email_key);
+	}
+	writer_close(w, set);
+	writer_close(w, root);
+}
+
+static enum step_result step_key_older(struct operation *o)
+{
+	struct slice rows = slice_of(o->rows + o->more_rows_n, o->rows_n - o->more_rows_n);
+	struct slice row;
+	uint8_t bytes[USER_ID_MAX + USER_KEY_MAX];
+	struct document_writer filter;
+	struct document_writer update;
+	if (o->rows_n == 0 || o->users->opened) {
+		return STEP_ON;
+	}
+	if (!document_take(&rows, &row)) {
+		/* Perhaps there are more. */
+		o->step -= 2;
+		return STEP_ON;
+	}
+	struct slice key = older_key(o, row, bytes);
+	if (o->match && !o->raced) {
+		log_taken(key);
+	}
+	size_t root = filter_open(&filter);
+	writer_value(&filter, SLICE("_id"), document_find(row, SLICE("_id")));
+	writer_close(&filter, root);
+	write_older_update(o, row, key, &update);
+	struct store_command c = { .op = STORE_UPDATE, .collection = USERS };
+	/* This step again, for the next one. */
+	o->step--;
+	return operation_submit_written(o, &c, &filter, &update, take_keyed);
+}
+
+static void take_bcrypt(struct operation *o, const struct store_result *r)
+{
+	hasher_set_mixed(o->users->hasher, r->n > 0);
+	o->users->opened = true;
+}
+
+/* Are there hashes of the older kind? */
+static enum step_result step_find_bcrypt(struct operation *o)
+{
+	struct document_writer w;
+	if (o->users->opened) {
+		return STEP_ON;
+	}
+	size_t root = filter_open(&w);
+	size_t inner = writer_open_in(&w, BT_OBJECT, SLICE("hashed_password"));
+	writer_string(&w, SLICE("$gte"), SLICE("$2"));
+	writer_string(&w, SLICE("$lt"), SLICE("$3"));
+	writer_close(&w, inner);
+	writer_close(&w, root);
+	struct store_command c = { .op = STORE_FIND, .collection = USERS, .limit = 1 };
+	return operation_submit_written(o, &c, &w, NULL, take_bcrypt);
+}
+
+/* ---- what has ended, who is disabled -------------------------------------------------------- */
+
+static void take_sessions(struct operation *o, const struct store_result *r)
+{
+	unsigned n = 0;
+	if (sessions_note(o->users, r->documents, &n) < 0) {
+		(void)operation_end(o, USERS_E_STORE, "no memory");
+	} else {
+		o->users->loaded_ms = o->now_ms;
+	}
+}
+
+static enum step_result step_load_sessions(struct operation *o)
+{
+	struct document_writer w;
+	size_t root = filter_open(&w);
+	size_t inner = writer_open_in(&w, BT_OBJECT, SLICE("revoked_at"));
+	writer_date(&w, SLICE("$gt"), o->users->loaded_ms - OVERLAP_MS);
+	writer_close(&w, inner);
+	writer_close(&w, root);
+	struct store_command c = { .op = STORE_FIND, .collection = SESSIONS };
+	return operation_submit_written(o, &c, &w, NULL, take_sessions);
+}
+
+static void take_disabled(struct operation *o, const struct store_result *r)
+{
+	struct users *u = o->users;
+	struct slice rows = r->documents;
+	struct slice row;
+	char id[USER_ID_MAX + 1];
+	if (o->changes != u->changes) {
+		/* Somebody was switched meanwhile: the list may be older than that. Once more. */
+		o->step--;
+		return;
+	}
+	revocations_list_begin(&u->revocations);
+	while (document_take(&rows, &row)) {
+		if (record_id_text(document_find(row, SLICE("_id")), id) &&
+			revocations_disable(&u->revocations, slice_str(id)) < 0) {
+			(void)operation_end(o, USERS_E_STORE, "no memory");
+			return;
+		}
+	}
+	revocations_list_end(&u->revocations);
+}
+
+static enum step_result step_load_disabled(struct operation *o)
+{
+	struct document_writer filter;
+	struct document_writer projection;
+	o->changes = o->users->changes;
+	size_t root = filter_open(&filter);
+	size_t inner = writer_open_in(&filter, BT_OBJECT, SLICE("disabled"));
+	size_t list = writer_open_in(&filter, BT_ARRAY, SLICE("$nin"));
+	writer_bool(&filter, SLICE("0"), false);
+	writer_null(&filter, SLICE("1"));
+	writer_close(&filter, list);
+	writer_close(&filter, inner);
+	writer_close(&filter, root);
+	root = filter_open(&projection);
+	writer_int32(&projection, SLICE("_id"), 1);
+	writer_close(&projection, root);
+	struct store_command c = {
+		.op = STORE_FIND, .collection = USERS, .projection = buffer_slice(&projection.b)
+	};
+	enum step_result r = operation_submit_written(o, &c, &filter, NULL, take_disabled);
+	writer_deinit(&projection);
+	return r;
+}
+
+static const step_fn open_steps[] = { step_make_index, step_make_index, step_make_index,
+	step_make_index, step_make_index, step_find_older, step_key_older, step_find_bcrypt,
+	step_load_sessions, step_load_disabled, NULL };
+
+_Static_assert(sizeof(open_steps) / sizeof(open_steps[0]) == N_INDEXES + 6, "one step an index");
+
+const struct operation_kind users_open_kind = { "open", open_steps };
