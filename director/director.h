@@ -22,6 +22,7 @@ struct events;
 struct host;
 struct queue_events;
 struct quota_users;
+struct websockets;
 
 struct worker_events;
 
@@ -41,6 +42,7 @@ struct director {
 	struct auth *auth;
 	struct store *store;
 	struct events *events;
+	struct websockets *websockets;
 
 	/* Who is told what: wiring.c. The lower modules know nobody above them. */
 	const struct control_events *on_pluginhost;

@@ -18,6 +18,7 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/stop.h"
+#include "director/websocket/websocket.h"
 #include "director/wiring.h"
 
 #include <errno.h>
@@ -171,6 +172,25 @@ static int listen_on_sockets(int first, int n)
 	return 0;
 }
 
+/* Some connections are left for those that are not WebSockets. */
+static int open_websockets(unsigned connections)
+{
+	uint64_t most = (uint64_t)connections * 9 / 10;
+	struct websockets_config config = {
+		.loop = &loop,
+		.total = (unsigned)(settings.websockets < most ? settings.websockets : most),
+		.per_user = (unsigned)settings.websockets_per_user,
+		.limits = { settings.websocket_frame_bytes, settings.websocket_message_bytes },
+		.send_bytes = settings.websocket_send_bytes,
+		.message_rate = (unsigned)settings.websocket_message_rate,
+		.ping_rate = (unsigned)settings.websocket_ping_rate,
+		.ping_ms = (unsigned)settings.websocket_ping_ms,
+		.pong_ms = (unsigned)settings.websocket_pong_ms,
+		.close_ms = (unsigned)settings.websocket_close_ms,
+	};
+	return websockets_new(&director.websockets, &config);
+}
+
 /* Before root is given up: the port may be a privileged one. Nothing is read from it yet. */
 static int open_http(void)
 {
@@ -190,7 +210,8 @@ static int open_http(void)
 			"of open files is too low (LimitNOFILE=, ulimit -n)",
 			(unsigned long long)connections, (unsigned long long)settings.connections);
 	}
-	int r = http_server_new(&director.http, &config);
+	int r = open_websockets(config.limits.connections);
+	r = r < 0 ? r : http_server_new(&director.http, &config);
 	if (r < 0) {
 		return refuse("http.failed", strerror(-r));
 	}

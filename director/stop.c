@@ -8,6 +8,7 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
+#include "director/websocket/websocket.h"
 
 #include <stdlib.h>
 
@@ -44,6 +45,7 @@ static void drain_requests(struct director *d)
 	/* From here on only ended requests shorten the wait; the timer bounds it. */
 	wait_for(d, DIRECTOR_WAITS_FOR_REQUESTS, d->settings->drain_ms);
 	http_server_drain(d->http, on_drained, d);
+	websockets_drain(d->websockets);
 }
 
 void director_on_worker_gone(struct director *d)
@@ -75,6 +77,11 @@ static void close_http(struct director *d)
 static void close_admin(struct director *d)
 {
 	http_server_close(d->admin, next, d);
+}
+
+static void close_websockets(struct director *d)
+{
+	websockets_close(d->websockets, next, d);
 }
 
 static void end_plugins(struct director *d)
@@ -126,6 +133,7 @@ static const struct {
 	{ "drain requests", drain_requests },
 	{ "close http", close_http },
 	{ "shut plugins down", shut_plugins_down },
+	{ "close websockets", close_websockets },
 	{ "end plugins", end_plugins },
 	{ "close admin", close_admin },
 	{ "close store", close_store },
@@ -185,6 +193,7 @@ void director_free(struct director *d)
 	free(d->http_routes);
 	free(d->admin_routes);
 	store_free(d->store);
+	d->websockets = websockets_free(d->websockets);
 	d->events = events_free(d->events);
 	d->capability_users = quota_users_free(d->capability_users);
 	d->injector = injector_free(d->injector);

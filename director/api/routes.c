@@ -1,5 +1,6 @@
 #include "director/api/api.h"
 #include "director/execute/execute.h"
+#include "director/websocket/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@ static const struct row public_rows[] = {
 	{ HTTP_M_GET, "/ready", &health_ready },
 	{ HTTP_M_GET, "/info", &health_info },
 	{ HTTP_M_POST, "/api/execute/{plugin}", &execute_handler },
+	{ HTTP_M_GET, "/ws/notifications/{user_id}", &session_handler },
+	{ HTTP_M_POST, "/api/ws/ticket", &session_ticket_handler },
+	{ HTTP_M_POST, "/ws/ticket", &session_ticket_handler },
 	{ HTTP_M_GET, "/api/plugins", &plugins_list },
 	{ HTTP_M_GET, "/api/available-plugins", &plugins_list },
 	{ HTTP_M_GET, "/__mozaiks/admin/plugins", &operator_plugins },

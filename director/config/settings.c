@@ -210,6 +210,34 @@ static const struct setting table[] = {
 	{ "MOZAIKS_EVENT_TIMEOUT_SECONDS", SETTING_SECONDS, AT(event_ms), "30", 10, HOUR_MS,
 		.help = "Time for a plugin's handler of an event." },
 
+	{ "MOZAIKS_MAX_WEBSOCKETS", SETTING_NUMBER, AT(websockets), "15000", 1, MILLION,
+		.help = "WebSockets at a time, at most nine tenths of the client connections; above it 503." },
+	{ "MOZAIKS_MAX_WEBSOCKETS_PER_USER", SETTING_NUMBER, AT(websockets_per_user), "20", 1, MILLION,
+		.alias = "WEBSOCKET_MAX_CONNECTIONS_PER_USER",
+		.help = "WebSockets of one user; the next is closed with 1013." },
+	{ "MOZAIKS_MAX_WEBSOCKET_FRAME_BYTES", SETTING_BYTES, AT(websocket_frame_bytes), "1M", 125,
+		64 * MIB, .help = "Size of one frame from a client; above it 1009." },
+	{ "MOZAIKS_MAX_WEBSOCKET_MESSAGE_BYTES", SETTING_BYTES, AT(websocket_message_bytes), "1M", 125,
+		64 * MIB, .help = "Size of one message from a client, all of its frames; above it 1009." },
+	{ "MOZAIKS_MAX_WEBSOCKET_SEND_BYTES", SETTING_BYTES, AT(websocket_send_bytes), "1M", 4 * KIB,
+		64 * MIB,
+		.help = "What may wait for a client that does not read; above it its WebSocket is closed "
+			"with 1013." },
+	{ "MOZAIKS_WEBSOCKET_MESSAGE_RATE", SETTING_NUMBER, AT(websocket_message_rate), "50", 0, MILLION,
+		.help = "Messages a second from one client; those of one second may come at once; above it "
+			"1008. 0: any number." },
+	{ "MOZAIKS_WEBSOCKET_PING_RATE", SETTING_NUMBER, AT(websocket_ping_rate), "10", 0, MILLION,
+		.help = "Pings a second from one client, likewise." },
+	{ "MOZAIKS_WEBSOCKET_PING_SECONDS", SETTING_SECONDS, AT(websocket_ping_ms), "30", 10, HOUR_MS,
+		.help = "A client that has sent nothing for this long is sent a ping." },
+	{ "MOZAIKS_WEBSOCKET_PONG_SECONDS", SETTING_SECONDS, AT(websocket_pong_ms), "20", 10, HOUR_MS,
+		.help = "Time for its answer; then its WebSocket is closed with 1011." },
+	{ "MOZAIKS_WEBSOCKET_CLOSE_SECONDS", SETTING_SECONDS, AT(websocket_close_ms), "5", 10, HOUR_MS,
+		.help = "Time for a client's answer to a close frame; then the connection is cut." },
+	{ "MOZAIKS_BROADCAST_RATE", SETTING_NUMBER, AT(broadcast_rate), "10", 0, MILLION,
+		.help = "Messages a second that one plugin may send to all connected clients; those of one "
+			"second may come at once. 0: any number." },
+
 	{ "MOZAIKS_MAX_WAIT_SECONDS", SETTING_SECONDS, AT(wait_ms), "2", 10, HOUR_MS,
 		.help = "Time that a call may wait for a busy worker, at most half of its deadline; then 503." },
 

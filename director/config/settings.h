@@ -108,6 +108,18 @@ struct settings {
 	uint64_t event_queue; /* of one plugin */
 	uint64_t event_ms;
 
+	uint64_t websockets;
+	uint64_t websockets_per_user;
+	uint64_t websocket_frame_bytes;
+	uint64_t websocket_message_bytes;
+	uint64_t websocket_send_bytes;
+	uint64_t websocket_message_rate; /* 0: any */
+	uint64_t websocket_ping_rate;
+	uint64_t websocket_ping_ms;
+	uint64_t websocket_pong_ms;
+	uint64_t websocket_close_ms;
+	uint64_t broadcast_rate; /* of one plugin */
+
 	/* A worker's life. */
 	uint64_t eager_plugins;
 	struct restart_policy restart;

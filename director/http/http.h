@@ -245,7 +245,7 @@ struct http_tunnel *http_upgrade(struct http_request *r,
 	const struct http_tunnel_ops *ops,
 	void *owner);
 
-/** Sends at most 4 pieces; they are the caller's again on return. @return 0, 1 when a part of it
+/** Sends at most 8 pieces; they are the caller's again on return. @return 0, 1 when a part of it
  * waits and `sent` follows, a negative errno when nothing more can be sent. */
 int http_tunnel_send(struct http_tunnel *t, const uv_buf_t *bufs, unsigned n_bufs);
 

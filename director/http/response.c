@@ -133,9 +133,16 @@ static bool is_reserved(struct slice name)
 	return false;
 }
 
+/* A 426 has to say what it wants (RFC 9110, 15.5.22); without a 101 that changes nothing. */
+static bool offers_websockets(const struct http_header *h)
+{
+	return slice_eq(h->name, SLICE("Upgrade")) && slice_eq(h->value, SLICE("websocket"));
+}
+
 static bool may_send(const struct http_header *h)
 {
-	bool ok = is_token(h->name) && http_is_field_value(h->value) && !is_reserved(h->name);
+	bool ok = is_token(h->name) && http_is_field_value(h->value) &&
+		(!is_reserved(h->name) || offers_websockets(h));
 	if (!ok) {
 		const struct log_field fields[] = { { "header", h->name }, { "value", h->value } };
 		log_fields(LOG_WARNING, "http.header_dropped", fields, 2,
