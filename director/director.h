@@ -17,6 +17,7 @@
 
 #include <uv.h>
 
+struct certificates;
 struct control_events;
 struct events;
 struct host;
@@ -65,6 +66,7 @@ struct director {
 	struct injector *injector;
 	struct call_pool calls;
 
+	struct certificates *certificates; /* NULL: without TLS */
 	struct http_server *http;
 	struct http_server *admin;
 	struct http_route *http_routes;

@@ -18,6 +18,7 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/stop.h"
+#include "director/tls/certificates.h"
 #include "director/websocket/websocket.h"
 #include "director/wiring.h"
 
@@ -127,12 +128,14 @@ static struct http_config http_config(
 			.head_bytes = settings.head_bytes,
 			.body_bytes = settings.body_bytes,
 			.connections = (unsigned)settings.connections,
+			.handshake_ms = (unsigned)settings.tls_handshake_ms,
 			.header_ms = (unsigned)settings.header_ms,
 			.body_ms = (unsigned)settings.body_ms,
 			.body_rate = (unsigned)settings.body_rate,
 			.keepalive_ms = (unsigned)settings.keepalive_ms,
 			.send_ms = (unsigned)settings.send_ms,
 		},
+		.hsts_s = (unsigned)settings.hsts_s,
 		.development = settings.environment == ENV_DEVELOPMENT,
 		.observe = settings.access_log ? on_request_end : NULL,
 	};
@@ -191,6 +194,31 @@ static int open_websockets(unsigned connections)
 	return websockets_new(&director.websockets, &config);
 }
 
+static void on_certificate(void *owner, struct tls_context *context)
+{
+	struct director *d = owner;
+	http_server_set_tls(d->http, context);
+}
+
+static int open_certificates(void)
+{
+	char why[TLS_WHY_SIZE];
+	const struct certificates_config config = {
+		.loop = &loop,
+		.certificate_path = settings.tls_certificate,
+		.key_path = settings.tls_key,
+		.check_ms = settings.tls_check_ms,
+		.changed = on_certificate,
+		.owner = &director,
+	};
+	if (settings.tls_certificate == NULL) {
+		return 0;
+	}
+	return certificates_new(&director.certificates, &config, why) == 0
+		? 0
+		: refuse("tls.unusable", why);
+}
+
 /* Before root is given up: the port may be a privileged one. Nothing is read from it yet. */
 static int open_http(void)
 {
@@ -200,6 +228,9 @@ static int open_http(void)
 		return refuse("director.no_memory", "no memory");
 	}
 	struct http_config config = http_config(director.http_routes, n, &settings.site);
+	if (director.certificates != NULL) {
+		config.tls = certificates_context(director.certificates);
+	}
 	uint64_t connections = descriptors_for_connections(settings.connections);
 	config.limits.connections = (unsigned)connections;
 	if (connections < settings.connections) {
@@ -361,6 +392,9 @@ static void on_signal(void *arg, int signum)
 	struct director *d = arg;
 	if (signum == SIGHUP) {
 		(void)hosts_discover(d);
+		if (d->certificates != NULL) {
+			certificates_reload(d->certificates);
+		}
 	} else {
 		director_stop(d);
 	}
@@ -408,6 +442,7 @@ static int confine_calls_step(void)
 static int (*const start_steps[])(void) = {
 	read_settings,
 	open_state,
+	open_certificates,
 	open_http,
 	give_up_privileges,
 	watch_memory,
@@ -430,6 +465,9 @@ static int start(void)
 		}
 	}
 	settings_wipe_secrets(&settings);
+	if (director.certificates != NULL) {
+		certificates_watch(director.certificates);
+	}
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
+#include "director/tls/certificates.h"
 #include "director/websocket/websocket.h"
 
 #include <stdlib.h>
@@ -84,6 +85,13 @@ static void close_websockets(struct director *d)
 	websockets_close(d->websockets, next, d);
 }
 
+static void close_certificates(struct director *d)
+{
+	struct certificates *c = d->certificates;
+	d->certificates = NULL;
+	certificates_close(c, next, d);
+}
+
 static void end_plugins(struct director *d)
 {
 	registry_deinit(&d->registry);
@@ -132,6 +140,7 @@ static const struct {
 } steps[] = {
 	{ "drain requests", drain_requests },
 	{ "close http", close_http },
+	{ "close certificates", close_certificates },
 	{ "shut plugins down", shut_plugins_down },
 	{ "close websockets", close_websockets },
 	{ "end plugins", end_plugins },

@@ -44,7 +44,7 @@ HOMES = {
     "uv.h": ["common/uvx", "common/channel", "director", "pluginhost"],
     "nng/": ["common/channel"],
     "llhttp": ["director/http"],
-    "openssl/": ["director/auth", "director/websocket"],
+    "openssl/": ["director/auth", "director/tls", "director/websocket"],
     "sqlite3.h": ["director/store"],
     "mongoc": ["director/store"],
     "pcre2.h": ["director/store"],

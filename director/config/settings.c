@@ -47,6 +47,20 @@ static const struct setting table[] = {
 	{ "ADDITIONAL_CORS_ORIGINS", SETTING_TEXT, AT(other_origins), NULL, 1, 4096,
 		.help = "More origins whose pages may call the API, exactly as browsers write them "
 			"(https://app.example.org), separated by commas." },
+	{ "TLS_CERT_FILE", SETTING_PATH, AT(tls_certificate), NULL,
+		.help = "The server's certificate (PEM), followed by those between it and its root. With it "
+			"and TLS_KEY_FILE the TCP port speaks HTTPS (TLS 1.2 and 1.3) only. Unset: HTTP." },
+	{ "TLS_KEY_FILE", SETTING_PATH, AT(tls_key), NULL,
+		.help = "The certificate's key (PEM, not encrypted)." },
+	{ "MOZAIKS_TLS_CHECK_SECONDS", SETTING_SECONDS, AT(tls_check_ms), "10", 0, HOUR_MS,
+		.help = "How often to look whether the two files have changed; 0: only on SIGHUP. To be read "
+			"again they must be readable for the user that the director runs as; if new ones are "
+			"no good, the old ones stay in use." },
+	{ "MOZAIKS_TLS_HANDSHAKE_TIMEOUT_SECONDS", SETTING_SECONDS, AT(tls_handshake_ms), "10", 10, HOUR_MS,
+		.help = "Time for a TLS handshake; then the connection is closed." },
+	{ "MOZAIKS_HSTS_SECONDS", SETTING_NUMBER, AT(hsts_s), "31536000", 0, 100 * MILLION,
+		.help = "How long browsers shall use nothing but HTTPS for this host "
+			"(Strict-Transport-Security); sent over TLS only; 0: not sent." },
 	{ "MOZAIKS_APP_ID", SETTING_NAME, AT(app_id), "dev_app", 1, 64,
 		.help = "The application's id: it separates the data of applications that share a "
 			"database. Required in production." },
@@ -421,6 +435,17 @@ static int read_site(struct settings *s, struct buffer *message)
 	return 0;
 }
 
+static int check_tls(const struct settings *s, struct buffer *message)
+{
+	if ((s->tls_certificate == NULL) == (s->tls_key == NULL)) {
+		return 0;
+	}
+	int r = buffer_printf(message, "%s is set and %s is not: TLS needs both",
+		s->tls_key == NULL ? "TLS_CERT_FILE" : "TLS_KEY_FILE",
+		s->tls_key == NULL ? "TLS_KEY_FILE" : "TLS_CERT_FILE");
+	return r < 0 ? r : SETTINGS_E_INVALID;
+}
+
 static bool add_pluginhost(struct settings *s, struct slice name)
 {
 	if (s->n_pluginhosts == SETTINGS_PLUGINHOSTS_MAX ||
@@ -598,6 +623,7 @@ int settings_load(struct settings *ret, settings_warn_fn warn, void *arg, struct
 	int r = read_rows(&s, warn, arg, message);
 	r = r != 0 ? r : check_host(&s, message);
 	r = r != 0 ? r : read_site(&s, message);
+	r = r != 0 ? r : check_tls(&s, message);
 	r = r != 0 ? r : split_pluginhosts(&s, message);
 	r = r != 0 ? r : check_production(&s, warn, arg, message);
 	if (r != 0) {

@@ -31,7 +31,12 @@ struct settings {
 	const char *host;                                         /* an IP address */
 	uint64_t port;                                            /* 0: any free one */
 	const char *allowed_hosts, *frontend_url, *other_origins; /* as given; NULL: not */
-	struct http_site site;                                    /* what they mean */
+	const char *tls_certificate;                              /* NULL: without TLS */
+	const char *tls_key;
+	uint64_t tls_check_ms;
+	uint64_t tls_handshake_ms;
+	uint64_t hsts_s;
+	struct http_site site; /* what they mean */
 	const char *app_id;
 	int environment; /* enum environment */
 	int auth_mode;   /* 0: local, the only one */

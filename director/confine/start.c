@@ -5,8 +5,10 @@
 #include "director/store/store.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Of confine_begin(), for the record of confine_finish(). */
@@ -32,6 +34,38 @@ static int add_store_file(void *arg, const char *path, bool directory)
 	return confine_paths_add(arg, path, directory ? LANDLOCK_SOCKETS : LANDLOCK_FILE, true);
 }
 
+/* The directory of a path, and of the file that it leads to: whoever renews a certificate replaces files,
+ * or links to them, and a rule for a file would end with it. What cannot be reached is not allowed. */
+static int add_directories(struct confine_paths *paths, const char *path)
+{
+	char *real = realpath(path, NULL);
+	const char *of[] = { path, real };
+	int r = 0;
+	for (int i = 0; i < 2 && r == 0; i++) {
+		char directory[PATH_MAX];
+		int n = of[i] == NULL ? -1 : snprintf(directory, sizeof(directory), "%s", of[i]);
+		char *slash =
+			n < 0 || (size_t)n >= sizeof(directory) ? NULL : strrchr(directory, '/');
+		if (slash == NULL && n >= 0) {
+			(void)snprintf(directory, sizeof(directory), ".");
+		} else if (slash != NULL) {
+			slash[slash == directory ? 1 : 0] = '\0';
+		}
+		r = n < 0 ? 0 : confine_paths_add(paths, directory, LANDLOCK_READ, true);
+	}
+	free(real);
+	return r;
+}
+
+static int add_certificates(struct confine_paths *paths, const struct settings *settings)
+{
+	if (settings->tls_certificate == NULL) {
+		return 0;
+	}
+	int r = add_directories(paths, settings->tls_certificate);
+	return r < 0 ? r : add_directories(paths, settings->tls_key);
+}
+
 static int add_paths(
 	struct confine_paths *paths, const struct settings *settings, const struct state_dir *state)
 {
@@ -48,6 +82,10 @@ static int add_paths(
 	r = configs == NULL ? 0 : confine_paths_add(paths, configs, LANDLOCK_ALL, true);
 	if (r < 0) {
 		return refuse_path(configs, r);
+	}
+	r = add_certificates(paths, settings);
+	if (r < 0) {
+		return refuse_path("TLS_CERT_FILE", r);
 	}
 	r = store_files(settings->database_uri, add_store_file, paths);
 	return r < 0 ? refuse_path("DATABASE_URI", r) : 0;

@@ -661,7 +661,9 @@ void connection_set_deadline(struct connection *c)
 		[CONNECTION_CLOSED] = DEADLINE_NONE,
 	};
 	size_t queued = transport_queued(&c->transport);
-	enum deadline_kind kind = queued > 0 ? DEADLINE_SEND : kinds[c->state];
+	enum deadline_kind kind = queued > 0        ? DEADLINE_SEND
+		: transport_is_ready(&c->transport) ? kinds[c->state]
+						    : DEADLINE_HANDSHAKE;
 	if (kind == DEADLINE_BODY && c->request.live && c->request.paused) {
 		/* It is not the client that is slow. */
 		kind = DEADLINE_NONE;
@@ -877,7 +879,7 @@ int connection_accept(struct http_server *s, struct uvx_listener *l)
 	c->deadline.kind = DEADLINE_NONE;
 	c->deadline.owner = c;
 	c->request.connection = c;
-	int r = transport_accept(&c->transport, l, &ops, c);
+	int r = transport_accept(&c->transport, l, &ops, c, l->tcp ? s->secure : NULL);
 	if (r < 0) {
 		free(c);
 		return r;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum deadline_kind {
+	DEADLINE_HANDSHAKE,
 	DEADLINE_HEADER,
 	DEADLINE_BODY,
 	DEADLINE_KEEPALIVE,

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 struct http_server;
+struct tls_context;
 struct http_request;
 
 enum http_method {
@@ -61,6 +62,7 @@ struct http_limits {
 	size_t head_bytes; /* request line and headers; over it 431, or 414 in the line [16384] */
 	size_t body_bytes; /* MAX_REQUEST_BODY_BYTES; over it 413 [1000000] */
 	unsigned connections;  /* in all; over it accept waits [10000] */
+	unsigned handshake_ms; /* time for a TLS handshake; then closed [10000] */
 	unsigned header_ms;    /* time for a head, from its first byte or the accept: 408 [10000] */
 	unsigned body_ms;      /* time without progress in a body: 408 [20000] */
 	unsigned body_rate;    /* bytes a second on the average in a body after 5 s: 408 [500] */
@@ -90,6 +92,9 @@ struct http_config {
 	const struct http_route *routes; /* outlives the server */
 	size_t n_routes;
 	struct http_limits limits;
+	/* TCP is TLS with this certificate, unix sockets are not. NULL: all is plain. */
+	struct tls_context *tls;
+	unsigned hsts_s;  /* of Strict-Transport-Security over TLS; 0: not sent */
 	bool development; /* a 500 without a code of its own says what went wrong */
 	/* For metrics and the access log: called at the end of every request. May be NULL. */
 	void (*observe)(void *owner, const struct http_outcome *outcome);
@@ -110,6 +115,9 @@ int http_server_listen_unix(struct http_server *s, const char *path, int mode);
 /** Listens on an inherited descriptor (socket activation), which becomes the server's even when it
  * fails. */
 int http_server_listen_fd(struct http_server *s, int fd);
+
+/** New connections get this certificate. Only for a server that was made with one. */
+void http_server_set_tls(struct http_server *s, struct tls_context *tls);
 
 /** Stops accepting, answers what is in flight with `Connection: close`, closes idle connections.
  * `done` is called once when none is left, from the loop. Idempotent: later calls are ignored. */

@@ -123,8 +123,9 @@ static bool is_reserved(struct slice name)
 {
 	static const char *const reserved[] = { "access-control-allow-credentials",
 		"access-control-allow-origin", "connection", "content-length", "content-type",
-		"date", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "vary",
-		"x-content-type-options", "x-mozaiks-runtime-version", "x-request-id" };
+		"date", "keep-alive", "strict-transport-security", "te", "trailer",
+		"transfer-encoding", "upgrade", "vary", "x-content-type-options",
+		"x-mozaiks-runtime-version", "x-request-id" };
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
 		if (slice_eq_nocase(name, slice_str(reserved[i]))) {
 			return true;
@@ -221,9 +222,15 @@ static bool has_header(const struct http_response *r, struct slice name)
 }
 
 /* What is right for an answer that is data of one user; a handler knows better where it is not. */
-static void put_defaults(struct buffer *out, const struct http_response *r)
+static void put_defaults(
+	struct buffer *out, const struct http_response *r, const struct response_frame *frame)
 {
 	put(out, SLICE("X-Content-Type-Options: nosniff\r\n"));
+	if (frame->hsts_s > 0) {
+		put(out, SLICE("Strict-Transport-Security: max-age="));
+		put_number(out, frame->hsts_s);
+		put(out, SLICE("\r\n"));
+	}
 	if (!has_header(r, SLICE("Cache-Control"))) {
 		put(out, SLICE("Cache-Control: no-store\r\n"));
 	}
@@ -271,7 +278,7 @@ int response_append_head(struct buffer *out,
 		put(out, frame->request_id);
 		put(out, SLICE("\r\n"));
 	}
-	put_defaults(out, response);
+	put_defaults(out, response, frame);
 	put_cors(out, frame);
 	for (size_t i = 0; i < response->n_headers; i++) {
 		if (may_send(&response->headers[i])) {

@@ -21,6 +21,7 @@ void response_clock_update(struct response_clock *c);
 struct response_frame {
 	const struct response_clock *clock;
 	struct slice request_id;
+	unsigned hsts_s;     /* 0: no Strict-Transport-Security */
 	bool close;          /* say that the connection ends */
 	bool keep_alive;     /* say that it stays: HTTP/1.0 must be told */
 	bool varies;         /* other origins get other headers */

@@ -16,6 +16,7 @@ static const struct http_limits default_limits = {
 	.head_bytes = 16 * 1024,
 	.body_bytes = 1000000,
 	.connections = 10000,
+	.handshake_ms = 10000,
 	.header_ms = 10000,
 	.body_ms = 20000,
 	.body_rate = 500,
@@ -120,6 +121,9 @@ static void check_end(struct http_server *s)
 		deadlines_close(&s->deadlines, uvx_closing_one, uvx_closing_add(&s->closes));
 		uvx_timer_close(&s->retry, uvx_closing_one, uvx_closing_add(&s->closes));
 		uvx_later_close(&s->later, uvx_closing_one, uvx_closing_add(&s->closes));
+		if (s->secure != NULL) {
+			secure_hub_close(s->secure, uvx_closing_one, uvx_closing_add(&s->closes));
+		}
 		uvx_closing_one(&s->closes);
 	}
 }
@@ -219,6 +223,7 @@ static int set_limits(struct http_limits *l)
 	l->head_bytes = l->head_bytes == 0 ? default_limits.head_bytes : l->head_bytes;
 	l->body_bytes = l->body_bytes == 0 ? default_limits.body_bytes : l->body_bytes;
 	set_default(&l->connections, default_limits.connections);
+	set_default(&l->handshake_ms, default_limits.handshake_ms);
 	set_default(&l->header_ms, default_limits.header_ms);
 	set_default(&l->body_ms, default_limits.body_ms);
 	set_default(&l->body_rate, default_limits.body_rate);
@@ -239,12 +244,18 @@ int http_server_new(struct http_server **ret, const struct http_config *config)
 	s->config = *config;
 	int r = set_limits(&s->config.limits);
 	r = r < 0 ? r : router_new(&s->router, config->routes, config->n_routes);
+	if (r == 0 && config->tls != NULL) {
+		s->secure = secure_hub_new(config->loop, config->tls);
+		r = s->secure == NULL ? -ENOMEM : 0;
+	}
 	if (r < 0) {
+		(void)router_free(s->router);
 		free(s);
 		return r;
 	}
 	const struct http_limits *l = &s->config.limits;
 	const uint64_t ms[DEADLINE_KINDS] = {
+		[DEADLINE_HANDSHAKE] = l->handshake_ms,
 		[DEADLINE_HEADER] = l->header_ms,
 		[DEADLINE_BODY] = l->body_ms,
 		[DEADLINE_KEEPALIVE] = l->keepalive_ms,
@@ -261,6 +272,12 @@ int http_server_new(struct http_server **ret, const struct http_config *config)
 	(void)signal(SIGPIPE, SIG_IGN);
 	*ret = s;
 	return 0;
+}
+
+void http_server_set_tls(struct http_server *s, struct tls_context *tls)
+{
+	invariant(s->secure != NULL);
+	s->secure->context = tls;
 }
 
 /* Takes the descriptor over, also when it fails. */
@@ -340,6 +357,7 @@ void http_server_free(struct http_server *s)
 	}
 	buffer_deinit(&s->out);
 	buffer_deinit(&s->words);
+	secure_hub_free(s->secure);
 	(void)router_free(s->router);
 	free(s);
 }

@@ -33,7 +33,8 @@ struct http_server {
 	/* What is to be written for `out_owner`, until its tick ends. */
 	struct buffer out;
 	struct connection *out_owner;
-	struct buffer words; /* of an error answer, while it is made */
+	struct buffer words;       /* of an error answer, while it is made */
+	struct secure_hub *secure; /* NULL: TCP is plain */
 	struct response_clock clock;
 	struct request_ids ids;
 

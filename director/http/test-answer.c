@@ -234,7 +234,9 @@ static void request_ids_are_uuids(void **state)
 static struct slice answer(struct buffer *out, const struct http_response *r, bool close)
 {
 	static struct response_clock clock;
-	struct response_frame frame = { &clock, SLICE("id-1"), close, false };
+	struct response_frame frame = {
+		.clock = &clock, .request_id = SLICE("id-1"), .close = close
+	};
 	buffer_clear(out);
 	response_clock_update(&clock);
 	assert_int_equal(response_append_head(out, r, &frame), 0);

@@ -7,15 +7,33 @@
 
 #include "common/uvx/listener.h"
 #include "common/uvx/stream.h"
+#include "director/http/secure.h"
 
 struct transport {
 	struct uvx_stream stream; /* its owner is the connection */
+	struct secure *secure;    /* NULL: plain */
+	uvx_closed_fn closed;     /* of a secure one */
+	void *closed_arg;
 };
 
-/** Makes a transport of what waits at the listener. @return as uvx_listener_accept(); on success it
- * must be closed. `ops` get the stream, whose owner is `owner`. */
-int transport_accept(
-	struct transport *t, struct uvx_listener *l, const struct uvx_stream_ops *ops, void *owner);
+/**
+ * Makes a transport of what waits at the listener.
+ * @param ops get the stream, whose owner is `owner`.
+ * @param hub NULL: plain.
+ * @return as uvx_listener_accept(); on success it must be closed.
+ */
+int transport_accept(struct transport *t,
+	struct uvx_listener *l,
+	const struct uvx_stream_ops *ops,
+	void *owner,
+	struct secure_hub *hub);
+
+/** True when it can carry something: plain, or the handshake is done. `received` is called with 0
+ * bytes when that changes. */
+bool transport_is_ready(const struct transport *t);
+
+/** True when nobody on the way can read it. */
+bool transport_is_secure(const struct transport *t);
 
 /** Starts or resumes reading. @return 0 or a negative errno. */
 int transport_read(struct transport *t);

@@ -239,6 +239,7 @@ class Runtime:
                 self.env[name] = value
         self.director = self.pluginhost = None
         self.port = None
+        self.tls = None  # an ssl.SSLContext: requests go over HTTPS
         for name, content in (plugins or {}).items():
             self.put_plugin(name, content)
 
@@ -396,7 +397,11 @@ class Runtime:
     # Requests
 
     def request(self, method, path, body=None, headers=None, token=None, timeout=60):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        if self.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
+                                                     context=self.tls)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             all_headers = dict(headers or {})
             if token:
