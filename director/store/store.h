@@ -120,7 +120,7 @@ struct store_config {
 	unsigned stages;       /* 50: MOZAIKS_MAX_PIPELINE_STAGES */
 	unsigned indexes;      /* 20: MOZAIKS_MAX_INDEXES, of one collection */
 	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
-	/* Quotas, of the embedded store; 0: none. What one plugin stores, and of it each user. */
+	/* Quotas; 0: none. What one plugin stores, and of it each user. */
 	uint64_t plugin_documents; /* 10 million: MOZAIKS_QUOTA_PLUGIN_DOCUMENTS */
 	uint64_t plugin_bytes;     /* 4 GiB: MOZAIKS_QUOTA_PLUGIN_BYTES */
 	uint64_t user_documents;   /* 1 million: MOZAIKS_QUOTA_USER_DOCUMENTS */

@@ -1038,6 +1038,42 @@ const struct store_case tight_cases[] = {
 } },
 };
 const size_t tight_cases_n = sizeof(tight_cases) / sizeof(tight_cases[0]);
+
+/* One plugin each: what is there counts in the next step. */
+const struct store_case quota_cases[] = {
+{ "quotas: documents of a user and of a plugin", {
+	PUT(ALICE, "{_id: 1} {_id: 2} {_id: 3}", .n = 3),
+	PUT(ALICE, "{_id: 4}", REFUSED(STORE_E_LIMIT, "this user would have 4 documents stored; the quota is 3 (MOZAIKS_QUOTA_USER_DOCUMENTS)")),
+	PUT(ALICE, "{_id: 4} {_id: 5}", REFUSED(STORE_E_LIMIT, "this user would have 5 documents stored")),
+	UPDATE(ALICE, "{_id: 1}", "{$set: {a: 1}}", 1, 1),
+	UPDATE(ALICE, "{_id: 1}", "{$set: {a: 2}}", 1, 1, .upsert = true),
+	UPDATE(ALICE, "{_id: 9}", "{$set: {a: 2}}", ANY, ANY, .upsert = true, REFUSED(STORE_E_LIMIT, "this user would have 4 documents")),
+	PUT(BOB, "{_id: 11} {_id: 12}", .n = 2),
+	PUT(BOB, "{_id: 13}", REFUSED(STORE_E_LIMIT, "this plugin would have 6 documents stored; the quota is 5 (MOZAIKS_QUOTA_PLUGIN_DOCUMENTS)")),
+	PUT(APP, "{_id: 14}", REFUSED(STORE_E_LIMIT, "MOZAIKS_QUOTA_PLUGIN_DOCUMENTS")),
+	DELETE(ALICE, "{_id: 2}", 1),
+	PUT(BOB, "{_id: 13}", .n = 1),
+	PUT(ALICE, "{_id: 2}", REFUSED(STORE_E_LIMIT, "MOZAIKS_QUOTA_PLUGIN_DOCUMENTS")),
+	DELETE(ALICE, NULL, 2, .multi = true),
+	PUT(ALICE, "{_id: 2} {_id: 3}", .n = 2),
+	COUNT(ALICE, NULL, 2),
+	COUNT(BOB, NULL, 3),
+} },
+{ "quotas: bytes of a user", {
+	PUT(OTHER_PLUGIN, "{_id: 1, a: '" LONG500 "'}", .n = 1),
+	PUT(OTHER_PLUGIN, "{_id: 2, a: '" LONG500 "'}", REFUSED(STORE_E_LIMIT, "MOZAIKS_QUOTA_USER_BYTES")),
+	UPDATE(OTHER_PLUGIN, "{_id: 1}", "{$set: {b: '" LONG500 "'}}", ANY, ANY, REFUSED(STORE_E_LIMIT, "MOZAIKS_QUOTA_USER_BYTES")),
+	UPDATE(OTHER_PLUGIN, "{_id: 1}", "{$set: {a: '" LONG100 LONG100 LONG100 LONG100 "'}}", 1, 1),
+	UPDATE(OTHER_PLUGIN, "{_id: 1}", "{$set: {a: '" LONG500 "'}}", 1, 1),
+	UPDATE(OTHER_PLUGIN, "{_id: 2}", "{$set: {a: '" LONG500 "'}}", ANY, ANY, .upsert = true, REFUSED(STORE_E_LIMIT, "MOZAIKS_QUOTA_USER_BYTES")),
+	MODIFY(OTHER_PLUGIN, "{_id: 1}", "{$set: {b: '" LONG500 "'}}", NULL, REFUSED(STORE_E_LIMIT, "MOZAIKS_QUOTA_USER_BYTES")),
+	UPDATE(OTHER_PLUGIN, "{_id: 1}", "{$set: {a: ''}}", 1, 1),
+	PUT(OTHER_PLUGIN, "{_id: 2, a: '" LONG500 "'}", .n = 1),
+	DELETE(OTHER_PLUGIN, "{_id: 1}", 1),
+	COUNT(OTHER_PLUGIN, NULL, 1),
+} },
+};
+const size_t quota_cases_n = sizeof(quota_cases) / sizeof(quota_cases[0]);
 /* clang-format on */
 
 void tight_limits(struct store_config *c)
@@ -1052,4 +1088,13 @@ void tight_limits(struct store_config *c)
 	c->indexes = 2;
 	/* One of each plugin's is for the test of this limit. */
 	c->collections = (unsigned)tight_cases_n + 1;
+}
+
+void quota_limits(struct store_config *c)
+{
+	c->user_documents = 3;
+	c->plugin_documents = 5;
+	c->user_bytes = 1000;
+	/* Not every server knows the size of a collection to the byte. */
+	c->plugin_bytes = 0;
 }

@@ -45,4 +45,9 @@ extern const size_t store_cases_n;
 extern const struct store_case tight_cases[];
 extern const size_t tight_cases_n;
 
+/* Under those of quota_limits(). */
+extern const struct store_case quota_cases[];
+extern const size_t quota_cases_n;
+
 void tight_limits(struct store_config *c);
+void quota_limits(struct store_config *c);

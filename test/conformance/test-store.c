@@ -570,6 +570,34 @@ static bool test_collections(const char *collection)
 	return ok;
 }
 
+/* Many at once: no more than the quota, and not fewer. */
+static bool test_quota_at_once(const char *collection)
+{
+	struct reply replies[MANY];
+	struct store_scope scope = scope_of(OTHER_APP);
+	size_t stored = 0;
+	bool ok = true;
+	for (size_t i = 0; i < MANY; i++) {
+		struct slice document = parse_row("{a: 1}");
+		struct store_command c = { .op = STORE_INSERT,
+			.collection = slice_str(collection),
+			.documents = document,
+			.ordered = true };
+		client_submit(&client, &scope, &c, &replies[i]);
+		release(document);
+	}
+	client_wait(&client, replies, MANY);
+	for (size_t i = 0; i < MANY && ok; i++) {
+		stored += replies[i].error == STORE_OK;
+		ok = replies[i].error == STORE_OK || replies[i].error == STORE_E_LIMIT ||
+			complain("\n  command %zu: %s \"%s\"", i,
+				store_error_code(replies[i].error), replies[i].message);
+	}
+	ok = ok && (stored == client.config.user_documents || complain("\n  %zu stored", stored));
+	release_all(replies, MANY);
+	return ok;
+}
+
 struct extra {
 	const char *name;
 	test_fn function;
@@ -583,6 +611,10 @@ static const struct extra extras[] = {
 };
 static const struct extra tight_extras[] = {
 	{ "limits: collections of a plugin", test_collections },
+};
+
+static const struct extra quota_extras[] = {
+	{ "quotas: many at once", test_quota_at_once },
 };
 
 /* --- cmocka --- */
@@ -645,12 +677,14 @@ static int run_group(const char *name,
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
-static void open_client(struct client *c, const char *uri, const char *dir, bool tight)
+typedef void (*limits_fn)(struct store_config *c);
+
+static void open_client(struct client *c, const char *uri, const char *dir, limits_fn limits)
 {
 	client_init(c, uri);
 	c->config.state_dir = dir;
-	if (tight) {
-		tight_limits(&c->config);
+	if (limits != NULL) {
+		limits(&c->config);
 	}
 	if (client_open(c) != 0) {
 		(void)fprintf(stderr, "store_open: %s\n", c->why);
@@ -662,12 +696,12 @@ static void open_client(struct client *c, const char *uri, const char *dir, bool
 	}
 }
 
-static void open_clients(const char *uri, const char *dir, bool tight)
+static void open_clients(const char *uri, const char *dir, limits_fn limits)
 {
-	open_client(&client, uri, dir, tight);
+	open_client(&client, uri, dir, limits);
 	has_beside = uri != NULL;
 	if (has_beside) {
-		open_client(&beside, NULL, dir, tight);
+		open_client(&beside, NULL, dir, limits);
 	}
 }
 
@@ -718,13 +752,17 @@ int main(int argc, char **argv)
 	if (argc == 3) {
 		read_known(argv[2]);
 	}
-	open_clients(uri, dir, false);
+	open_clients(uri, dir, NULL);
 	int failed = run_group(
 		"store", store_cases, store_cases_n, extras, sizeof(extras) / sizeof(extras[0]));
 	close_clients();
-	open_clients(uri, dir, true);
+	open_clients(uri, dir, tight_limits);
 	failed += run_group("limits", tight_cases, tight_cases_n, tight_extras,
 		sizeof(tight_extras) / sizeof(tight_extras[0]));
+	close_clients();
+	open_clients(uri, dir, quota_limits);
+	failed += run_group("quotas", quota_cases, quota_cases_n, quota_extras,
+		sizeof(quota_extras) / sizeof(quota_extras[0]));
 	close_clients();
 	buffer_deinit(&wrong);
 	(void)test_folder_remove(dir);

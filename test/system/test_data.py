@@ -175,10 +175,11 @@ def test_collections_that_were_there_before(store):
         assert Caller(r, "alice", "old").find() == []
 
 
-def test_quotas():
-    """Of the embedded store; each names itself."""
-    with Runtime({"store": PLUGINS / "store"}, env={"MOZAIKS_QUOTA_USER_DOCUMENTS": "3",
-                                                    "MOZAIKS_QUOTA_PLUGIN_BYTES": "10K"}) as r:
+def test_quotas(store):
+    """Each names itself."""
+    with Runtime({"store": PLUGINS / "store"}, store, app=f"app-{uuid.uuid4().hex[:12]}",
+                 env={"MOZAIKS_QUOTA_USER_DOCUMENTS": "3",
+                      "MOZAIKS_QUOTA_PLUGIN_BYTES": "100K"}) as r:
         alice, bob = Caller(r, "alice", "c"), Caller(r, "bob", "c")
         for n in range(3):
             assert "inserted_id" in alice("insert_one", {"n": n})
@@ -189,7 +190,7 @@ def test_quotas():
         refused = alice("update_one", {"n": 9}, {"$set": {"n": 9}}, kwargs={"upsert": True})
         assert "MOZAIKS_QUOTA_USER_DOCUMENTS" in refused["message"], refused
         assert values(alice.find()) == [0, 1, 2]
-        refused = bob("insert_one", {"pad": "x" * 11000})
+        refused = bob("insert_one", {"pad": "x" * 110000})
         assert "MOZAIKS_QUOTA_PLUGIN_BYTES" in refused["message"], refused
         assert "inserted_id" in bob("insert_one", {"pad": "x"})
         assert alice("delete_one", {"n": 0})["deleted_count"] == 1

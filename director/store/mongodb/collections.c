@@ -101,13 +101,9 @@ static void pattern_of(struct slice plugin, char ret[static PATTERN_MAX])
 	ret[n] = '\0';
 }
 
-struct census {
-	uint64_t n;
-	bool exists;
-};
-
-/* Counts the collections of the task's plugin. The server's filter only spares the way here. */
-static int take_census(mongoc_database_t *database, struct store_task *t, struct census *ret)
+/* The server's filter only spares the way here. */
+int mongodb_collections_each(
+	mongoc_database_t *database, struct store_task *t, mongodb_collection_fn each, void *arg)
 {
 	char pattern[PATTERN_MAX];
 	bson_t options = BSON_INITIALIZER;
@@ -119,8 +115,9 @@ static int take_census(mongoc_database_t *database, struct store_task *t, struct
 	BSON_APPEND_REGEX(&filter, "name", pattern, "");
 	bson_append_document_end(&options, &filter);
 	BSON_APPEND_BOOL(&options, "nameOnly", true);
+	int r = 0;
 	mongoc_cursor_t *cursor = mongoc_database_find_collections_with_opts(database, &options);
-	while (mongoc_cursor_next(cursor, &row)) {
+	while (r == 0 && mongoc_cursor_next(cursor, &row)) {
 		struct value v =
 			document_find(slice_of(bson_get_data(row), row->len), SLICE("name"));
 		struct slice name = v.type == BT_STRING ? value_string(v) : SLICE_NULL;
@@ -130,12 +127,10 @@ static int take_census(mongoc_database_t *database, struct store_task *t, struct
 		struct slice own = slice_skip(name, t->plugin.n);
 		/* "<app>/" is core's; what has another '/' behind it is a plugin's. */
 		if (own.n > 0 && memchr(own.p, '/', own.n) == NULL) {
-			ret->n++;
-			ret->exists = ret->exists || slice_eq(name, t->collection);
+			r = each(arg, name);
 		}
 	}
-	int r = 0;
-	if (mongoc_cursor_error(cursor, &error)) {
+	if (r == 0 && mongoc_cursor_error(cursor, &error)) {
 		r = (int)mongodb_fail(t, &error, NULL, false);
 	}
 	mongoc_cursor_destroy(cursor);
@@ -143,10 +138,24 @@ static int take_census(mongoc_database_t *database, struct store_task *t, struct
 	return r;
 }
 
+struct census {
+	struct slice wanted;
+	uint64_t n;
+	bool exists;
+};
+
+static int count_collection(void *arg, struct slice name)
+{
+	struct census *census = (struct census *)arg;
+	census->n++;
+	census->exists = census->exists || slice_eq(name, census->wanted);
+	return 0;
+}
+
 static int check_number(mongoc_database_t *database, struct store_task *t)
 {
-	struct census census = { 0 };
-	int r = take_census(database, t, &census);
+	struct census census = { .wanted = t->collection };
+	int r = mongodb_collections_each(database, t, count_collection, &census);
 	if (r == 0 && !census.exists && census.n >= t->limits->collections) {
 		return store_task_fail(t, STORE_E_LIMIT,
 			"more than %u collections (MOZAIKS_MAX_COLLECTIONS)",

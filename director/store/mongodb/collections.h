@@ -27,3 +27,13 @@ void mongodb_collections_deinit(struct mongodb_collections *c);
  */
 int mongodb_collections_prepare(
 	struct mongodb_collections *c, mongoc_database_t *database, struct store_task *t);
+
+/* One collection, by its physical name. @return 0; another number ends the walk. */
+typedef int (*mongodb_collection_fn)(void *arg, struct slice name);
+
+/**
+ * Walks the collections of the task's plugin. Blocking.
+ * @return 0; what `each` returned; positive: the server could not be asked, and the task is answered.
+ */
+int mongodb_collections_each(
+	mongoc_database_t *database, struct store_task *t, mongodb_collection_fn each, void *arg);

@@ -39,6 +39,7 @@ struct mongodb {
 	struct mongodb_queue queue;
 	struct mongodb_collections collections;
 	struct mongodb_health health;
+	struct mongodb_quotas quotas;
 	pthread_t threads[THREADS_MAX];
 	struct mongodb_taker takers[THREADS_MAX]; /* of the threads */
 	unsigned n_takers;                        /* initialised */
@@ -71,7 +72,9 @@ static void run(struct mongodb *m, struct mongodb_session *s, struct store_task 
 static void *work(void *arg)
 {
 	struct mongodb *m = (struct mongodb *)arg;
-	struct mongodb_session s = { .collections = &m->collections, .health = &m->health };
+	struct mongodb_session s = {
+		.collections = &m->collections, .health = &m->health, .quotas = &m->quotas
+	};
 	struct mongodb_turn turn;
 	struct mongodb_taker *taker = &m->takers[atomic_fetch_add(&m->begun, 1)];
 	s.client = mongoc_client_pool_pop(m->pool);
@@ -217,6 +220,10 @@ static int mongodb_open(void **ret_driver, const struct driver_config *c, char w
 	if (r < 0) {
 		goto no_collections;
 	}
+	r = mongodb_quotas_init(&m->quotas);
+	if (r < 0) {
+		goto no_quotas;
+	}
 	r = mongodb_health_init(&m->health, m->address.uri);
 	if (r < 0) {
 		goto no_health;
@@ -229,6 +236,8 @@ static int mongodb_open(void **ret_driver, const struct driver_config *c, char w
 	deinit_takers(m);
 	mongodb_health_deinit(&m->health);
 no_health:
+	mongodb_quotas_deinit(&m->quotas);
+no_quotas:
 	mongodb_collections_deinit(&m->collections);
 no_collections:
 	mongodb_queue_deinit(&m->queue);
@@ -268,6 +277,7 @@ static void mongodb_free(void *driver)
 	(void)pthread_join(m->watcher, NULL);
 	deinit_takers(m);
 	mongodb_health_deinit(&m->health);
+	mongodb_quotas_deinit(&m->quotas);
 	mongodb_collections_deinit(&m->collections);
 	mongodb_queue_deinit(&m->queue);
 	mongodb_address_deinit(&m->address);

@@ -43,6 +43,21 @@ static bool has_position(const struct element *e)
 	return false;
 }
 
+bool mongodb_multiplies(const struct store_task *t)
+{
+	struct document_iter it = document_iter(t->update);
+	struct element e;
+	if (t->updater == NULL || update_is_replacement(t->updater)) {
+		return false;
+	}
+	while (document_next(&it, &e)) {
+		if (has_position(&e)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool mongodb_wants_rehearsal(const struct store_task *t)
 {
 	struct document_iter it = document_iter(t->update);
@@ -77,14 +92,21 @@ static int spent(const struct store_task *t, const struct budget *budget, struct
 		t->limits->operation_ms);
 }
 
-static int
-apply(struct store_task *t, const bson_t *document, struct budget *budget, struct store_failure *f)
+static int apply(struct store_task *t,
+	const bson_t *document,
+	struct budget *budget,
+	struct rehearsed *found,
+	struct store_failure *f)
 {
 	struct slice before = slice_of(bson_get_data(document), document->len);
 	struct slice after;
 	/* So that the clock is read now and then. */
 	budget_charge(budget, before.n * 16);
 	int r = update_apply(t->updater, t->matcher, before, clock_unix_ms(), budget, &after, f);
+	if (r == 0) {
+		found->documents++;
+		found->growth += (int64_t)after.n - (int64_t)before.n;
+	}
 	return r != 0 ? r : spent(t, budget, f);
 }
 
@@ -98,10 +120,12 @@ bool mongodb_changes(struct store_task *t, struct slice before)
 		!slice_eq(before, after);
 }
 
-enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure *f)
+enum rehearsal mongodb_rehearse(
+	struct mongodb_command *c, struct rehearsed *ret_found, struct store_failure *f)
 {
 	struct store_task *t = c->t;
 	struct budget budget = budget_of(t);
+	struct rehearsed found = { 0 };
 	bson_t options = BSON_INITIALIZER;
 	bson_error_t error;
 	const bson_t *document;
@@ -114,7 +138,7 @@ enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure 
 	mongoc_cursor_t *cursor =
 		mongoc_collection_find_with_opts(c->collection, &c->filter, &options, NULL);
 	while (r == 0 && mongoc_cursor_next(cursor, &document)) {
-		r = apply(t, document, &budget, f);
+		r = apply(t, document, &budget, &found, f);
 	}
 	if (r > 0) {
 		answer = REHEARSAL_REFUSED;
@@ -127,6 +151,9 @@ enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure 
 	}
 	mongoc_cursor_destroy(cursor);
 	bson_destroy(&options);
+	if (answer == REHEARSAL_PASSED && ret_found != NULL) {
+		*ret_found = found;
+	}
 	return answer;
 }
 

@@ -21,8 +21,21 @@ enum rehearsal {
 /** True when the task's update has to be rehearsed before it is sent. */
 bool mongodb_wants_rehearsal(const struct store_task *t);
 
-/** Rehearses on what the filter finds: one document, or all of a `multi`. Blocking. */
-enum rehearsal mongodb_rehearse(struct mongodb_command *c, struct store_failure *f);
+/** Whether the update may put one value into many elements: it adds more than its own size. */
+bool mongodb_multiplies(const struct store_task *t);
+
+/* What a rehearsal has found out besides. */
+struct rehearsed {
+	uint64_t documents; /* that the filter finds */
+	int64_t growth;     /* by how many bytes they are larger then, all together */
+};
+
+/**
+ * Rehearses on what the filter finds: one document, or all of a `multi`. Blocking.
+ * @param ret_found of REHEARSAL_PASSED; NULL: not asked for.
+ */
+enum rehearsal mongodb_rehearse(
+	struct mongodb_command *c, struct rehearsed *ret_found, struct store_failure *f);
 
 /** Whether the task's update makes something else of this document; true, too, when it fails on it. */
 bool mongodb_changes(struct store_task *t, struct slice before);

@@ -83,6 +83,12 @@ static bool connect_first(struct mongodb_session *s, struct store_task *t)
 
 typedef void (*operation_fn)(struct mongodb_command *c);
 
+static bool changes_documents(const struct store_task *t)
+{
+	return t->op == STORE_INSERT || t->op == STORE_UPDATE || t->op == STORE_DELETE ||
+		t->op == STORE_MODIFY;
+}
+
 static void run_once(struct mongodb_session *s, struct store_task *t)
 {
 	static const operation_fn operations[] = {
@@ -98,6 +104,7 @@ static void run_once(struct mongodb_session *s, struct store_task *t)
 		[STORE_INDEX_DROP] = mongodb_index_drop,
 		[STORE_INDEX_LIST] = mongodb_index_list,
 	};
+	struct quota_claim claim;
 	if (!connect_first(s, t)) {
 		return;
 	}
@@ -110,7 +117,12 @@ static void run_once(struct mongodb_session *s, struct store_task *t)
 		.t = t,
 		.collection = mongoc_database_get_collection(s->database, name) };
 	mongodb_filter_init(&c.filter, t);
-	operations[t->op](&c);
+	if (!changes_documents(t)) {
+		operations[t->op](&c);
+	} else if (mongodb_quota_claim(&c, &claim) == 0) {
+		operations[t->op](&c);
+		mongodb_quota_settle(&c, &claim);
+	}
 	bson_destroy(&c.filter);
 	mongoc_collection_destroy(c.collection);
 	if (t->result.error == STORE_E_UNAVAILABLE || t->result.error == STORE_E_UNKNOWN) {

@@ -7,13 +7,15 @@
 
 #include "director/store/mongodb/collections.h"
 #include "director/store/mongodb/health.h"
+#include "director/store/mongodb/quota.h"
 
 /* What a thread has. */
 struct mongodb_session {
 	mongoc_client_t *client; /* from the pool */
 	mongoc_database_t *database;
-	struct mongodb_collections *collections; /* of the driver, as is the next */
+	struct mongodb_collections *collections; /* of the driver, as are the next two */
 	struct mongodb_health *health;
+	struct mongodb_quotas *quotas;
 	bool connected; /* a change can be sent, as far as is known */
 	unsigned outages;
 };

@@ -161,7 +161,7 @@ static struct value reply_value(const bson_t *reply, struct slice name)
 static void explain(struct mongodb_command *c, enum store_error e)
 {
 	struct store_failure f;
-	switch (mongodb_rehearse(c, &f)) {
+	switch (mongodb_rehearse(c, NULL, &f)) {
 	case REHEARSAL_REFUSED:
 		(void)store_task_fail(c->t, f.error, "%s", f.message);
 		break;
@@ -200,7 +200,7 @@ static int rehearse_first(struct mongodb_command *c)
 	if (!mongodb_wants_rehearsal(c->t)) {
 		return 0;
 	}
-	switch (mongodb_rehearse(c, &f)) {
+	switch (mongodb_rehearse(c, NULL, &f)) {
 	case REHEARSAL_PASSED:
 		return 0;
 	case REHEARSAL_REFUSED:
