@@ -168,7 +168,7 @@ static int find_sorted(struct run *run)
 
 static int run_find(struct run *run)
 {
-	return run->t->sorter == NULL ? find_in_order(run) : find_sorted(run);
+	return run->t->sorter == NULL || run->s->sorted ? find_in_order(run) : find_sorted(run);
 }
 
 /* --- count, distinct --- */
@@ -615,13 +615,14 @@ static int best_match(struct run *run, struct buffer *copy, int64_t *ret_rid, in
 	struct buffer best;
 	struct buffer key;
 	int64_t rid = 0;
+	bool sorts = t->sorter != NULL && !run->s->sorted;
 	bool any = false;
 	int error = 0;
 	buffer_init(&best, t->limits->result_bytes);
 	buffer_init(&key, t->limits->result_bytes);
 	while (error == 0 && next_match(run, &rid, &document, &error) == FOUND) {
 		buffer_clear(&key);
-		if (t->sorter != NULL) {
+		if (sorts) {
 			error = sort_key(t->sorter, document, &run->budget, &key);
 		}
 		if (error == 0 &&
@@ -633,7 +634,7 @@ static int best_match(struct run *run, struct buffer *copy, int64_t *ret_rid, in
 			*ret_rid = rid;
 			any = true;
 		}
-		if (t->sorter == NULL) {
+		if (!sorts) {
 			break;
 		}
 	}

@@ -134,7 +134,8 @@ static void check_index(struct slice names, struct slice document, bool sparse)
 	writer_bool(&w, SLICE("sparse"), sparse);
 	writer_close(&w, start);
 	if (index_compile(&spec, buffer_slice(&w.b), &f) == 0) {
-		int r = index_each_key(&spec, SLICE("p"), document, &budget, count_key, &keys, &f);
+		int r = index_each_key(
+			&spec, SLICE("p"), document, &budget, count_key, &keys, NULL, &f);
 		invariant(r == 0 || r == STORE_E_LIMIT);
 		invariant(r != 0 || sparse || keys.n > 0);
 		invariant(keys.n <= INDEX_KEYS_MAX);

@@ -171,7 +171,8 @@ struct column {
 
 struct gathering {
 	struct column *column;
-	bool any; /* of all fields: something is there */
+	bool any;   /* of all fields: something is there */
+	bool loose; /* an empty array is */
 	int error;
 };
 
@@ -185,6 +186,7 @@ static bool gather(void *arg, struct value v)
 		return true;
 	}
 	/* An empty array is what nothing is. */
+	g->loose = g->loose || v.type == BT_UNDEFINED;
 	v.type = v.type == BT_UNDEFINED ? BT_NULL : v.type;
 	g->error = key_append(&c->bytes, v);
 	c->ends[c->n++] = c->bytes.n;
@@ -227,7 +229,8 @@ static int gather_fields(const struct index_spec *s,
 	struct column *columns,
 	struct slice document,
 	struct budget *budget,
-	bool *ret_any)
+	bool *ret_any,
+	bool *ret_loose)
 {
 	struct value root = { BT_OBJECT, document };
 	struct gathering g = { 0 };
@@ -237,6 +240,7 @@ static int gather_fields(const struct index_spec *s,
 		(void)path_values(path, root, budget, gather, &g);
 	}
 	*ret_any = g.any;
+	*ret_loose = g.loose;
 	return g.error;
 }
 
@@ -246,11 +250,13 @@ int index_each_key(const struct index_spec *s,
 	struct budget *budget,
 	index_key_fn fn,
 	void *arg,
+	bool *ret_loose,
 	struct store_failure *f)
 {
 	struct column *columns = calloc(s->n, sizeof(*columns));
 	struct emission e = { .s = s, .columns = columns, .fn = fn, .arg = arg };
 	bool any = false;
+	bool loose = false;
 	if (columns == NULL) {
 		return -ENOMEM;
 	}
@@ -258,7 +264,7 @@ int index_each_key(const struct index_spec *s,
 		buffer_init(&columns[i].bytes, SIZE_MAX);
 	}
 	buffer_init(&e.key, SIZE_MAX);
-	int r = gather_fields(s, columns, document, budget, &any);
+	int r = gather_fields(s, columns, document, budget, &any, &loose);
 	r = r != 0 ? r : buffer_append(&e.key, prefix);
 	if (r == 0 && (any || !s->sparse)) {
 		r = emit(&e, 0);
@@ -268,6 +274,9 @@ int index_each_key(const struct index_spec *s,
 	}
 	buffer_deinit(&e.key);
 	free(columns);
+	if (ret_loose != NULL) {
+		*ret_loose = loose || e.n > 1;
+	}
 	if (r == -E2BIG) {
 		return store_fail(f, STORE_E_LIMIT,
 			"a document with more than %d keys in the index %.*s", INDEX_KEYS_MAX,

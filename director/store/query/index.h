@@ -52,6 +52,8 @@ typedef int (*index_key_fn)(void *arg, struct slice key);
 
 /**
  * Calls `fn` for each key of a document, each with `prefix` in front.
+ * @param ret_loose NULL, or set when there is more than one, or an empty array stands where a key comes
+ *   from: then the key alone does not say how the document compares.
  * @return 0; what `fn` returned; STORE_E_LIMIT and `f`; -ENOMEM.
  */
 int index_each_key(const struct index_spec *s,
@@ -60,4 +62,5 @@ int index_each_key(const struct index_spec *s,
 	struct budget *budget,
 	index_key_fn fn,
 	void *arg,
+	bool *ret_loose,
 	struct store_failure *f);

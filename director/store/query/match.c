@@ -371,17 +371,43 @@ static bool names_element(const struct matcher *m, const struct match_node *node
 	return false;
 }
 
-bool matcher_equals(const struct matcher *m, struct slice field, struct value *ret)
+static void note_bound(
+	const struct matcher *m, const struct match_node *node, struct matcher_bounds *b)
 {
+	switch ((int)node->op) {
+	case MATCH_EQ:
+		b->values = &node->u.value;
+		b->n = 1;
+		break;
+	case MATCH_IN:
+		if (b->values == NULL) {
+			b->values = m->values + node->u.in.first;
+			b->n = node->u.in.n;
+		}
+		break;
+	case MATCH_GT:
+	case MATCH_GTE:
+		b->low = node->u.value;
+		break;
+	case MATCH_LT:
+	case MATCH_LTE:
+		b->high = node->u.value;
+		break;
+	default:
+		break;
+	}
+}
+
+bool matcher_bounds(const struct matcher *m, struct slice field, struct matcher_bounds *ret)
+{
+	*ret = (struct matcher_bounds){ .low = VALUE_MISSING, .high = VALUE_MISSING };
 	for (uint32_t i = 0; i < m->n_nodes; i = next_required(m, i)) {
 		const struct match_node *node = &m->nodes[i];
-		if (node->op == MATCH_EQ && node->n_parts > 0 && slice_eq(node->text, field) &&
-			!names_element(m, node)) {
-			*ret = node->u.value;
-			return true;
+		if (node->n_parts > 0 && slice_eq(node->text, field) && !names_element(m, node)) {
+			note_bound(m, node, ret);
 		}
 	}
-	return false;
+	return ret->values != NULL || ret->low.type != BT_MISSING || ret->high.type != BT_MISSING;
 }
 
 bool matcher_common_name(const struct matcher *m, struct slice *ret)

@@ -59,9 +59,21 @@ bool matcher_match_element(const struct matcher *m, struct value element, struct
 bool matcher_equals_any(
 	const struct matcher *m, struct slice field, const struct value **ret, size_t *ret_n);
 
-/** The same for a name with dots, and one value: {f: v} or {f: {$eq: v}}. A part that is a number has
- * two readings, for which no index is made: false. */
-bool matcher_equals(const struct matcher *m, struct slice field, struct value *ret);
+/* What a field of every match must be: one of some values, or from `low` to `high` (VALUE_MISSING: no
+ * such condition). Of several conditions of a kind it is one of them. */
+struct matcher_bounds {
+	const struct value *values; /* NULL: not known */
+	size_t n;
+	struct value low;
+	struct value high;
+};
+
+/**
+ * The same for a name with dots, and with ranges. Bounds are inclusive, whatever the filter says. A part
+ * of a name that is a number has two readings, of which nothing is known.
+ * @return true when there is any condition.
+ */
+bool matcher_bounds(const struct matcher *m, struct slice field, struct matcher_bounds *ret);
 
 /** The first part that the names of all conditions begin with ("x" of {'x.a': 1, 'x.b': 2}); false
  * when they differ or there is no condition. */

@@ -60,9 +60,10 @@ static const char *const texts[STATEMENTS] = {
 		     "WHERE plugin = (SELECT pid FROM plugin WHERE name = ?1) AND user IN ('', ?2)",
 	/* What follows sees one state of the file, until COMMIT. */
 	[ST_SNAPSHOT] = "BEGIN",
-	[ST_INDEX_ALL] = "SELECT iid, owned, spec FROM idx WHERE cid = ?1 ORDER BY iid",
-	[ST_INDEX_ADD] = "INSERT INTO idx (cid, name, owned, spec, expire) "
-			 "VALUES (?1, ?2, ?3, ?4, ?5)",
+	[ST_INDEX_ALL] = "SELECT iid, owned, spec, loose FROM idx WHERE cid = ?1 ORDER BY iid",
+	[ST_INDEX_ADD] = "INSERT INTO idx (cid, name, owned, spec, expire, loose) "
+			 "VALUES (?1, ?2, ?3, ?4, ?5, 0)",
+	[ST_INDEX_LOOSE] = "UPDATE idx SET loose = 1 WHERE iid = ?1",
 	[ST_INDEX_DROP] = "DELETE FROM idx WHERE iid = ?1",
 	[ST_INDEX_EXPIRING] = "SELECT iid, cid, expire FROM idx "
 			      "WHERE expire IS NOT NULL AND iid > ?1 ORDER BY iid LIMIT 1",
@@ -74,6 +75,11 @@ static const char *const texts[STATEMENTS] = {
 	[ST_DOC_BY_KEY] =
 		"SELECT rid, doc FROM doc WHERE rid IN "
 		"(SELECT rid FROM key WHERE iid = ?1 AND k >= ?2 AND k < ?3) ORDER BY rid",
+	[ST_DOC_BY_KEY_UP] = "SELECT key.rid, doc FROM key CROSS JOIN doc ON doc.rid = key.rid "
+			     "WHERE iid = ?1 AND k >= ?2 AND k < ?3 ORDER BY k, key.rid",
+	[ST_DOC_BY_KEY_DOWN] = "SELECT key.rid, doc FROM key CROSS JOIN doc ON doc.rid = key.rid "
+			       "WHERE iid = ?1 AND k >= ?2 AND k < ?3 ORDER BY k DESC, key.rid",
+	[ST_KEY_RANGE] = "SELECT rid FROM key WHERE iid = ?1 AND k >= ?2 AND k < ?3",
 };
 
 /* What FINDINGS measured; WAL itself is a property of the file (schema.c). Checkpoints are the

@@ -26,6 +26,7 @@ static int add_row(struct sqlite_indexes *x, sqlite3_stmt *st)
 	struct sqlite_index *index = &x->p[x->n++];
 	*index = (struct sqlite_index){ .iid = sqlite3_column_int64(st, 0),
 		.owned = sqlite3_column_int(st, 1) != 0,
+		.loose = sqlite3_column_int(st, 3) != 0,
 		.bytes = bytes,
 		.text = slice_of(bytes, n) };
 	/* It was compiled before it was stored. */
@@ -66,12 +67,13 @@ void indexes_deinit(struct sqlite_indexes *x)
 struct visit {
 	struct sqlite_indexes *x;
 	struct connection *c;
-	const struct sqlite_index *index;
+	struct sqlite_index *index;
 	enum statement statement;
 	int64_t rid;
+	bool cut; /* a key was too long */
 };
 
-static struct slice cut(struct slice key)
+struct slice indexes_cut(struct slice key)
 {
 	return slice_of(key.p, key.n < INDEX_KEY_BYTES ? key.n : INDEX_KEY_BYTES);
 }
@@ -92,7 +94,9 @@ static int visit_run(const struct visit *v, struct slice key)
 
 static int visit_change(void *arg, struct slice key)
 {
-	int r = visit_run((const struct visit *)arg, cut(key));
+	struct visit *v = (struct visit *)arg;
+	v->cut = v->cut || key.n > INDEX_KEY_BYTES;
+	int r = visit_run(v, indexes_cut(key));
 	return r < 0 ? r : 0;
 }
 
@@ -119,16 +123,38 @@ static int owner_key(const struct sqlite_index *index, struct slice document, st
 	return index->owned ? key_append(key, document_find(document, SLICE("user_id"))) : 0;
 }
 
+static int run_on(struct connection *c, enum statement which, int64_t iid)
+{
+	sqlite3_stmt *st = sqlite_connection_statement(c, which);
+	if (st == NULL || sqlite3_bind_int64(st, 1, iid) != SQLITE_OK) {
+		return sqlite_connection_failed(c);
+	}
+	int r = sqlite_connection_step(c, st);
+	(void)sqlite3_reset(st);
+	return r < 0 ? r : 0;
+}
+
+/* From the first such document on the index says less. */
+static int loosen(struct visit *v, bool loose)
+{
+	if (v->statement != ST_KEY_ADD || v->index->loose || !(loose || v->cut)) {
+		return 0;
+	}
+	v->index->loose = true;
+	return run_on(v->c, ST_INDEX_LOOSE, v->index->iid);
+}
+
 static int visit_keys(struct visit *v, struct slice document, index_key_fn fn)
 {
 	struct budget budget = { 0 };
 	struct buffer prefix;
+	bool loose = false;
 	int r = owner_key(v->index, document, &prefix);
 	r = r != 0 ? r
 		   : index_each_key(&v->index->spec, buffer_slice(&prefix), document, &budget, fn,
-			     v, &v->x->failure);
+			     v, &loose, &v->x->failure);
 	buffer_deinit(&prefix);
-	return r;
+	return r != 0 ? r : loosen(v, loose);
 }
 
 static int visit_all(struct sqlite_indexes *x,
@@ -165,93 +191,6 @@ int indexes_remove(
 	return visit_all(x, c, rid, document, ST_KEY_REMOVE, visit_change);
 }
 
-/* --- plans --- */
-
-/* The one value that a field must have, when the index has it as a key. */
-static bool wanted_value(const struct sqlite_index *index,
-	const struct matcher *m,
-	unsigned field,
-	struct value *ret)
-{
-	if (!matcher_equals(m, index->spec.fields[field].name, ret)) {
-		return false;
-	}
-	/* A whole array has no key, and a sparse index nothing that is missing. */
-	return ret->type != BT_ARRAY && ret->type != BT_UNDEFINED &&
-		!(index->spec.sparse && ret->type == BT_NULL);
-}
-
-/* How many of the first fields are given; their keys. */
-static unsigned given_fields(const struct sqlite_index *index,
-	const struct matcher *m,
-	struct buffer *key,
-	int *ret_error)
-{
-	unsigned n = 0;
-	struct value v;
-	while (n < index->spec.n && *ret_error == 0 && wanted_value(index, m, n, &v)) {
-		*ret_error = key_append(key, v);
-		n++;
-	}
-	return n;
-}
-
-/* What follows every key that begins like this one. */
-static int after(struct slice key, struct buffer *ret)
-{
-	int r = buffer_append(ret, key);
-	while (r == 0 && ret->n > 0 && ret->p[ret->n - 1] == 0xff) {
-		ret->n--;
-	}
-	if (r == 0 && ret->n > 0) {
-		ret->p[ret->n - 1]++;
-	}
-	return r;
-}
-
-static bool is_open(const struct sqlite_index *index, const struct value *owner)
-{
-	return !index->owned || owner != NULL;
-}
-
-bool indexes_plan(const struct sqlite_indexes *x,
-	const struct matcher *m,
-	const struct value *owner,
-	struct index_range *ret)
-{
-	unsigned best = 0;
-	*ret = (struct index_range){ 0 };
-	buffer_init(&ret->low, SIZE_MAX);
-	buffer_init(&ret->high, SIZE_MAX);
-	for (unsigned i = 0; i < x->n; i++) {
-		const struct sqlite_index *index = &x->p[i];
-		struct buffer key;
-		int error = 0;
-		buffer_init(&key, SIZE_MAX);
-		if (is_open(index, owner)) {
-			error = index->owned ? key_append(&key, *owner) : 0;
-			unsigned n = given_fields(index, m, &key, &error);
-			struct slice whole = cut(buffer_slice(&key));
-			if (error == 0 && n > best) {
-				buffer_clear(&ret->low);
-				buffer_clear(&ret->high);
-				error = buffer_append(&ret->low, whole);
-				error = error != 0 ? error : after(whole, &ret->high);
-				best = error == 0 && ret->high.n > 0 ? n : 0;
-				ret->iid = index->iid;
-			}
-		}
-		buffer_deinit(&key);
-	}
-	return best > 0;
-}
-
-void index_range_deinit(struct index_range *r)
-{
-	buffer_deinit(&r->low);
-	buffer_deinit(&r->high);
-}
-
 /* --- making and dropping --- */
 
 static struct sqlite_index *find(struct sqlite_indexes *x, struct slice name)
@@ -267,7 +206,7 @@ static struct sqlite_index *find(struct sqlite_indexes *x, struct slice name)
 /* Keys of the documents that are there already. */
 static int fill(struct sqlite_indexes *x,
 	struct connection *c,
-	const struct sqlite_index *index,
+	struct sqlite_index *index,
 	int64_t cid,
 	const struct store_task *t)
 {
@@ -338,17 +277,6 @@ int indexes_create(
 	}
 	index_deinit(&index.spec);
 	return r;
-}
-
-static int run_on(struct connection *c, enum statement which, int64_t iid)
-{
-	sqlite3_stmt *st = sqlite_connection_statement(c, which);
-	if (st == NULL || sqlite3_bind_int64(st, 1, iid) != SQLITE_OK) {
-		return sqlite_connection_failed(c);
-	}
-	int r = sqlite_connection_step(c, st);
-	(void)sqlite3_reset(st);
-	return r < 0 ? r : 0;
 }
 
 static int drop_one(struct connection *c, int64_t iid)

@@ -1,6 +1,6 @@
 /*
  * The declared indexes of one collection: rows of `idx`, and of `key` one for each key of each document
- * (schema.c). Writes keep them; a planner asks which of them finds a filter's documents.
+ * (schema.c). Writes keep them; plan.c asks which of them finds a filter's documents.
  *
  * An index that was made in a user's or the app's scope is owned: its keys begin with the owner's, so
  * that what is unique is unique among one owner's documents, and one owner's stand together. One that
@@ -15,6 +15,7 @@
 struct sqlite_index {
 	int64_t iid;
 	bool owned;
+	bool loose;     /* of some document a key is not all there is to say (index_each_key()) */
 	uint8_t *bytes; /* of the spec */
 	struct slice text;
 	struct index_spec spec;
@@ -30,6 +31,9 @@ struct sqlite_indexes {
 int indexes_load(struct sqlite_indexes *x, struct connection *c, int64_t cid);
 void indexes_deinit(struct sqlite_indexes *x);
 
+/** What is stored of a key: its first INDEX_KEY_BYTES. */
+struct slice indexes_cut(struct slice key);
+
 /**
  * Whether a document may have the keys that it would have.
  * @param rid its own; 0: a new one.
@@ -41,24 +45,6 @@ int indexes_check(
 int indexes_add(struct sqlite_indexes *x, struct connection *c, int64_t rid, struct slice document);
 int indexes_remove(
 	struct sqlite_indexes *x, struct connection *c, int64_t rid, struct slice document);
-
-/* The keys from `low` on, before `high`, of one index. */
-struct index_range {
-	int64_t iid;
-	struct buffer low;
-	struct buffer high;
-};
-
-/**
- * The narrowest range that holds every document that matches.
- * @param owner whose documents are asked for: VALUE_MISSING for those of nobody; NULL: anybody's.
- * @return true and the range, which is to be given to index_range_deinit().
- */
-bool indexes_plan(const struct sqlite_indexes *x,
-	const struct matcher *m,
-	const struct value *owner,
-	struct index_range *ret);
-void index_range_deinit(struct index_range *r);
 
 /** INDEX_CREATE, INDEX_DROP, INDEX_LIST. @return 0; positive and x->failure; -EIO, -ENOMEM. */
 int indexes_create(

@@ -71,6 +71,8 @@ static const char *const migrations[] = {
 	"CREATE INDEX idx_expire ON idx (iid) WHERE expire IS NOT NULL;"
 	"CREATE TABLE key (iid INTEGER NOT NULL, k BLOB NOT NULL, rid INTEGER NOT NULL,"
 	" PRIMARY KEY (iid, k, rid)) STRICT, WITHOUT ROWID;",
+	/* Of an index that was there before it is not known. */
+	"ALTER TABLE idx ADD COLUMN loose INTEGER NOT NULL DEFAULT 1;",
 };
 
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,

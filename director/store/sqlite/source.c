@@ -4,6 +4,7 @@
 #include "director/store/sqlite/undo.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 enum { OWNER_MAX = 256 };
 
@@ -33,7 +34,9 @@ static int bind_owner(struct source *s, sqlite3_stmt *st, int at, struct slice d
 
 static int bind_blob(struct source *s, sqlite3_stmt *st, int at, struct slice bytes)
 {
-	return sqlite3_bind_blob64(st, at, bytes.p, bytes.n, SQLITE_STATIC) == SQLITE_OK
+	/* Without bytes it would be NULL. */
+	const void *p = bytes.n == 0 ? "" : (const void *)bytes.p;
+	return sqlite3_bind_blob64(st, at, p, bytes.n, SQLITE_STATIC) == SQLITE_OK
 		? 0
 		: sqlite_connection_failed(s->c);
 }
@@ -138,6 +141,86 @@ static int scope_owner(
 	return w->error;
 }
 
+static sqlite3_stmt *start_range(
+	struct source *s, enum statement which, const struct index_range *range)
+{
+	sqlite3_stmt *st = sqlite_connection_statement(s->c, which);
+	if (st == NULL || sqlite3_bind_int64(st, 1, s->by.index->iid) != SQLITE_OK) {
+		(void)sqlite_connection_failed(s->c);
+		return NULL;
+	}
+	return bind_blob(s, st, 2, buffer_slice(&range->low)) < 0 ||
+			bind_blob(s, st, 3, buffer_slice(&range->high)) < 0
+		? NULL
+		: st;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a;
+	int64_t y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+static int add_row(struct source *s, int64_t rid)
+{
+	if (s->n_rows == SOURCE_ROWS_MAX) {
+		return -E2BIG;
+	}
+	if (s->n_rows == s->cap_rows) {
+		size_t cap = s->cap_rows == 0 ? 64 : s->cap_rows * 2;
+		int64_t *p = reallocarray(s->rows, cap, sizeof(*p));
+		if (p == NULL) {
+			return -ENOMEM;
+		}
+		s->rows = p;
+		s->cap_rows = cap;
+	}
+	s->rows[s->n_rows++] = rid;
+	return 0;
+}
+
+/* The rows of several ranges, each once, in the order of insertion. @return 1; 0: too many; negative. */
+static int gather_rows(struct source *s)
+{
+	int r = 0;
+	for (size_t i = 0; i < s->by.n && r == 0; i++) {
+		sqlite3_stmt *st = start_range(s, ST_KEY_RANGE, &s->by.ranges[i]);
+		r = st == NULL ? -EIO : 0;
+		while (r == 0 && (r = sqlite_connection_step(s->c, st)) > 0) {
+			r = add_row(s, sqlite3_column_int64(st, 0));
+		}
+		if (st != NULL) {
+			(void)sqlite3_reset(st);
+		}
+	}
+	if (r < 0) {
+		return r == -E2BIG ? 0 : r;
+	}
+	size_t n = 0;
+	if (s->n_rows > 1) {
+		qsort(s->rows, s->n_rows, sizeof(*s->rows), compare_rows);
+	}
+	for (size_t i = 0; i < s->n_rows; i++) {
+		if (n == 0 || s->rows[i] != s->rows[n - 1]) {
+			s->rows[n++] = s->rows[i];
+		}
+	}
+	s->n_rows = n;
+	s->plan = PLAN_ROWS;
+	return 1;
+}
+
+static int scan_range(struct source *s)
+{
+	enum statement which = !s->by.sorted ? ST_DOC_BY_KEY
+		: s->by.descending           ? ST_DOC_BY_KEY_DOWN
+					     : ST_DOC_BY_KEY_UP;
+	s->scan = start_range(s, which, &s->by.ranges[0]);
+	s->engine.sorted = s->by.sorted;
+	return s->scan == NULL ? -EIO : 1;
+}
+
 /* @return 1: the index is the plan; 0; negative. */
 static int plan_index(struct source *s)
 {
@@ -148,20 +231,17 @@ static int plan_index(struct source *s)
 	int r = read_indexes(s);
 	if (r == 0 && s->indexes.n > 0) {
 		r = scope_owner(s, &w, &value, &owner);
-		r = r < 0 ? r : indexes_plan(&s->indexes, s->t->matcher, owner, &s->range) ? 1 : 0;
+		r = r < 0 ? r : index_plan_choose(&s->by, &s->indexes, s->t, owner);
 	}
 	writer_deinit(&w);
-	if (r <= 0) {
+	if (r < 0 || s->by.index == NULL) {
 		return r;
 	}
-	sqlite3_stmt *st = sqlite_connection_statement(s->c, ST_DOC_BY_KEY);
-	if (st == NULL || sqlite3_bind_int64(st, 1, s->range.iid) != SQLITE_OK) {
-		return sqlite_connection_failed(s->c);
+	r = s->by.n == 1 ? scan_range(s) : gather_rows(s);
+	if (r == 0) {
+		index_plan_deinit(&s->by);
 	}
-	r = bind_blob(s, st, 2, buffer_slice(&s->range.low));
-	r = r < 0 ? r : bind_blob(s, st, 3, buffer_slice(&s->range.high));
-	s->scan = st;
-	return r < 0 ? r : 1;
+	return r;
 }
 
 static bool looks_at_documents(const struct store_task *t)
@@ -227,11 +307,26 @@ static int next_by_id(struct source *s, int64_t *ret_rid, struct slice *ret_docu
 	return 0;
 }
 
+static int next_row(struct source *s, int64_t *ret_rid, struct slice *ret_document)
+{
+	while (s->next_row < s->n_rows) {
+		*ret_rid = s->rows[s->next_row++];
+		int r = s->engine.ops->load(&s->engine, *ret_rid, ret_document);
+		if (r != 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
 static int source_next(struct engine_source *engine, int64_t *ret_rid, struct slice *ret_document)
 {
 	struct source *s = source_of(engine);
 	if (s->plan == PLAN_IDS) {
 		return next_by_id(s, ret_rid, ret_document);
+	}
+	if (s->plan == PLAN_ROWS) {
+		return next_row(s, ret_rid, ret_document);
 	}
 	if (s->plan == PLAN_NOTHING) {
 		return 0;
@@ -462,14 +557,43 @@ void source_deinit(struct source *s)
 {
 	static const enum statement readers[] = { ST_DOC_BY_ID, ST_DOC_BY_OWNER,
 		ST_DOC_WITHOUT_OWNER, ST_DOC_BY_OWNER_OR_ODD, ST_DOC_ALL, ST_DOC_LOAD,
-		ST_DOC_BY_KEY, ST_COUNT_BY_OWNER, ST_COUNT_WITHOUT_OWNER, ST_COUNT_ALL };
+		ST_DOC_BY_KEY, ST_DOC_BY_KEY_UP, ST_DOC_BY_KEY_DOWN, ST_KEY_RANGE,
+		ST_COUNT_BY_OWNER, ST_COUNT_WITHOUT_OWNER, ST_COUNT_ALL };
 	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
 		(void)sqlite3_reset(s->c->statements[readers[i]]);
 	}
 	buffer_deinit(&s->key);
 	buffer_deinit(&s->before);
-	index_range_deinit(&s->range);
+	index_plan_deinit(&s->by);
+	free(s->rows);
+	s->rows = NULL;
 	indexes_deinit(&s->indexes);
+}
+
+int source_explain(const struct source *s, struct buffer *text)
+{
+	static const char *const scans[] = {
+		[STORE_SCOPE_USER] = "owner",
+		[STORE_SCOPE_APP] = "nobody",
+		[STORE_SCOPE_SHARED] = "collection",
+	};
+	struct slice owner;
+	if (s->plan == PLAN_NOTHING) {
+		return buffer_append(text, SLICE("nothing"));
+	}
+	if (s->plan == PLAN_IDS) {
+		return buffer_printf(text, "%zu ids", s->n_ids);
+	}
+	if (s->by.index == NULL) {
+		bool one = scan_statement(s->t, &owner) == ST_DOC_BY_OWNER_OR_ODD;
+		return buffer_append(text, slice_str(one ? "owner" : scans[s->t->scope]));
+	}
+	return buffer_printf(text, "%.*s: %u given%s, %zu range%s%s",
+		STORE_NAME(s->by.index->spec.name), s->by.given, s->by.bounded ? ", bounds" : "",
+		s->by.n, s->by.n == 1 ? "" : "s",
+		!s->by.sorted              ? ""
+			: s->by.descending ? ", in order, backwards"
+					   : ", in order");
 }
 
 void source_answer(const struct source *s, int r)

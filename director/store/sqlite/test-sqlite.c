@@ -1094,10 +1094,10 @@ static void newer_files_are_refused(void **state)
 	execute_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
 	db_path(path);
 	assert_int_equal(stat(path, &before), 0);
-	expect_refused(-EINVAL, "has schema version 99, this program knows up to 4");
+	expect_refused(-EINVAL, "has schema version 99, this program knows up to 5");
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
-	execute_sql("UPDATE meta SET value = '4' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '5' WHERE key = 'schema'");
 	open_store();
 }
 
@@ -1135,6 +1135,25 @@ static void make_index(const struct store_scope *scope, const char *spec)
 	}
 	reply_free(&reply);
 	free((void *)(uintptr_t)c.index.p);
+}
+
+/* An index of version 4: nobody knows whether arrays are in it. */
+static void older_indexes_are_not_trusted(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	open_store();
+	make_index(&alice, "{key: {a: 1}, name: 'a'}");
+	expect(&alice, STORE_INSERT, "c", "{_id: 1, a: [0, 10]}", NULL, "{ids: [1]}");
+	close_store();
+	assert_int_equal(ask_file("SELECT loose FROM idx"), 1);
+	execute_sql("ALTER TABLE idx DROP COLUMN loose;"
+		    "UPDATE meta SET value = '4' WHERE key = 'schema'");
+	open_store();
+	expect(&alice, STORE_FIND, "c", "{a: {$gt: 3, $lt: 5}}", NULL,
+		"{_id: 1, a: [0, 10], user_id: 'alice'}");
+	close_store();
+	assert_int_equal(ask_file("SELECT loose FROM idx"), 1);
+	open_store();
 }
 
 /* Keys of the first index, made by every kind of change, are those that a new index on the same fields
@@ -1392,6 +1411,7 @@ int main(void)
 		TEST(one_director_per_file),
 		TEST(newer_files_are_refused),
 		TEST(older_files_are_taken_over),
+		TEST(older_indexes_are_not_trusted),
 		TEST(keys_follow_the_documents),
 		TEST(documents_expire),
 		TEST(keys_are_taken_back),
