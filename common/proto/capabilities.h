@@ -63,11 +63,16 @@
  * a manifest asks. The code is no capability's. */
 #define PERMISSIONS_OF_OPERATORS(X) \
 	X(DATABASE_CROSS_USER, 240, "", "database.cross_user")
+
+/* Those that widen, too, and for which asking in the manifest is enough. */
+#define PERMISSIONS_THAT_WIDEN(X) \
+	X(USERS_ANY,           241, "", "users.any")
 /* clang-format on */
 
 enum capability_code {
 #define CAPABILITY_CODE(symbol, code, name, permission) CAP_##symbol = (code),
 	CAPABILITIES(CAPABILITY_CODE) PERMISSIONS_OF_OPERATORS(CAPABILITY_CODE)
+		PERMISSIONS_THAT_WIDEN(CAPABILITY_CODE)
 #undef CAPABILITY_CODE
-		CAPABILITY_CODE_MAX = 255,
+			CAPABILITY_CODE_MAX = 255,
 };

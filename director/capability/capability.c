@@ -68,6 +68,12 @@ unsigned capability_event_depth(const struct capability_call *c)
 	return work == NULL ? 0 : work->event_depth;
 }
 
+bool capability_take_broadcast(struct capability_call *c)
+{
+	const struct director *d = c->director;
+	return rate_take(&c->plugin->broadcast_rate, d->settings->broadcast_rate, uv_now(d->loop));
+}
+
 struct slice capability_app(const struct capability_call *c)
 {
 	return c->director->app_id;

@@ -29,6 +29,8 @@ struct user_context *capability_user_context(const struct capability_call *c);
 unsigned capability_event_depth(const struct capability_call *c);
 /** The worker that asks, NULL once it is gone. */
 struct worker *capability_worker(const struct capability_call *c);
+/** Counts one broadcast of the plugin. @return false over MOZAIKS_BROADCAST_RATE. */
+bool capability_take_broadcast(struct capability_call *c);
 struct slice capability_app(const struct capability_call *c);
 uint16_t capability_code(const struct capability_call *c);
 struct slice capability_args(const struct capability_call *c);
@@ -42,7 +44,7 @@ bool capability_collection_is_shared(const struct capability_call *c, struct sli
 /** What an operator says that the collection is called in the database; empty: as all are. */
 struct slice capability_collection_alias(const struct capability_call *c, struct slice collection);
 
-/** Whether the plugin was granted a permission of PERMISSIONS_OF_OPERATORS. */
+/** Whether the plugin was granted a permission that widens what a capability does. */
 bool capability_may(const struct capability_call *c, enum capability_code permission);
 /** Answers that it was not; recorded as asked for. @param what needs the permission. */
 void capability_deny(struct capability_call *c, const char *permission, const char *what);

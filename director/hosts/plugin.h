@@ -82,6 +82,7 @@ struct plugin {
 	struct exits exits; /* why its workers ended */
 	struct plugin_counters counters;
 	struct rate capability_rate; /* capability calls, of all its workers */
+	struct rate broadcast_rate;
 
 	struct breaker breaker; /* after crashes: whether it may run … */
 	struct restart restart; /* … and when its next worker may start */

@@ -4,11 +4,13 @@
 #include "common/base/clock.h"
 #include "common/json/bson_json.h"
 #include "director/director.h"
+#include "director/websocket/websocket.h"
 
 #include <bson/bson.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { DOCUMENT_JSON_MAX = 256 * 1024 };
 
@@ -47,6 +49,80 @@ static bool append_text(bson_t *b, const char *name, struct slice text)
 	return bson_append_utf8(b, name, -1, (const char *)text.p, (int)text.n);
 }
 
+/* One on its way into the store, and what its user's clients are told once it is there. */
+struct creation {
+	struct director *director;
+	struct buffer live;
+	char *user;
+	size_t user_n;
+	store_done_fn done;
+	void *owner;
+};
+
+static struct creation *creation_free(struct creation *x)
+{
+	if (x != NULL) {
+		buffer_deinit(&x->live);
+		free(x->user);
+		free(x);
+	}
+	return NULL;
+}
+
+static void on_stored(void *owner, const struct store_result *result)
+{
+	struct creation *x = owner;
+	if (result->error == STORE_OK) {
+		(void)websockets_send_to_user(x->director->websockets, slice_of(x->user, x->user_n),
+			buffer_slice(&x->live));
+	}
+	x->done(x->owner, result);
+	(void)creation_free(x);
+}
+
+static int append_string(struct buffer *b, const char *name, struct slice value)
+{
+	int r = buffer_printf(b, ",\"%s\":", name);
+	return r < 0 ? r : buffer_append_json(b, value);
+}
+
+/* The message that front ends know: type and subtype, and the notification as they read it later. */
+static int write_live(
+	struct buffer *b, const struct notification *n, const char *id, int64_t created_ms)
+{
+	char created[CLOCK_TEXT_SIZE];
+	clock_text(created_ms, created);
+	int r = buffer_printf(
+		b, "{\"type\":\"notification\",\"subtype\":\"new\",\"data\":{\"id\":\"%s\"", id);
+	r = r < 0 ? r : append_string(b, "user_id", n->user);
+	r = r < 0 ? r : append_string(b, "type", n->type);
+	r = r < 0 ? r : append_string(b, "title", n->title);
+	r = r < 0 ? r : append_string(b, "message", n->message);
+	r = r < 0
+		? r
+		: buffer_printf(b, ",\"created_at\":\"%s\",\"read\":false,\"metadata\":", created);
+	r = r < 0 ? r : buffer_append(b, n->metadata.n > 0 ? n->metadata : SLICE("{}"));
+	return r < 0 ? r : buffer_printf(b, "},\"timestamp\":\"%s\"}", created);
+}
+
+static struct creation *creation_new(
+	struct director *d, const struct notification *n, const char *id, int64_t created_ms)
+{
+	struct creation *x = calloc(1, sizeof(*x));
+	if (x == NULL) {
+		return NULL;
+	}
+	x->director = d;
+	buffer_init(&x->live, DOCUMENT_JSON_MAX);
+	x->user = malloc(n->user.n + 1);
+	if (x->user == NULL || write_live(&x->live, n, id, created_ms) < 0) {
+		return creation_free(x);
+	}
+	memcpy(x->user, n->user.p, n->user.n);
+	x->user_n = n->user.n;
+	return x;
+}
+
 int notifications_create(struct director *d,
 	const struct notification *n,
 	char ret_id[static NOTIFICATION_ID_SIZE],
@@ -54,6 +130,7 @@ int notifications_create(struct director *d,
 	void *owner)
 {
 	bson_t document = BSON_INITIALIZER;
+	int64_t now = clock_unix_ms();
 	uuid(ret_id);
 	bool ok = append_text(&document, "_id", slice_str(ret_id));
 	ok = ok && append_text(&document, "id", slice_str(ret_id));
@@ -63,7 +140,7 @@ int notifications_create(struct director *d,
 	ok = ok && append_text(&document, "message", n->message);
 	ok = ok && append_text(&document, "plugin", n->plugin);
 	ok = ok && bson_append_bool(&document, "read", 4, false);
-	ok = ok && bson_append_date_time(&document, "created_at", 10, clock_unix_ms());
+	ok = ok && bson_append_date_time(&document, "created_at", 10, now);
 	int r = ok ? append_json_members(n, &document) : -ENOMEM;
 	struct store_scope scope = { .kind = STORE_SCOPE_SHARED, .app = d->app_id };
 	struct store_command c = {
@@ -71,7 +148,14 @@ int notifications_create(struct director *d,
 		.collection = SLICE("notifications"),
 		.documents = slice_of(bson_get_data(&document), document.len),
 	};
-	r = r < 0 ? r : store_submit(d->store, &scope, &c, done, owner);
+	struct creation *x = r < 0 ? NULL : creation_new(d, n, ret_id, now);
+	r = r < 0 ? r : x == NULL ? -ENOMEM : 0;
+	if (r == 0) {
+		x->done = done;
+		x->owner = owner;
+		r = store_submit(d->store, &scope, &c, on_stored, x);
+		x = r < 0 ? creation_free(x) : x;
+	}
 	bson_destroy(&document);
 	return r;
 }

@@ -1,7 +1,8 @@
 /*
  * Notifications, in core's collection `notifications`:
  * {_id: uuid, id, user_id, type, title, message, metadata, channels, plugin, read, created_at}.
- * An answer that says "created" means that it is stored. Loop thread.
+ * An answer that says "created" means that it is stored. The user's connected clients are told at once:
+ * {"type": "notification", "subtype": "new", "data": …}. Loop thread.
  */
 #pragma once
 

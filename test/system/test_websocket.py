@@ -478,3 +478,122 @@ def test_a_large_answer(runtime):
     with opened(runtime) as ws:
         call(ws, 1, {"text": text})
         assert result(ws, 1)["data"]["text"] == text
+
+
+# What is sent to clients
+
+def manifest(**more):
+    return {**PLUGIN, "manifest.json": json.dumps({"name": "x", **more})}
+
+
+def quiet(ws, seconds=0.3):
+    """True when nothing comes. A bound from below: what is slower than this is not seen."""
+    ws.socket.settimeout(seconds)
+    try:
+        ws.frame()
+    except TimeoutError:
+        return True
+    finally:
+        ws.socket.settimeout(20)
+    return False
+
+
+def test_a_message_reaches_its_user_alone(runtime):
+    message = {"type": "talk_update", "data": {"text": "für dich"}}
+    with opened(runtime) as one, opened(runtime) as two, opened(runtime, "bob") as bob, \
+            opened(runtime, "alice2") as other:
+        assert runtime.execute("talk", {"action": "send", "to": "alice", "message": message}) \
+            .json == {"recipients": 2}
+        assert one.receive() == two.receive() == message
+        assert quiet(bob) and quiet(other)
+        # Over the socket, too, and to the own one: before the answer.
+        call(bob, 1, {"action": "send", "to": "bob", "message": [1, "x", None]})
+        assert json.loads(bob.frame()[1]) == [1, "x", None]
+        assert result(bob, 1)["data"] == {"recipients": 1}
+        assert quiet(one) and quiet(other)
+    wait_for(lambda: runtime.execute("talk", {"action": "send", "to": "alice", "message": 1})
+             .json == {"recipients": 0}, what="the end of the connections")
+
+
+def test_another_user_needs_a_permission(runtime):
+    with opened(runtime, "bob") as bob:
+        answer = runtime.execute("talk", {"action": "send", "to": "bob", "message": 1})
+        assert "users.any" in answer.json["refused"]
+        assert quiet(bob)
+
+
+def test_with_the_permission_it_may():
+    with Runtime(plugins={
+            "may": manifest(permissions=["websocket.send", "users.any"]),
+            "send": manifest(permissions=["websocket.send"]),
+            "any": manifest(permissions=["users.any"])}) as r:
+        for name in ("may", "send", "any"):
+            r.wait_plugin(name, lambda p: p["state"] == "ready")
+        with opened(r, "bob") as bob:
+            asked = {"action": "send", "to": "bob", "message": {"type": "x"}}
+            assert r.execute("may", asked).json == {"recipients": 1}
+            assert bob.receive() == {"type": "x"}
+            assert "users.any" in r.execute("send", asked).json["refused"]
+            assert "websocket.send" in r.execute("any", asked).json["refused"]
+            assert quiet(bob)
+
+
+def test_a_broadcast_reaches_everybody():
+    with Runtime(plugins={"talk": PLUGIN}, env={"MOZAIKS_BROADCAST_RATE": "3"}) as r:
+        r.wait_plugin("talk", lambda p: p["state"] == "ready")
+        message = {"type": "system_announcement", "message": "hello"}
+        # More than one turn's worth of connections.
+        sockets = [opened(r, f"user{i}") for i in range(150)]
+        refusing = connect(r, "alice", "/ws/notifications/bob")
+        assert refusing.closed(answer=False)[0] == 4003
+        assert r.execute("talk", {"action": "broadcast", "message": message}).json == {"sent": [150]}
+        assert all(ws.receive() == message for ws in sockets)
+        answer = r.execute("talk", {"action": "broadcast", "message": 1, "times": 10}).json
+        assert len(answer["sent"]) < 10 and "MOZAIKS_BROADCAST_RATE" in answer["refused"]
+        for ws in sockets:
+            ws.socket.close()
+
+
+def test_a_notification_is_pushed(runtime):
+    with opened(runtime) as ws, opened(runtime, "bob") as bob:
+        made = runtime.execute("talk", {"action": "notify", "to": "alice", "title": "T"}).json
+        message = ws.receive()
+        assert (message["type"], message["subtype"]) == ("notification", "new")
+        data = message["data"]
+        assert data["id"] == made["id"] and data["user_id"] == "alice" and data["read"] is False
+        assert (data["type"], data["title"], data["message"]) == ("chat_message", "T", "text")
+        assert data["metadata"] == {"n": 1} and data["created_at"] == message["timestamp"]
+        assert quiet(bob)
+
+
+def test_who_does_not_read_is_closed_and_others_are_served():
+    """What waits for one client is bounded; the others get their messages meanwhile."""
+    with Runtime(plugins={"talk": PLUGIN},
+                 env={"MOZAIKS_MAX_WEBSOCKET_SEND_BYTES": "64K",
+                      "MOZAIKS_WEBSOCKET_CLOSE_SECONDS": "0.5", "MOZAIKS_BROADCAST_RATE": "0"}) as r:
+        r.wait_plugin("talk", lambda p: p["state"] == "ready")
+        slow = opened(r, receive_buffer=4096)
+        quick = opened(r, "bob")
+        seen = []
+
+        def read():
+            while len(seen) < 400:
+                seen.append(quick.receive())
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        text = "x" * 30_000
+        counts = []
+        for i in range(40):
+            counts += r.execute("talk", {"action": "broadcast", "times": 10,
+                                         "message": {"i": i, "text": text}}).json["sent"]
+        reader.join(30)
+        assert [m["i"] for m in seen] == sorted(m["i"] for m in seen) and len(seen) == 400
+        assert counts[0] == 2 and counts[-1] == 1
+        # What had been sent arrives; then the end, with its code where there was room for it.
+        try:
+            code, reason = slow.closed()
+            assert code == 1013 and "MOZAIKS_MAX_WEBSOCKET_SEND_BYTES" in reason
+        except Ended:
+            pass
+        with opened(r) as again:
+            assert again.headers
