@@ -24,6 +24,7 @@ struct host;
 struct queue_events;
 struct quota_users;
 struct websockets;
+struct users;
 
 struct worker_events;
 
@@ -41,6 +42,7 @@ struct director {
 	const char *run_path;
 
 	struct auth *auth;
+	struct users *users; /* NULL: no local accounts */
 	struct store *store;
 	struct events *events;
 	struct websockets *websockets;

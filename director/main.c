@@ -19,6 +19,7 @@
 #include "director/hosts/control.h"
 #include "director/stop.h"
 #include "director/tls/certificates.h"
+#include "director/users/users.h"
 #include "director/websocket/websocket.h"
 #include "director/wiring.h"
 
@@ -316,6 +317,48 @@ static int open_store(void)
 	return store_open(&director.store, &config, why) < 0 ? refuse("store.failed", why) : 0;
 }
 
+static void on_user_event(
+	void *arg, struct slice name, struct user_context *user, struct slice data)
+{
+	if (director.events != NULL && !director.stopping) {
+		events_publish_core(director.events, name, user, data);
+	}
+}
+
+static int open_users(void)
+{
+	bool shared = !slice_eq(slice_str(store_driver_name(director.store)), SLICE("sqlite"));
+	const struct users_config config = {
+		.loop = &loop,
+		.store = director.store,
+		.auth = director.auth,
+		.app_id = director.app_id,
+		.rules = { (unsigned)settings.password_characters, settings.password_bytes,
+			(unsigned)settings.password_kinds },
+		.cost = { settings.argon2_bytes, (unsigned)settings.argon2_passes },
+		.threads = (unsigned)settings.password_threads,
+		.queue = (unsigned)settings.password_queue,
+		.throttle = {
+			.account_free = (unsigned)settings.login_free,
+			.address_free = (unsigned)settings.login_free_address,
+			.first_ms = settings.login_wait_ms,
+			.max_ms = settings.login_max_wait_ms,
+			.forget_ms = settings.login_forget_ms,
+			.entries = settings.login_entries,
+		},
+		.access_s = (unsigned)settings.access_minutes * 60,
+		.refresh_s = (unsigned)(settings.refresh_ms / 1000),
+		.registration = settings.allow_registration,
+		.poll_ms = shared ? settings.revocation_poll_ms : 0,
+		.event = on_user_event,
+	};
+	if (settings.auth_mode != 0) {
+		return 0;
+	}
+	int r = users_new(&director.users, &config);
+	return r < 0 ? refuse("users.failed", strerror(-r)) : 0;
+}
+
 /* plugin_registry.json: beside the other configuration when that can be written, else with the
  * state. */
 static int open_registry(void)
@@ -450,6 +493,7 @@ static int (*const start_steps[])(void) = {
 	watch_signals,
 	open_auth,
 	open_store,
+	open_users,
 	open_modules,
 	open_hosts,
 	open_admin,

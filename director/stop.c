@@ -9,6 +9,7 @@
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 #include "director/tls/certificates.h"
+#include "director/users/users.h"
 #include "director/websocket/websocket.h"
 
 #include <stdlib.h>
@@ -98,6 +99,15 @@ static void end_plugins(struct director *d)
 	next(d);
 }
 
+static void close_users(struct director *d)
+{
+	if (d->users == NULL) {
+		next(d);
+	} else {
+		users_close(d->users, next, d);
+	}
+}
+
 static void close_store(struct director *d)
 {
 	store_close(d->store, next, d);
@@ -145,6 +155,7 @@ static const struct {
 	{ "close websockets", close_websockets },
 	{ "end plugins", end_plugins },
 	{ "close admin", close_admin },
+	{ "close users", close_users },
 	{ "close store", close_store },
 	{ "close pluginhosts", close_hosts },
 	{ "close calls", close_calls },
@@ -201,6 +212,7 @@ void director_free(struct director *d)
 	http_server_free(d->admin);
 	free(d->http_routes);
 	free(d->admin_routes);
+	d->users = users_free(d->users);
 	store_free(d->store);
 	d->websockets = websockets_free(d->websockets);
 	d->events = events_free(d->events);

@@ -209,6 +209,15 @@ bool uvx_stream_peer(const struct uvx_stream *s, uid_t *ret_uid, pid_t *ret_pid)
 	return true;
 }
 
+bool uvx_stream_address(const struct uvx_stream *s, char out[static UVX_ADDRESS_SIZE])
+{
+	struct sockaddr_storage peer;
+	int n = (int)sizeof(peer);
+	return s->u.handle.type == UV_TCP &&
+		uv_tcp_getpeername(&s->u.tcp, (struct sockaddr *)&peer, &n) == 0 &&
+		uv_ip_name((const struct sockaddr *)&peer, out, UVX_ADDRESS_SIZE) == 0;
+}
+
 void uvx_stream_close(struct uvx_stream *s, uvx_closed_fn closed, void *arg)
 {
 	if (uv_is_closing(&s->u.handle)) {

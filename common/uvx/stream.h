@@ -90,4 +90,9 @@ void uvx_stream_finish(struct uvx_stream *s);
 /** Who is at the other end of a unix socket. @return false for TCP or on failure. */
 bool uvx_stream_peer(const struct uvx_stream *s, uid_t *ret_uid, pid_t *ret_pid);
 
+enum { UVX_ADDRESS_SIZE = 46 };
+
+/** The IP address at the other end, as text. @return false for a unix socket or on failure. */
+bool uvx_stream_address(const struct uvx_stream *s, char out[static UVX_ADDRESS_SIZE]);
+
 void uvx_stream_close(struct uvx_stream *s, uvx_closed_fn closed, void *arg);

@@ -16,7 +16,24 @@ extern const struct http_handler plugins_list;
 extern const struct http_handler operator_plugins;
 extern const struct http_handler operator_plugin;
 
+/* /api/auth */
+extern const struct http_handler auth_register;
+extern const struct http_handler auth_token;
+extern const struct http_handler auth_login;
+extern const struct http_handler auth_refresh;
+extern const struct http_handler auth_logout;
+extern const struct http_handler auth_change_password;
+extern const struct http_handler auth_me;
+extern const struct http_handler auth_validate;
+
 /* Only on the admin socket. */
+extern const struct http_handler admin_users;
+extern const struct http_handler admin_user_add;
+extern const struct http_handler admin_user;
+extern const struct http_handler admin_user_disable;
+extern const struct http_handler admin_user_enable;
+extern const struct http_handler admin_user_password;
+extern const struct http_handler admin_user_roles;
 extern const struct http_handler admin_token;
 extern const struct http_handler admin_plugins;
 extern const struct http_handler admin_plugin;

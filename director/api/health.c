@@ -3,6 +3,7 @@
 #include "director/api/api.h"
 #include "director/director.h"
 #include "director/hosts/control.h"
+#include "director/users/users.h"
 
 static void respond(struct http_request *r, int status, struct buffer *body, int e)
 {
@@ -32,6 +33,9 @@ static const char *not_ready(const struct director *d)
 	}
 	if (!store_ready(d->store)) {
 		return "the database cannot be reached";
+	}
+	if (d->users != NULL && !users_ready(d->users)) {
+		return "the accounts are not loaded";
 	}
 	if (!hosts_ready(d, NULL)) {
 		return "no pluginhost is connected";

@@ -86,6 +86,50 @@ static const struct setting table[] = {
 	{ "MOZAIKS_TOKEN_CACHE_ENTRIES", SETTING_NUMBER, AT(token_cache_entries), "10000", 0, MILLION,
 		.help = "Checked tokens that are remembered; 0: each is checked anew." },
 
+	{ "MOZAIKS_ALLOW_REGISTRATION", SETTING_SWITCH, AT(allow_registration), "1",
+		.help = "Anybody may make an account (local mode). 0: only operators, with mozaiksctl user "
+			"add." },
+	{ "ACCESS_TOKEN_EXPIRE_MINUTES", SETTING_NUMBER, AT(access_minutes), "1440", 1, 527040,
+		.alias = "MOZAIKS_ACCESS_TOKEN_MINUTES",
+		.help = "Life of the tokens that a login gives; they end with their session at the latest." },
+	{ "MOZAIKS_REFRESH_TOKEN_SECONDS", SETTING_SECONDS, AT(refresh_ms), "2592000", 1000,
+		366 * 24 * HOUR_MS,
+		.help = "A session that is not refreshed for this long ends." },
+	{ "MOZAIKS_REVOCATION_POLL_SECONDS", SETTING_SECONDS, AT(revocation_poll_ms), "5", 100, HOUR_MS,
+		.help = "How often a director that shares a MongoDB server asks what others have ended: "
+			"until then a session that ended there is good here." },
+	{ "MOZAIKS_PASSWORD_MIN_LENGTH", SETTING_NUMBER, AT(password_characters), "8", 1, 128,
+		.help = "Characters of a new password at least." },
+	{ "MOZAIKS_PASSWORD_MAX_BYTES", SETTING_NUMBER, AT(password_bytes), "1024", 64, 4096,
+		.help = "Bytes of a password at most, before anything is done with it." },
+	{ "MOZAIKS_PASSWORD_KINDS", SETTING_NUMBER, AT(password_kinds), "1", 1, 4,
+		.help = "How many of lower case letters, upper case letters, digits and others a new "
+			"password needs." },
+	{ "MOZAIKS_PASSWORD_THREADS", SETTING_NUMBER, AT(password_threads), "1", 1, 64,
+		.help = "Threads that hash passwords." },
+	{ "MOZAIKS_PASSWORD_QUEUE", SETTING_NUMBER, AT(password_queue), "32", 1, 4096,
+		.help = "Passwords that may wait for them; above it requests get 503." },
+	{ "MOZAIKS_ARGON2_MEMORY_BYTES", SETTING_BYTES, AT(argon2_bytes), "19M", 64 * KIB, 1024 * MIB,
+		.help = "Memory that one hash (argon2id) takes. A login renews a hash of another cost." },
+	{ "MOZAIKS_ARGON2_PASSES", SETTING_NUMBER, AT(argon2_passes), "2", 1, 100,
+		.help = "How often it goes over that memory." },
+	{ "MOZAIKS_LOGIN_FREE_ATTEMPTS", SETTING_NUMBER, AT(login_free), "5", 0, MILLION,
+		.help = "Wrong passwords for one account before each further attempt has to wait, twice as "
+			"long as before; 0: accounts never wait." },
+	{ "MOZAIKS_LOGIN_FREE_ATTEMPTS_PER_ADDRESS", SETTING_NUMBER, AT(login_free_address), "20", 0,
+		MILLION,
+		.help = "The same for one IP address (of IPv6 its /64), over all accounts; registrations "
+			"count, too." },
+	{ "MOZAIKS_LOGIN_WAIT_SECONDS", SETTING_SECONDS, AT(login_wait_ms), "1", 10, HOUR_MS,
+		.help = "The first of these waits." },
+	{ "MOZAIKS_LOGIN_MAX_WAIT_SECONDS", SETTING_SECONDS, AT(login_max_wait_ms), "300", 10,
+		24 * HOUR_MS, .help = "The longest." },
+	{ "MOZAIKS_LOGIN_FORGET_SECONDS", SETTING_SECONDS, AT(login_forget_ms), "900", 10, 24 * HOUR_MS,
+		.help = "After such a time without an attempt they begin anew." },
+	{ "MOZAIKS_LOGIN_ENTRIES", SETTING_NUMBER, AT(login_entries), "100000", 2, 10 * MILLION,
+		.help = "Accounts and addresses whose attempts are counted; the one used longest ago is "
+			"forgotten." },
+
 	{ "DATABASE_URI", SETTING_SECRET, AT(database_uri), NULL, 1, 4096, .alias = "MONGODB_URI",
 		.help = "mongodb://… or sqlite:////absolute/path. Unset: mozaiks.db in the state "
 			"directory." },

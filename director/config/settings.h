@@ -50,6 +50,22 @@ struct settings {
 	const char *superadmin_role;
 	uint64_t token_cache_entries;
 
+	/* Local accounts; see users/. */
+	bool allow_registration;
+	uint64_t access_minutes;
+	uint64_t refresh_ms;
+	uint64_t revocation_poll_ms;
+	uint64_t password_characters;
+	uint64_t password_bytes;
+	uint64_t password_kinds;
+	uint64_t password_threads;
+	uint64_t password_queue;
+	uint64_t argon2_bytes;
+	uint64_t argon2_passes;
+	uint64_t login_free, login_free_address;
+	uint64_t login_wait_ms, login_max_wait_ms, login_forget_ms;
+	uint64_t login_entries;
+
 	const char *configs_path;
 	const char *state_path; /* NULL: state_dir.h chooses */
 	const char *run_path;   /* NULL: <state>/run */

@@ -147,6 +147,9 @@ bool http_request_origin_is_trusted(const struct http_request *r);
 struct slice http_request_id(struct http_request *r);
 /** Peer uid and pid of a unix socket connection; false for TCP. */
 bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_pid);
+enum { HTTP_ADDRESS_SIZE = 46 };
+/** The client's IP address as text; "" for a unix socket. */
+void http_request_address(const struct http_request *r, char out[static HTTP_ADDRESS_SIZE]);
 
 /* A place for the handler's own state, e.g. the user found in on_head. `release` (may be NULL) runs
  * when the request ends, however it ends, and after on_abort. */

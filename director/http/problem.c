@@ -18,6 +18,7 @@ const char *problem_code(int status)
 		{ 414, "uri_too_long" },
 		{ 415, "unsupported_media_type" },
 		{ 417, "expectation_failed" },
+		{ 422, "validation_error" },
 		{ 429, "too_many_requests" },
 		{ 431, "headers_too_large" },
 		{ 500, "internal_error" },

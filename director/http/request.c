@@ -68,6 +68,13 @@ bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_
 	return transport_peer(&r->connection->transport, ret_uid, ret_pid);
 }
 
+void http_request_address(const struct http_request *r, char out[static HTTP_ADDRESS_SIZE])
+{
+	if (!transport_address(&r->connection->transport, out)) {
+		out[0] = '\0';
+	}
+}
+
 void http_request_set_context(struct http_request *r, void *context, void (*release)(void *context))
 {
 	r->context = context;

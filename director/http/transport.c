@@ -77,6 +77,11 @@ bool transport_peer(const struct transport *t, uid_t *ret_uid, pid_t *ret_pid)
 	return uvx_stream_peer(&t->stream, ret_uid, ret_pid);
 }
 
+bool transport_address(const struct transport *t, char out[static UVX_ADDRESS_SIZE])
+{
+	return uvx_stream_address(&t->stream, out);
+}
+
 static void on_closed(void *arg)
 {
 	struct transport *t = arg;

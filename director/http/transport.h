@@ -57,4 +57,7 @@ void transport_finish(struct transport *t);
 /** Who is at the other end of a unix socket. @return false for TCP or on failure. */
 bool transport_peer(const struct transport *t, uid_t *ret_uid, pid_t *ret_pid);
 
+/** The IP address of the peer, as text. @return false for a unix socket or on failure. */
+bool transport_address(const struct transport *t, char out[static UVX_ADDRESS_SIZE]);
+
 void transport_close(struct transport *t, uvx_closed_fn closed, void *arg);
