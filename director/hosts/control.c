@@ -5,6 +5,7 @@
 #include "common/json/scan.h"
 #include "common/json/tree.h"
 #include "director/director.h"
+#include "director/hosts/folders.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -195,6 +196,7 @@ int hosts_open(struct director *d)
 {
 	int r = make_folder(d, "control");
 	r = r < 0 ? r : make_folder(d, "workers");
+	d->last_worker_id = folders_clear(d->run_path);
 	for (size_t i = 0; i < d->settings->n_pluginhosts && r == 0; i++) {
 		r = host_open(d, d->settings->pluginhost_names[i]);
 	}

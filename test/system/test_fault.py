@@ -100,6 +100,8 @@ def test_after_the_director_s_death_workers_end(runtime):
              "the end of the worker")
     runtime.start_director()
     serving(runtime)
+    # What the killed one left is in nobody's way.
+    assert not [r for r in runtime.director.records if r.get("id") == "worker.start_failed"]
 
 
 def test_stopped_under_load(runtime):
