@@ -132,6 +132,15 @@ const struct store_case store_cases[] = {
 	FIND(SHARED, "{a: {$nin: [1, 2]}}", "{_id: 3} {_id: 4, a: 'abc'}"),
 	FIND(SHARED, "{_id: {$in: [4, 1, 9]}}", "{_id: 1, a: 1} {_id: 4, a: 'abc'}"),
 } },
+{ "find: one value twice in $in", {
+	PUT(SHARED, "{_id: 1, a: 1} {_id: 2, a: 2}"),
+	FIND(SHARED, "{_id: {$in: [1, 2, 1, 1.0, 1L]}}", "{_id: 1, a: 1} {_id: 2, a: 2}"),
+	COUNT(SHARED, "{_id: {$in: [2, 2]}}", 1),
+	COUNT(SHARED, "{a: {$in: [2, 1, 2]}}", 2),
+	UPDATE(SHARED, "{_id: {$in: [1, 1]}}", "{$inc: {a: 1}}", 1, 1, .multi = true),
+	FIND(SHARED, "{_id: 1}", "{_id: 1, a: 2}"),
+	DELETE(SHARED, "{_id: {$in: [1, 1, 2]}}", 2, .multi = true),
+} },
 { "find: a regular expression in $in", {
 	PUT(SHARED, "{_id: 1, a: 'abc'} {_id: 2, a: 'bcd'}"),
 	FIND(SHARED, "{a: {$in: [/^b/]}}", "{_id: 2, a: 'bcd'}"),

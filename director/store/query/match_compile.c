@@ -219,6 +219,21 @@ static int values_order(const void *a, const void *b)
 	return value_compare(*x, *y);
 }
 
+/* In order, each once: a document is found by an _id once only. @return how many are left. */
+static uint32_t sort_unique(struct value *values, uint32_t n)
+{
+	uint32_t kept = 0;
+	if (n > 0) {
+		qsort(values, n, sizeof(*values), values_order);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (kept == 0 || value_compare(values[kept - 1], values[i]) != 0) {
+			values[kept++] = values[i];
+		}
+	}
+	return kept;
+}
+
 /* The plain values of an $in into one node; its regular expressions are the caller's. */
 static int in_values(struct compiler *c, const struct target *t, struct value arg, bool *ret_regex)
 {
@@ -237,12 +252,9 @@ static int in_values(struct compiler *c, const struct target *t, struct value ar
 		r = r != 0 ? r : value_keep(c->m, e.value);
 	}
 	if (r == 0) {
-		uint32_t n = c->m->n_values - first;
-		if (n > 0) {
-			qsort(c->m->values + first, n, sizeof(struct value), values_order);
-		}
+		c->m->n_values = first + sort_unique(c->m->values + first, c->m->n_values - first);
 		c->m->nodes[index].u.in.first = first;
-		c->m->nodes[index].u.in.n = n;
+		c->m->nodes[index].u.in.n = c->m->n_values - first;
 	}
 	return r;
 }
