@@ -23,7 +23,9 @@ static bool always_works(const struct element *e)
 		return false;
 	}
 	while (document_next(&it, &field)) {
-		if (memchr(field.name.p, '.', field.name.n) != NULL) {
+		/* The _id cannot be changed; that it is set to what it is can be known only then. */
+		if (memchr(field.name.p, '.', field.name.n) != NULL ||
+			slice_eq(field.name, SLICE("_id"))) {
 			return false;
 		}
 	}
