@@ -23,6 +23,7 @@ struct events;
 struct host;
 struct queue_events;
 struct quota_users;
+struct schemas;
 struct websockets;
 struct users;
 
@@ -45,6 +46,7 @@ struct director {
 	struct users *users; /* NULL: no local accounts */
 	struct store *store;
 	struct events *events;
+	struct schemas *schemas;
 	struct websockets *websockets;
 
 	/* Who is told what: wiring.c. The lower modules know nobody above them. */

@@ -17,6 +17,7 @@
 #include "director/director.h"
 #include "director/events/events.h"
 #include "director/hosts/control.h"
+#include "director/schema/schemas.h"
 #include "director/stop.h"
 #include "director/tls/certificates.h"
 #include "director/users/users.h"
@@ -393,6 +394,7 @@ static int open_modules(void)
 	int r = injector_new(&director.injector);
 	r = r < 0 ? r : quarantine_new(&director.quarantine, &settings.quarantine);
 	r = r < 0 ? r : events_new(&director.events, &director);
+	r = r < 0 ? r : schemas_new(&director.schemas, &director);
 	director.capability_users = quota_users_new();
 	r = r < 0 ? r : director.capability_users == NULL ? -ENOMEM : 0;
 	r = r < 0 ? r : channel_hub_new(&director.hub, &loop, settings.channel_bytes);

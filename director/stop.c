@@ -8,6 +8,7 @@
 #include "director/events/events.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
+#include "director/schema/schemas.h"
 #include "director/tls/certificates.h"
 #include "director/users/users.h"
 #include "director/websocket/websocket.h"
@@ -216,6 +217,7 @@ void director_free(struct director *d)
 	store_free(d->store);
 	d->websockets = websockets_free(d->websockets);
 	d->events = events_free(d->events);
+	d->schemas = schemas_free(d->schemas);
 	d->capability_users = quota_users_free(d->capability_users);
 	d->injector = injector_free(d->injector);
 	d->quarantine = quarantine_free(d->quarantine);

@@ -20,13 +20,19 @@
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 #include "director/hosts/worker.h"
+#include "director/schema/schemas.h"
 #include "director/stop.h"
 
 #include <stdio.h>
 
 /* ---- a worker ------------------------------------------------------------------------------- */
 
-static bool on_loaded(struct worker *w, struct slice info)
+static enum worker_gate on_hello(struct worker *w)
+{
+	return schemas_at_hello(w->director->schemas, w);
+}
+
+static enum worker_gate on_loaded(struct worker *w, struct slice info)
 {
 	struct plugin *p = w->plugin;
 	int r = events_subscribe_ready(w->director->events, w, info);
@@ -38,7 +44,7 @@ static bool on_loaded(struct worker *w, struct slice info)
 	} else if (r < 0) {
 		worker_violation(w, "a malformed list of subscriptions");
 	}
-	return r == 0;
+	return r == 0 ? schemas_at_ready(w->director->schemas, w, info) : WORKER_ENDED;
 }
 
 static void on_cut(struct worker *w)
@@ -55,6 +61,7 @@ static void on_ended(struct plugin *p, const struct worker_end *end)
 }
 
 static const struct worker_events worker_events = {
+	.hello = on_hello,
 	.loaded = on_loaded,
 	.ready = supervise_ready,
 	.result = dispatch_on_result,

@@ -1,5 +1,6 @@
 #include "pluginhost/manifest.h"
 
+#include "common/json/collections.h"
 #include "pluginhost/beneath.h"
 
 #include <ctype.h>
@@ -416,84 +417,17 @@ static bool read_runtime(struct reader *r, const char *id)
 
 /* Collections and subscriptions */
 
-static bool is_collection_name(struct slice s)
-{
-	return slice_is_name(s, NAME_MAX_BYTES) && s.p[0] != '.';
-}
-
-/* Takes `value`: an object, which gets its name if it has none. */
-static bool add_collection(struct reader *r, json_t *out, const char *name, json_t *value)
-{
-	if (!is_collection_name(slice_str(name))) {
-		json_decref(value);
-		return json_field_refuse(&r->fields, "collections",
-			"names must be 1 to 64 of the characters A-Z a-z 0-9 . _ -");
-	}
-	r->oom |= json_object_set_new(value, "name", json_string(name)) < 0;
-	r->oom |= json_array_append_new(out, value) < 0;
-	return true;
-}
-
-static bool collections_of_list(struct reader *r, const json_t *list, json_t *out)
-{
-	size_t i;
-	json_t *item;
-	json_array_foreach(list, i, item)
-	{
-		const char *name = json_is_object(item)
-			? json_string_value(json_object_get(item, "name"))
-			: json_string_value(item);
-		if (name == NULL) {
-			return json_field_refuse(
-				&r->fields, "collections", "must be names, or objects with a name");
-		}
-		if (!add_collection(
-			    r, out, name, json_is_object(item) ? json_copy(item) : json_object())) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool collections_of_object(struct reader *r, json_t *object, json_t *out)
-{
-	const char *name;
-	json_t *value;
-	json_object_foreach(object, name, value)
-	{
-		if (!json_is_object(value)) {
-			return json_field_refuse(
-				&r->fields, "collections", "each must be an object");
-		}
-		if (!add_collection(r, out, name, json_copy(value))) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* ["a"], [{"name":"a",…}], {"a":{…}}, and the same in database_schema.collections. */
+/* Every spelling of them, also in database_schema (collections.h). */
 static bool read_collections(struct reader *r, const char *id)
 {
+	json_t *out = NULL;
 	(void)id;
-	json_t *out = json_array();
-	put(r, "collections", out);
-	json_t *value = json_object_get(r->fields.object, "collections");
-	if (value == NULL) {
-		value = json_object_get(
-			json_object_get(r->fields.object, "database_schema"), "collections");
+	int result = collections_read(r->fields.object, r->fields.path, &out, r->fields.why);
+	r->oom |= result == -ENOMEM;
+	if (result == 0) {
+		put(r, "collections", out);
 	}
-	if (r->oom || value == NULL || json_is_null(value)) {
-		return true;
-	}
-	size_t n = json_is_array(value) ? json_array_size(value) : json_object_size(value);
-	if ((!json_is_array(value) && !json_is_object(value)) || n > MANIFEST_COLLECTIONS_MAX) {
-		return json_field_refuse(&r->fields, "collections",
-			"must be an array or object of at most %d collections",
-			MANIFEST_COLLECTIONS_MAX);
-	}
-	return json_is_array(value) ? collections_of_list(r, value, out)
-				    : collections_of_object(r, value, out);
+	return result == 0 || r->oom;
 }
 
 /* "task.created", "task.*" or {"event":"task.created",…}. */

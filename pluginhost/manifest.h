@@ -9,8 +9,10 @@
  *   {"display_name":"Task Manager","description":"…","version":"1.0.0","permissions":["…"],
  *    "workers":1,"concurrency":64|null,"isolation":"plugin",
  *    "limits":{"memory":bytes|null,"pids":n|null,"cpu":percent|null,"timeout":seconds|null},
- *    "collections":[{"name":"…",…}],"subscriptions":["event"|{"event":"…",…}],"runtime":"python"|null,
+ *    "collections":[…],"subscriptions":["event"|{"event":"…",…}],"runtime":"python"|null,
  *    "given":true}
+ *
+ * Collections as common/json/collections.h has them.
  *
  * null means: not asked for, the runtime's default applies. `given` is false without a file.
  * Thread: any; the text is hostile.
@@ -24,7 +26,6 @@ enum {
 	/* Bytes of a manifest.json. */
 	MANIFEST_MAX = 64 * 1024,
 	MANIFEST_PERMISSIONS_MAX = 64,
-	MANIFEST_COLLECTIONS_MAX = 64,
 	MANIFEST_SUBSCRIPTIONS_MAX = 256,
 	MANIFEST_WORKERS_MAX = 64,
 	MANIFEST_CONCURRENCY_MAX = 4096,

@@ -24,7 +24,8 @@ enum {
  *   HELLO      first frame of a worker; report is a JSON object: what the sandbox really is
  *   CONFIGURE  config is a JSON object: {"plugin","app_id","version","kind","max_response",
  *              "concurrency","permissions":[…],"development":bool,"plugin_dir":"/plugin"}
- *   READY      ok 1: loaded, info is {"entry":"execute","async":bool,"subscriptions":[…]};
+ *   READY      ok 1: loaded, info is {"entry":"execute","async":bool,"subscriptions":[…]
+ *              [,"schema":{"collections":…,"initial_data":…}]};
  *              ok 0: info is {"error":"…","traceback":"…"}
  *   EXECUTE    work: run execute(data); data is a JSON object with the trusted members last. Flags
  *              say that a stream belongs to it

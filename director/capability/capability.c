@@ -8,6 +8,7 @@
 #include "director/execute/call.h"
 #include "director/hosts/manifest.h"
 #include "director/hosts/worker.h"
+#include "director/schema/schemas.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,7 +97,8 @@ uint64_t capability_work_id(const struct capability_call *c)
 
 bool capability_collection_is_shared(const struct capability_call *c, struct slice collection)
 {
-	return manifest_is_shared(&c->plugin->manifest, collection);
+	return manifest_is_shared(&c->plugin->manifest, collection) ||
+		schemas_is_shared(c->director->schemas, plugin_slice(c->plugin), collection);
 }
 
 struct slice capability_collection_alias(const struct capability_call *c, struct slice collection)

@@ -1,6 +1,7 @@
 #include "director/hosts/manifest.h"
 
 #include "common/base/log.h"
+#include "common/json/collections.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 enum {
 	TEXT_MAX = 1000,
 	CONCURRENCY_DEFAULT = 64,
-	COLLECTIONS_MAX = 256,
 };
 
 /* With no permissions in the manifest a plugin gets these. */
@@ -96,23 +96,31 @@ static unsigned read_number(const json_t *object, const struct bounded *b, const
 	return (unsigned)b->max;
 }
 
-/* ["notes", {"name": "cities", "scope": "app"}]: those that are app-scoped. */
-static int read_collections(struct plugin_manifest *m, const json_t *list)
+/* Those that are app-scoped, and what is declared of all. */
+static int read_collections(struct plugin_manifest *m, const json_t *manifest, const char *id)
 {
+	struct json_why why = { "" };
 	size_t n = 0;
 	size_t i;
 	json_t *item;
+	int r = collections_read(manifest, "", &m->collections, &why);
+	/* pluginhost has read it in the same way. */
+	if (r == -EBADMSG) {
+		log_fields(LOG_WARNING, "plugin.collections",
+			(struct log_field[]){ { "plugin", slice_str(id) } }, 1, "%s", why.text);
+		m->collections = json_array();
+	}
+	if (m->collections == NULL) {
+		return -ENOMEM;
+	}
 	m->shared_collections = calloc(COLLECTIONS_MAX + 1, sizeof(*m->shared_collections));
 	if (m->shared_collections == NULL) {
 		return -ENOMEM;
 	}
-	json_array_foreach(list, i, item)
+	json_array_foreach(m->collections, i, item)
 	{
-		const char *scope = json_string_value(json_object_get(item, "scope"));
-		const char *name = json_string_value(
-			json_is_object(item) ? json_object_get(item, "name") : item);
-		if (name == NULL || n >= COLLECTIONS_MAX ||
-			(scope != NULL && slice_eq(slice_str(scope), SLICE("user")))) {
+		const char *name = json_string_value(json_object_get(item, "name"));
+		if (n >= COLLECTIONS_MAX || json_object_get(item, "scope") != NULL) {
 			continue;
 		}
 		m->shared_collections[n] = slice_dup(slice_str(name));
@@ -160,7 +168,7 @@ int manifest_read(struct plugin_manifest *ret,
 	m.timeout_ms = read_number(limits, &timeout, id);
 	m.limits_json = limits == NULL ? NULL : json_dumps(limits, JSON_COMPACT);
 	read_permissions(&m, json_object_get(manifest, "permissions"));
-	int r = read_collections(&m, json_object_get(manifest, "collections"));
+	int r = read_collections(&m, manifest, id);
 	if (r < 0 || m.display_name == NULL || m.description == NULL || m.version_text == NULL) {
 		manifest_deinit(&m);
 		return -ENOMEM;
@@ -175,6 +183,7 @@ void manifest_deinit(struct plugin_manifest *m)
 		free(*c);
 	}
 	free(m->shared_collections);
+	json_decref(m->collections);
 	free(m->display_name);
 	free(m->description);
 	free(m->version_text);

@@ -9,6 +9,7 @@
 #include "common/base/map.h"
 #include "common/base/rate.h"
 #include "common/base/slice.h"
+#include "common/json/tree.h"
 #include "common/proto/capabilities.h"
 #include "common/uvx/timer.h"
 #include "director/hosts/breaker.h"
@@ -33,6 +34,7 @@ struct plugin_manifest {
 	bool asked[CAPABILITY_CODE_MAX + 1];   /* by the manifest, or the default */
 	bool granted[CAPABILITY_CODE_MAX + 1]; /* by capability and permission code: grants.h */
 	char **shared_collections;             /* app-scoped ones, NULL-terminated */
+	json_t *collections;                   /* all, as common/json/collections.h has them */
 	char *limits_json;                     /* for START */
 };
 

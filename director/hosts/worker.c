@@ -187,7 +187,10 @@ static void live(struct worker *w, enum life_event event)
 		worker_violation(w, "a frame out of order");
 		break;
 	case LIFE_CONFIGURE:
-		configure(w);
+		w->waits = true;
+		if (tell(w)->hello(w) == WORKER_GOES_ON) {
+			worker_go_on(w);
+		}
 		break;
 	case LIFE_SERVE:
 		serve(w);
@@ -214,6 +217,19 @@ static void live(struct worker *w, enum life_event event)
 	case LIFE_FREE:
 		worker_finish(w, w->end.why);
 		break;
+	}
+}
+
+void worker_go_on(struct worker *w)
+{
+	if (w->state != WORKER_LOADING || !w->waits) {
+		return;
+	}
+	w->waits = false;
+	if (w->loaded) {
+		live(w, LIFE_LOADED);
+	} else {
+		configure(w);
 	}
 }
 
@@ -612,15 +628,20 @@ static void handle_ready(struct worker *w, const struct frame *f)
 		worker_violation(w, "a malformed READY");
 		return;
 	}
+	if (w->waits) {
+		worker_violation(w, "a frame out of order");
+		return;
+	}
 	if (m.ok == 0) {
 		configure_load_error(w, m.info);
 		worker_end(w, EXITED_LOAD, w->plugin->load_error);
 		return;
 	}
-	if (!tell(w)->loaded(w, m.info)) {
-		return;
+	w->waits = true;
+	w->loaded = true;
+	if (tell(w)->loaded(w, m.info) == WORKER_GOES_ON) {
+		worker_go_on(w);
 	}
-	live(w, LIFE_LOADED);
 }
 
 static void handle_pong(struct worker *w, const struct frame *f)

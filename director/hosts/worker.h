@@ -54,6 +54,8 @@ struct worker {
 	struct uvx_timer pulse_timer;
 	struct uvx_closing closes;
 	bool native;
+	bool waits;                   /* somebody else has to be done first: worker_go_on() */
+	bool loaded;                  /* READY came */
 	enum worker_exit drained_for; /* why it ends once it has drained */
 	struct worker_end end;        /* what is known of its end, once it is ENDING */
 	struct log_tail log_tail;     /* its last log records */
@@ -74,10 +76,19 @@ struct worker {
 	uint64_t slowed_ms;     /* when that was last logged */
 };
 
+/* Whether a worker may take its next step. */
+enum worker_gate {
+	WORKER_GOES_ON,
+	WORKER_WAITS, /* worker_go_on() comes later, or its end */
+	WORKER_ENDED, /* it is not to be touched any more */
+};
+
 /* What a worker does, told to whoever it concerns; in struct director. */
 struct worker_events {
-	/* It has loaded its plugin and says what that wants. @return false after ending the worker. */
-	bool (*loaded)(struct worker *w, struct slice info);
+	/* It is in its sandbox and could import its plugin now. */
+	enum worker_gate (*hello)(struct worker *w);
+	/* It has loaded its plugin and says what that wants. */
+	enum worker_gate (*loaded)(struct worker *w, struct slice info);
 	/* It takes calls now. */
 	void (*ready)(struct worker *w);
 	void (*result)(struct worker *w, uint64_t call_id, const struct msg_result *m);
@@ -104,6 +115,9 @@ struct worker_events {
  * @param x what it is for; NULL: for everybody.
  * @return 0 or a negative errno; nothing is left behind then. */
 int worker_start(struct plugin *p, const char *version, const struct work *x);
+
+/** A worker that was told to wait takes the step that it waited before. */
+void worker_go_on(struct worker *w);
 
 /** True when it is for such work, now or once it is ready. */
 bool worker_suits(const struct worker *w, const struct work *x);

@@ -23,6 +23,7 @@ _LOGIC: Tuple[Tuple[str, str], ...] = (
 class Entry:
     """What answers calls."""
 
+    module: types.ModuleType
     name: Optional[str]
     function: Optional[Callable[[Any], Any]]
     is_async: bool
@@ -77,8 +78,8 @@ def _entry_of(module: types.ModuleType) -> Entry:
     for name in ("execute", "run"):
         function = getattr(module, name, None)
         if callable(function):
-            return Entry(name, function, _is_async(function))
-    return Entry(None, None, False)
+            return Entry(module, name, function, _is_async(function))
+    return Entry(module, None, None, False)
 
 
 def load(plugin: str, directory: str) -> Entry:

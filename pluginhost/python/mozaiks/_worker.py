@@ -14,7 +14,7 @@ from random import SystemRandom
 from typing import Any, Awaitable, Dict, NoReturn, Optional
 
 import _mozaiks
-from mozaiks import _client, _describe, _events, _loader, _logs, _loop, _pool, errors
+from mozaiks import _client, _describe, _events, _loader, _logs, _loop, _pool, _schema, errors
 
 logger = logging.getLogger("mozaiks")
 
@@ -117,11 +117,15 @@ class Worker:
         entry = _loader.load(self.plugin, self.directory)
         _mozaiks.set_entry(_mozaiks.EXECUTE, entry.function, entry.is_async)
         _mozaiks.set_entry(_mozaiks.EVENT, _events.deliver, True)
-        return {
+        info: Dict[str, Any] = {
             "entry": entry.name,
             "async": entry.is_async,
             "subscriptions": _events.start(),
         }
+        schema = _schema.declared(entry.module)
+        if schema is not None:
+            info["schema"] = schema
+        return info
 
     def drain(self, payload: bytes) -> None:
         """DRAIN: no more work follows."""
