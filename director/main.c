@@ -107,6 +107,10 @@ static void on_request_end(void *owner, const struct http_outcome *o)
 {
 	char status[16];
 	char us[24];
+	char client[ADDRESS_TEXT_SIZE] = "";
+	if (o->client != NULL) {
+		(void)address_format(o->client, client);
+	}
 	(void)snprintf(status, sizeof(status), "%d", o->status);
 	(void)snprintf(us, sizeof(us), "%llu", (unsigned long long)o->microseconds);
 	struct log_field fields[] = {
@@ -114,8 +118,9 @@ static void on_request_end(void *owner, const struct http_outcome *o)
 		{ "status", slice_str(status) },
 		{ "duration_us", slice_str(us) },
 		{ "request_id", o->request_id },
+		{ "client", slice_str(client) },
 	};
-	log_fields(LOG_INFO, "http.access", fields, 4, "request");
+	log_fields(LOG_INFO, "http.access", fields, o->client == NULL ? 4 : 5, "request");
 }
 
 static struct http_config http_config(
@@ -235,6 +240,11 @@ static int open_http(void)
 	}
 	uint64_t connections = descriptors_for_connections(settings.connections);
 	config.limits.connections = (unsigned)connections;
+	config.limits.spare_loopback = settings.connections_per_address == 0;
+	config.limits.per_address = (unsigned)(settings.connections_per_address == 0
+			? (connections + 3) / 4
+			: settings.connections_per_address);
+	config.proxies = settings.proxies.n > 0 ? &settings.proxies : NULL;
 	if (connections < settings.connections) {
 		enum log_level level =
 			setting_is_set("MOZAIKS_MAX_CONNECTIONS") ? LOG_WARNING : LOG_INFO;

@@ -205,11 +205,13 @@ static bool is_gone(int error)
 		error == EOPNOTSUPP;
 }
 
-static int accept_fd(const struct uvx_listener *l)
+static int accept_fd(struct uvx_listener *l)
 {
 	int fd;
 	do {
-		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		socklen_t n = sizeof(l->peer);
+		l->peer.ss_family = AF_UNSPEC;
+		fd = accept4(l->fd, (struct sockaddr *)&l->peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	} while (fd < 0 && is_gone(errno));
 	return fd < 0 ? -errno : fd;
 }

@@ -10,14 +10,16 @@
 
 #include "common/uvx/stream.h"
 
+#include <sys/socket.h>
 #include <uv.h>
 
 struct uvx_listener {
 	uv_poll_t poll;
 	int fd;
 	bool tcp;
-	bool held;  /* a connection waits that nobody has taken: not polled */
-	bool empty; /* the last look found none */
+	bool held;                    /* a connection waits that nobody has taken: not polled */
+	bool empty;                   /* the last look found none */
+	struct sockaddr_storage peer; /* of the connection that was accepted last */
 	void (*waiting)(struct uvx_listener *l);
 	void *owner;
 	char *path; /* of a socket that is removed with the listener */

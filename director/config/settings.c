@@ -27,6 +27,7 @@ _Static_assert((int)SETTINGS_BODY_BYTES_MAX + (int)AUTH_TRUSTED_MAX + (int)WORK_
 
 static const char *const environments[] = { "development", "production", NULL };
 static const char *const auth_modes[] = { "local", NULL };
+static const char *const forwarded_headers[] = { "x-forwarded", "forwarded", NULL };
 static const char *const confine_modes[] = { "enforce", "log", "off", NULL };
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
 
@@ -47,6 +48,15 @@ static const struct setting table[] = {
 	{ "ADDITIONAL_CORS_ORIGINS", SETTING_TEXT, AT(other_origins), NULL, 1, 4096,
 		.help = "More origins whose pages may call the API, exactly as browsers write them "
 			"(https://app.example.org), separated by commas." },
+	{ "MOZAIKS_TRUSTED_PROXIES", SETTING_TEXT, AT(trusted_proxies), NULL, 1, 4096,
+		.help = "Addresses and networks of the proxies before the director (10.0.0.0/8, ::1), "
+			"separated by commas. Only they are believed about the client's address, "
+			"protocol and host. Unset: nobody." },
+	{ "MOZAIKS_FORWARDED_HEADER", SETTING_CHOICE, AT(forwarded_header), "x-forwarded",
+		.choices = forwarded_headers,
+		.help = "Which header these proxies set: x-forwarded (X-Forwarded-For, -Proto, -Host) or "
+			"forwarded (RFC 7239). The other one is not believed: a proxy that does not know "
+			"it passes on what a client has written." },
 	{ "TLS_CERT_FILE", SETTING_PATH, AT(tls_certificate), NULL,
 		.help = "The server's certificate (PEM), followed by those between it and its root. With it "
 			"and TLS_KEY_FILE the TCP port speaks HTTPS (TLS 1.2 and 1.3) only. Unset: HTTP." },
@@ -203,6 +213,10 @@ static const struct setting table[] = {
 	{ "MOZAIKS_MAX_CONNECTIONS", SETTING_NUMBER, AT(connections), "16384", 1, MILLION,
 		.help = "Client connections at a time; more wait to be accepted. At most three quarters of the "
 			"open files that the system allows (LimitNOFILE=, ulimit -n)." },
+	{ "MOZAIKS_MAX_CONNECTIONS_PER_ADDRESS", SETTING_NUMBER, AT(connections_per_address), "0", 0, MILLION,
+		.help = "Of these, connections of one client address (IPv6: of one /64); more are closed at "
+			"once. Trusted proxies are not counted. 0: a quarter of MOZAIKS_MAX_CONNECTIONS, and "
+			"any number for the machine itself, where a proxy may stand." },
 	{ "MOZAIKS_HEADER_TIMEOUT_SECONDS", SETTING_SECONDS, AT(header_ms), "10", 10, HOUR_MS,
 		.help = "Time for a request's head; then 408." },
 	{ "MOZAIKS_BODY_TIMEOUT_SECONDS", SETTING_SECONDS, AT(body_ms), "10", 10, HOUR_MS,
@@ -479,6 +493,18 @@ static int read_site(struct settings *s, struct buffer *message)
 	return 0;
 }
 
+static int read_proxies(struct settings *s, struct buffer *message)
+{
+	struct slice bad;
+	s->proxies.header = s->forwarded_header == 0 ? PROXIES_X_FORWARDED : PROXIES_FORWARDED;
+	if (!proxies_add(&s->proxies, slice_str(s->trusted_proxies), &bad)) {
+		return refuse(message, "MOZAIKS_TRUSTED_PROXIES", s->trusted_proxies,
+			"must be at most 64 addresses or networks like 10.0.0.0/8 or 2001:db8::/32, "
+			"no bits set behind the prefix");
+	}
+	return 0;
+}
+
 static int check_tls(const struct settings *s, struct buffer *message)
 {
 	if ((s->tls_certificate == NULL) == (s->tls_key == NULL)) {
@@ -667,6 +693,7 @@ int settings_load(struct settings *ret, settings_warn_fn warn, void *arg, struct
 	int r = read_rows(&s, warn, arg, message);
 	r = r != 0 ? r : check_host(&s, message);
 	r = r != 0 ? r : read_site(&s, message);
+	r = r != 0 ? r : read_proxies(&s, message);
 	r = r != 0 ? r : check_tls(&s, message);
 	r = r != 0 ? r : split_pluginhosts(&s, message);
 	r = r != 0 ? r : check_production(&s, warn, arg, message);

@@ -15,6 +15,7 @@
 #include "common/base/settings.h"
 #include "director/execute/quarantine.h"
 #include "director/hosts/policy.h"
+#include "director/http/proxies.h"
 #include "director/http/site.h"
 
 enum {
@@ -31,7 +32,11 @@ struct settings {
 	const char *host;                                         /* an IP address */
 	uint64_t port;                                            /* 0: any free one */
 	const char *allowed_hosts, *frontend_url, *other_origins; /* as given; NULL: not */
-	const char *tls_certificate;                              /* NULL: without TLS */
+	const char *trusted_proxies;                              /* as given; NULL: none */
+	int forwarded_header;                                     /* enum proxies_header */
+	struct proxies proxies;                                   /* what they mean */
+	uint64_t connections_per_address;
+	const char *tls_certificate; /* NULL: without TLS */
 	const char *tls_key;
 	uint64_t tls_check_ms;
 	uint64_t tls_handshake_ms;

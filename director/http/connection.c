@@ -59,6 +59,7 @@ static void observe(struct connection *c)
 		.method = r->head.method,
 		.path = r->path,
 		.pattern = r->match.route != NULL ? r->match.route->pattern : NULL,
+		.client = c->has_peer ? &connection_forwarded(c)->client : NULL,
 		.request_id = connection_request_id(c),
 		.status = r->answered ? r->status : 499,
 		.answer_bytes = r->answer_n,
@@ -79,6 +80,7 @@ static void request_begin(struct connection *c)
 	r->path = r->head.path;
 	r->decoded = NULL;
 	r->match.route = NULL;
+	r->resolved = false;
 	r->id = SLICE_NULL;
 	r->context = NULL;
 	r->release = NULL;
@@ -149,6 +151,7 @@ static void begin_nothing(struct connection *c)
 	r->path = SLICE_NULL;
 	r->match.route = NULL;
 	r->answered = false;
+	r->resolved = false;
 	r->id = SLICE_NULL;
 	r->began = c->server->config.observe != NULL ? uv_hrtime() : 0;
 }
@@ -238,6 +241,21 @@ static void answer_unrouted(struct connection *c, int status, unsigned allowed, 
 	connection_answer(c, &response);
 }
 
+const struct forwarded *connection_forwarded(struct connection *c)
+{
+	struct http_request *r = &c->request;
+	if (!r->resolved) {
+		r->resolved = true;
+		r->forwarded = (struct forwarded){ .client = c->peer,
+			.https = transport_is_secure(&c->transport) };
+		if (c->trusted && r->live) {
+			proxies_resolve(
+				c->server->config.proxies, &c->peer, &r->head, &r->forwarded);
+		}
+	}
+	return &r->forwarded;
+}
+
 /* Finds the route. @return false when the request is answered already. */
 static bool route_request(struct connection *c)
 {
@@ -245,7 +263,8 @@ static bool route_request(struct connection *c)
 	struct http_refusal refusal;
 	struct slice path;
 	const struct http_site *site = c->server->config.site;
-	if (site != NULL && !site_serves(site, r->head.host)) {
+	struct slice asked = c->trusted ? connection_forwarded(c)->host : SLICE_NULL;
+	if (site != NULL && !site_serves(site, asked.n > 0 ? asked : r->head.host)) {
 		answer_unrouted(c, 421, 0, "this host is not served here (ALLOWED_HOSTS)");
 		return false;
 	}
@@ -886,7 +905,14 @@ int connection_accept(struct http_server *s, struct uvx_listener *l)
 	}
 	DL_APPEND(s->connections, c);
 	s->n_connections++;
-	connection_tick(c, 0);
+	c->has_peer = address_of_socket((const struct sockaddr *)&l->peer, &c->peer);
+	c->trusted = c->has_peer && s->config.proxies != NULL &&
+		proxies_trust(s->config.proxies, &c->peer);
+	if (server_admits(s, c)) {
+		connection_tick(c, 0);
+	} else {
+		connection_close(c);
+	}
 	return 0;
 }
 
@@ -901,6 +927,10 @@ void connection_close(struct connection *c)
 		buffer_clear(&c->server->out);
 	}
 	request_end(c);
+	if (c->counted) {
+		crowd_leave(&c->server->crowd, &c->peer);
+		c->counted = false;
+	}
 	deadline_set(&c->server->deadlines, &c->deadline, DEADLINE_NONE);
 	server_remove_ready(c->server, c);
 	if (c->block != NULL) {

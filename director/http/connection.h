@@ -32,6 +32,7 @@
 #include "director/http/chunked.h"
 #include "director/http/deadline.h"
 #include "director/http/head.h"
+#include "director/http/proxies.h"
 #include "director/http/request_id.h"
 #include "director/http/router.h"
 #include "director/http/transport.h"
@@ -79,6 +80,8 @@ struct http_request {
 	int status;      /* of the answer */
 	size_t answer_n; /* bytes of its body */
 	uint64_t began;  /* uv_hrtime(), with an observer only */
+	bool resolved;   /* `forwarded` is */
+	struct forwarded forwarded;
 	struct slice id; /* empty until somebody asks */
 	char made_id[REQUEST_ID_LENGTH];
 	void *context;
@@ -108,8 +111,12 @@ struct connection {
 	struct connection *ready_prev; /* those that go on in the next turn */
 	struct connection *ready_next;
 	struct deadline deadline;
+	struct address peer;
 	enum connection_state state;
 
+	bool has_peer;   /* its address is known: TCP */
+	bool trusted;    /* a proxy of ours */
+	bool counted;    /* in the server's crowd */
 	bool ticking;    /* inside connection_tick() */
 	bool ready;      /* on the ready list */
 	bool doomed;     /* to be closed by the tick */
@@ -177,6 +184,9 @@ void connection_begin_pieces(struct connection *c, const struct http_response *r
 
 /** Sends a piece of such an answer, or with `last` its end, at once. @return false when it waits. */
 bool connection_piece(struct connection *c, struct slice piece, bool last);
+
+/** Who sent the request at hand, and how, as far as those who are believed say. */
+const struct forwarded *connection_forwarded(struct connection *c);
 
 /** Puts the answer of the request at hand into the output. */
 void connection_answer(struct connection *c, const struct http_response *response);

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "common/base/address.h"
 #include "common/base/slice.h"
 
 #include <uv.h>
@@ -61,7 +62,11 @@ struct http_route {
 struct http_limits {
 	size_t head_bytes; /* request line and headers; over it 431, or 414 in the line [16384] */
 	size_t body_bytes; /* MAX_REQUEST_BODY_BYTES; over it 413 [1000000] */
-	unsigned connections;  /* in all; over it accept waits [10000] */
+	unsigned connections; /* in all; over it accept waits [10000] */
+	/* Of one address (v6: one /64), trusted proxies not counted; over it a connection is closed at
+	 * once. 0: any number. */
+	unsigned per_address;
+	bool spare_loopback;   /* the machine itself is not held to it */
 	unsigned handshake_ms; /* time for a TLS handshake; then closed [10000] */
 	unsigned header_ms;    /* time for a head, from its first byte or the accept: 408 [10000] */
 	unsigned body_ms;      /* time without progress in a body: 408 [20000] */
@@ -77,6 +82,7 @@ struct http_outcome {
 	enum http_method method;
 	struct slice path;   /* as sent, without the query; empty when the head was refused */
 	const char *pattern; /* of its route; NULL when it has none */
+	const struct address *client; /* NULL: a unix socket */
 	struct slice request_id;
 	int status;          /* 499: the client went away */
 	size_t answer_bytes; /* of the body */
@@ -84,11 +90,14 @@ struct http_outcome {
 };
 
 struct http_site;
+struct proxies;
 
 struct http_config {
 	uv_loop_t *loop;
 	const struct http_site
 		*site; /* site.h; NULL: any host, no other origin. Outlives the server */
+	const struct proxies
+		*proxies; /* proxies.h; NULL: nobody is believed. Outlives the server */
 	const struct http_route *routes; /* outlives the server */
 	size_t n_routes;
 	struct http_limits limits;
@@ -145,6 +154,11 @@ struct slice http_request_header_next(
 bool http_request_origin_is_trusted(const struct http_request *r);
 /** Its id: X-Request-Id when it was well-formed, else a UUIDv7. */
 struct slice http_request_id(struct http_request *r);
+/** Whose request it is: the address of the connection, or what a trusted proxy says. @return false
+ * for a unix socket. */
+bool http_request_client(struct http_request *r, struct address *ret);
+/** True when the client itself came over TLS, to us or to a trusted proxy. */
+bool http_request_is_https(struct http_request *r);
 /** Peer uid and pid of a unix socket connection; false for TCP. */
 bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_pid);
 enum { HTTP_ADDRESS_SIZE = 46 };

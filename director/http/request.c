@@ -47,7 +47,9 @@ bool http_request_origin_is_trusted(const struct http_request *r)
 	if (origin.p == NULL || (site != NULL && site_trusts(site, origin))) {
 		return true;
 	}
-	struct slice host = r->head.host;
+	struct connection *c = r->connection;
+	struct slice host = c->trusted ? connection_forwarded(c)->host : SLICE_NULL;
+	host = host.n > 0 ? host : r->head.host;
 	struct slice schemes[] = { SLICE("http://"), SLICE("https://") };
 	for (size_t i = 0; i < 2; i++) {
 		if (slice_starts(origin, schemes[i]) && host.n > 0 &&
@@ -61,6 +63,20 @@ bool http_request_origin_is_trusted(const struct http_request *r)
 struct slice http_request_id(struct http_request *r)
 {
 	return connection_request_id(r->connection);
+}
+
+bool http_request_client(struct http_request *r, struct address *ret)
+{
+	if (!r->connection->has_peer) {
+		return false;
+	}
+	*ret = connection_forwarded(r->connection)->client;
+	return true;
+}
+
+bool http_request_is_https(struct http_request *r)
+{
+	return connection_forwarded(r->connection)->https;
 }
 
 bool http_request_peer(const struct http_request *r, uid_t *ret_uid, pid_t *ret_pid)

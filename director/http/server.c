@@ -92,6 +92,36 @@ static void accept_more(void *arg)
 	}
 }
 
+static void complain_of_crowd(struct http_server *s, const struct address *a)
+{
+	uint64_t now = uv_now(s->config.loop);
+	if (now >= s->crowd_silent_until) {
+		char text[ADDRESS_TEXT_SIZE];
+		size_t n = address_format(a, text);
+		const struct log_field fields[] = { { "client", slice_of(text, n) } };
+		s->crowd_silent_until = now + COMPLAIN_MS;
+		log_fields(LOG_WARNING, "http.address_full", fields, 1,
+			"a connection was refused: its address has %u already "
+			"(MOZAIKS_MAX_CONNECTIONS_PER_ADDRESS)",
+			s->config.limits.per_address);
+	}
+}
+
+bool server_admits(struct http_server *s, struct connection *c)
+{
+	const struct http_limits *l = &s->config.limits;
+	if (!c->has_peer || c->trusted || l->per_address == 0 ||
+		(l->spare_loopback && address_is_loopback(&c->peer))) {
+		return true;
+	}
+	int r = crowd_enter(&s->crowd, &c->peer, l->per_address);
+	c->counted = r == 0;
+	if (r == CROWD_FULL) {
+		complain_of_crowd(s, &c->peer);
+	}
+	return c->counted;
+}
+
 /* The end */
 
 static void on_handles_closed(void *arg)

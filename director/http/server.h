@@ -4,6 +4,7 @@
 #include "common/uvx/later.h"
 #include "common/uvx/listener.h"
 #include "director/http/connection.h"
+#include "director/http/crowd.h"
 #include "director/http/response.h"
 
 enum { HTTP_FREE_BLOCKS_MAX = 256, HTTP_JUNK = 16 * 1024 };
@@ -21,14 +22,16 @@ struct http_server {
 	struct http_config config;
 	struct router *router;
 	struct http_listener *listeners;
+	struct crowd crowd;
 	struct connection *connections;
 	unsigned n_connections;
 	struct connection *ready;
 	unsigned n_ready;
 	struct deadlines deadlines;
 	struct uvx_later later;
-	struct uvx_timer retry; /* of accepting, after it failed */
-	uint64_t silent_until;  /* ms of the loop, for the log of that */
+	struct uvx_timer retry;      /* of accepting, after it failed */
+	uint64_t silent_until;       /* ms of the loop, for the log of that */
+	uint64_t crowd_silent_until; /* the same, of addresses with too many connections */
 
 	/* What is to be written for `out_owner`, until its tick ends. */
 	struct buffer out;
@@ -62,6 +65,9 @@ void server_give_block(struct http_server *s, struct block *b);
 /** Lets the connection go on in the next turn. */
 void server_add_ready(struct http_server *s, struct connection *c);
 void server_remove_ready(struct http_server *s, struct connection *c);
+
+/** Counts a new connection to its address. @return false: that one has enough. */
+bool server_admits(struct http_server *s, struct connection *c);
 
 /** A connection is no more: its memory goes, and another one may be accepted. */
 void server_connection_closed(struct http_server *s, struct connection *c);
