@@ -10,6 +10,7 @@ each row is.
 """
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -27,6 +29,7 @@ sys.path[:0] = [str(HERE.parent / "system"), str(HERE.parent / "servers")]
 
 import plot  # noqa: E402
 import servers  # noqa: E402
+import websocket  # noqa: E402
 from neighbour import Hostile  # noqa: E402
 from runtime import (APP, BUILD, SECRET, Runtime, adopt_orphans, mint,  # noqa: E402
                      reap_orphans, wait_for)
@@ -341,6 +344,30 @@ class Bench:
             pss = sum(memory_kib(pid)["pss"] for pid in pids) / 1024
             yield row("P8", f"all of it with {many} plugins discovered", [pss], 200, "MiB", False)
 
+    def p9(self):
+        n = 200 if SMOKE else 10000
+        with ours({"live": HERE / "plugins" / "live"}, MOZAIKS_BROADCAST_RATE="0",
+                  MOZAIKS_WEBSOCKET_MESSAGE_RATE="0") as us:
+            director = us.runtime.director.pid
+            before = memory_kib(director)["private"]
+            if not before:
+                raise Unavailable("the memory of the director cannot be read (not root)")
+            with crowd(us.runtime.port, n) as told:
+                time.sleep(1)
+                each = (memory_kib(director)["private"] - before) / n
+                yield row("P9", f"memory of an idle WebSocket in the director, of {n}", [each], 16,
+                          "KiB", False)
+                with Live(us.runtime) as live:
+                    times = [live.broadcast(told, n) for _ in range(self.n_pairs)]
+                    yield row("P9", f"a broadcast to all {n}, until the last has it", times, 1000,
+                              "ms", False)
+                    alone = live.sends(self.seconds, None)
+                    beside = live.sends(self.seconds, lambda: live.broadcast(told, n))
+                    yield row("P9", "a plugin's message to its caller, p99, beside broadcasts",
+                              [percentile(beside, 99)], 5, "ms", False,
+                              p50_ms=percentile(beside, 50), sends=len(beside),
+                              alone_p99_ms=percentile(alone, 99))
+
     def p10(self):
         path, connections = "/api/execute/echo", 16
 
@@ -383,6 +410,88 @@ class Bench:
             for n, runtime in zip(counts[1:], runtimes[1:]):
                 yield self.compare("P11", f"Python plugin among {n}, of one alone", 0.95, runtime,
                                    runtimes[0], "/api/execute/p0", "/api/execute/p0", 64)
+
+
+@contextlib.contextmanager
+def crowd(port, n):
+    """Yields a function that waits for the next thing the crowd tells."""
+    process = subprocess.Popen([sys.executable, str(HERE / "crowd.py"), str(port), str(n)],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def told():
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("the crowd of WebSockets has gone")
+        return json.loads(line)
+    try:
+        told()
+        yield told
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+class Live:
+    """A plugin that sends, asked over two WebSockets: one for broadcasts, one for messages to itself."""
+
+    def __init__(self, runtime):
+        self.sockets = [websocket.Client(runtime.port, "/ws/notifications/_", token=mint(user))
+                        for user in ("broadcaster", "sender")]
+        for ws in self.sockets:
+            ws.receive()
+        self.numbers = itertools.count(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for ws in self.sockets:
+            ws.socket.close()
+
+    def _ask(self, ws, action):
+        k = next(self.numbers)
+        ws.send({"type": "execute", "id": k, "plugin": "live", "data": {"action": action, "k": k}})
+        return k
+
+    def broadcast(self, told, n):
+        """Milliseconds from the question until the last of `n` has it."""
+        ws = self.sockets[0]
+        began = time.monotonic()
+        k = self._ask(ws, "broadcast")
+        answer = ws.receive_type("execute_result")
+        # The two of ours get it as well.
+        if answer["status"] != 200 or answer["data"]["recipients"] != n + 2:
+            raise RuntimeError(f"the broadcast: {answer}")
+        while True:
+            heard = told()
+            if heard["k"] == k:
+                return (heard["at"] - began) * 1000
+
+    def sends(self, seconds, beside):
+        """Milliseconds of messages one after the other, from the question to the message."""
+        end = time.monotonic() + seconds
+
+        def work():
+            while time.monotonic() < end and beside:
+                beside()
+                time.sleep(0.2)
+        worker = threading.Thread(target=work)
+        worker.start()
+        times, ws = [], self.sockets[1]
+        while time.monotonic() < end:
+            began = time.monotonic()
+            k = self._ask(ws, "send")
+            while ws.receive_type("live")["k"] != k:
+                pass
+            times.append((time.monotonic() - began) * 1000)
+            ws.receive_type("execute_result")
+            time.sleep(0.002)
+        worker.join(60)
+        return times
+
+
+def percentile(times, n):
+    return round(sorted(times)[max(0, round(len(times) * n / 100) - 1)], 2)
 
 
 def ratios(a, b):
@@ -448,7 +557,7 @@ def as_text(rows):
 
 
 def main():
-    names = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P10", "P11"]
+    names = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "P11"]
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
