@@ -324,6 +324,8 @@ static int open_store(void)
 	config.skip = (unsigned)settings.skip;
 	config.stages = (unsigned)settings.stages;
 	config.indexes = (unsigned)settings.indexes;
+	config.index_fields = (unsigned)settings.index_fields;
+	config.index_keys = (unsigned)settings.index_keys;
 	config.regex_bytes = (unsigned)settings.regex_bytes;
 	return store_open(&director.store, &config, why) < 0 ? refuse("store.failed", why) : 0;
 }

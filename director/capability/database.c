@@ -26,8 +26,6 @@ enum {
 	INSERT_ID_BYTES = 24,
 	INSERT_ERROR_BYTES = 72,
 	INSERT_MESSAGE_BYTES = 200,
-	KEYS_MAX = 100000,
-	DEPTH_MAX = 64,
 };
 
 /* Fields that a command may have, and where they go. */
@@ -298,16 +296,24 @@ static size_t limit_value(const struct bson_limits *limits, enum bson_limit limi
 					   : limits->bytes;
 }
 
+static const char *limit_setting(enum bson_limit limit)
+{
+	return limit == BSON_LIMIT_DEPTH   ? "MOZAIKS_MAX_BSON_DEPTH; "
+		: limit == BSON_LIMIT_KEYS ? "MOZAIKS_MAX_BSON_KEYS; "
+					   : "";
+}
+
 /* Checks the bytes, then reads them; false after answering. */
 static bool read_arguments(struct capability_call *c, struct arguments *a)
 {
 	struct slice bytes = capability_args(c);
 	struct slice document;
 	struct bson_failure failure = { 0 };
+	const struct settings *s = capability_director(c)->settings;
 	struct bson_limits limits = {
 		.bytes = FRAME_PAYLOAD_MAX,
-		.depth = DEPTH_MAX,
-		.keys = KEYS_MAX,
+		.depth = (unsigned)s->bson_depth,
+		.keys = (unsigned)s->bson_keys,
 	};
 	int r = bson_check(&bytes, &limits, &document, &failure);
 	if (r == 0 && bytes.n > 0) {
@@ -317,8 +323,9 @@ static bool read_arguments(struct capability_call *c, struct arguments *a)
 	if (r == -ENOMEM) {
 		capability_fail(c, "unavailable", "no memory");
 	} else if (r < 0 && failure.limit != BSON_LIMIT_NONE) {
-		capability_fail(c, "limit_exceeded", "the arguments have %s of %zu (byte %zu)",
-			failure.what, limit_value(&limits, failure.limit), failure.offset);
+		capability_fail(c, "limit_exceeded", "the arguments have %s of %zu (%sbyte %zu)",
+			failure.what, limit_value(&limits, failure.limit),
+			limit_setting(failure.limit), failure.offset);
 	} else if (r < 0) {
 		capability_fail(c, "invalid_argument",
 			"the arguments are no valid BSON document: %s (byte %zu)", failure.what,

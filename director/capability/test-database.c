@@ -149,6 +149,8 @@ static int setup(void **state)
 	settings.cursors_per_request = 8;
 	settings.cursors_per_worker = 10;
 	settings.cursor_idle_ms = 60000;
+	settings.bson_depth = 64;
+	settings.bson_keys = 100000;
 	worker = (struct worker){ 0 };
 	if (mkdtemp(dir) == NULL || uv_loop_init(&loop) != 0) {
 		return -1;
@@ -444,7 +446,8 @@ static void nesting_is_bounded(void **state)
 	assert_string_equal(c.error, "");
 	run_nested(&c, 65);
 	assert_string_equal(c.error, "limit_exceeded");
-	assert_non_null(strstr(c.message, "nesting deeper than the limit of 64 "));
+	assert_non_null(
+		strstr(c.message, "nesting deeper than the limit of 64 (MOZAIKS_MAX_BSON_DEPTH; "));
 }
 
 /* `n` documents of about `size` bytes. */

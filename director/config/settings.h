@@ -110,6 +110,10 @@ struct settings {
 	uint64_t skip;
 	uint64_t stages;
 	uint64_t indexes;
+	uint64_t index_fields;
+	uint64_t index_keys;
+	uint64_t bson_depth;
+	uint64_t bson_keys;
 	uint64_t regex_bytes;
 	uint64_t collections; /* of one plugin */
 	uint64_t quota_plugin_documents;

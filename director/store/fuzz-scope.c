@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { COMMANDS_MAX = 6, CALLERS = 7, INSERTED_MAX = 3, OPERATIONS = STORE_INDEX_LIST + 1 };
 
-static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10, 8, 4 };
+static const struct store_limits limits = { 20000, 20000, 200000, 50, 100, 100, 2000, 10, 8, 4, 4,
+	100 };
 
 static const struct {
 	const char *collection;

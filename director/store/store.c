@@ -68,6 +68,8 @@ void store_config_init(struct store_config *c)
 		.user_bytes = UINT64_C(256) << 20,
 		.stages = 50,
 		.indexes = 20,
+		.index_fields = 16,
+		.index_keys = 1000,
 	};
 }
 
@@ -228,6 +230,8 @@ static void take_config(struct store *s, const struct store_config *c)
 		.user_bytes = c->user_bytes,
 		.stages = c->stages,
 		.indexes = c->indexes,
+		.index_fields = c->index_fields,
+		.index_keys = c->index_keys,
 	};
 	s->queue = c->queue;
 	s->queue_bytes = c->queue_bytes;

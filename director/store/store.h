@@ -119,6 +119,8 @@ struct store_config {
 	unsigned operation_ms; /* 2000: MOZAIKS_STORE_TIMEOUT_SECONDS, of one command at work */
 	unsigned stages;       /* 50: MOZAIKS_MAX_PIPELINE_STAGES */
 	unsigned indexes;      /* 20: MOZAIKS_MAX_INDEXES, of one collection */
+	unsigned index_fields; /* 16, to 32: MOZAIKS_MAX_INDEX_FIELDS */
+	unsigned index_keys;   /* 1000: MOZAIKS_MAX_INDEX_KEYS, of a document in one index */
 	unsigned collections;  /* 1000: MOZAIKS_MAX_COLLECTIONS, of one plugin */
 	/* Quotas; 0: none. What one plugin stores, and of it each user. */
 	uint64_t plugin_documents; /* 10 million: MOZAIKS_QUOTA_PLUGIN_DOCUMENTS */

@@ -182,8 +182,8 @@ static int check_sizes(struct making *m)
 			"MOZAIKS_MAX_FILTER_BYTES");
 	}
 	if (c->field.n > FIELD_BYTES_MAX) {
-		return store_fail(
-			&m->failure, STORE_E_LIMIT, "a field name of %zu bytes", c->field.n);
+		return store_fail(&m->failure, STORE_E_LIMIT,
+			"a field name of %zu bytes; the limit is %d", c->field.n, FIELD_BYTES_MAX);
 	}
 	if (c->skip > l->skip) {
 		return store_fail(&m->failure, STORE_E_LIMIT,
@@ -482,6 +482,11 @@ static int check_index(const struct store_task *t, struct store_failure *f)
 		return 0;
 	}
 	int r = index_compile(&spec, t->index, f);
+	if (r == 0 && spec.n > t->limits->index_fields) {
+		r = store_fail(f, STORE_E_LIMIT,
+			"an index of %u fields; the limit is %u (MOZAIKS_MAX_INDEX_FIELDS)", spec.n,
+			t->limits->index_fields);
+	}
 	index_deinit(&spec);
 	return r;
 }

@@ -31,6 +31,8 @@ struct store_limits {
 	unsigned collections;
 	unsigned stages;
 	unsigned indexes;
+	unsigned index_fields;
+	unsigned index_keys;
 	uint64_t plugin_documents;
 	uint64_t plugin_bytes;
 	uint64_t user_documents;

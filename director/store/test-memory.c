@@ -143,8 +143,8 @@ static void rows_fill(void)
 
 /* --- commands --- */
 
-static const struct store_limits limits = { 4000, 4000, 100000, 100, 1000, 1000, 60000, 10, 50,
-	20 };
+static const struct store_limits limits = { 4000, 4000, 100000, 100, 1000, 1000, 60000, 10, 50, 20,
+	16, 1000 };
 static struct oid_source ids;
 
 struct command {

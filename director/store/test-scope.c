@@ -21,7 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct store_limits limits = { 4000, 4000, 100000, 100, 1000, 1000, 2000, 10, 50, 20 };
+static const struct store_limits limits = { 4000, 4000, 100000, 100, 1000, 1000, 2000, 10, 50, 20,
+	16, 1000 };
 static struct oid_source ids;
 static struct memory_store memory;
 

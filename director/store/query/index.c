@@ -4,6 +4,7 @@
 #include "director/store/query/number.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 /* --- compiling --- */
@@ -165,23 +166,40 @@ void index_write(struct document_writer *w,
 /* The keys of one field's values in a row, and where each ends. */
 struct column {
 	struct buffer bytes;
-	size_t ends[INDEX_KEYS_MAX];
+	size_t *ends;
 	unsigned n;
+	unsigned cap;
 };
 
 struct gathering {
 	struct column *column;
+	unsigned keys;
 	bool any;   /* of all fields: something is there */
 	bool loose; /* an empty array is */
 	int error;
 };
+
+static int add_end(struct column *c)
+{
+	if (c->n == c->cap) {
+		unsigned cap = c->cap == 0 ? 4 : c->cap * 2;
+		size_t *p = reallocarray(c->ends, cap, sizeof(*p));
+		if (p == NULL) {
+			return -ENOMEM;
+		}
+		c->ends = p;
+		c->cap = cap;
+	}
+	c->ends[c->n++] = c->bytes.n;
+	return 0;
+}
 
 static bool gather(void *arg, struct value v)
 {
 	struct gathering *g = (struct gathering *)arg;
 	struct column *c = g->column;
 	g->any = g->any || v.type != BT_MISSING;
-	if (c->n == INDEX_KEYS_MAX) {
+	if (c->n == g->keys) {
 		g->error = -E2BIG;
 		return true;
 	}
@@ -189,7 +207,7 @@ static bool gather(void *arg, struct value v)
 	g->loose = g->loose || v.type == BT_UNDEFINED;
 	v.type = v.type == BT_UNDEFINED ? BT_NULL : v.type;
 	g->error = key_append(&c->bytes, v);
-	c->ends[c->n++] = c->bytes.n;
+	g->error = g->error != 0 ? g->error : add_end(c);
 	return g->error != 0;
 }
 
@@ -201,10 +219,10 @@ static struct slice key_at(const struct column *c, unsigned i)
 
 struct emission {
 	const struct index_spec *s;
+	const struct index_visit *v;
 	struct column *columns;
 	struct buffer key;
-	index_key_fn fn;
-	void *arg;
+	unsigned keys;
 	unsigned n;
 };
 
@@ -214,7 +232,7 @@ static int emit(struct emission *e, unsigned field)
 	int r = 0;
 	if (field == e->s->n) {
 		struct slice key = buffer_slice(&e->key);
-		return ++e->n > INDEX_KEYS_MAX ? -E2BIG : e->fn(e->arg, key);
+		return e->n++ == e->keys ? -E2BIG : e->v->fn(e->v->arg, key);
 	}
 	for (unsigned i = 0; i < e->columns[field].n && r == 0; i++) {
 		size_t n = e->key.n;
@@ -229,34 +247,27 @@ static int gather_fields(const struct index_spec *s,
 	struct column *columns,
 	struct slice document,
 	struct budget *budget,
-	bool *ret_any,
-	bool *ret_loose)
+	struct gathering *g)
 {
 	struct value root = { BT_OBJECT, document };
-	struct gathering g = { 0 };
-	for (unsigned i = 0; i < s->n && g.error == 0; i++) {
+	for (unsigned i = 0; i < s->n && g->error == 0; i++) {
 		struct path path = { s->parts.p + s->fields[i].part, s->fields[i].n_parts };
-		g.column = &columns[i];
-		(void)path_values(path, root, budget, gather, &g);
+		g->column = &columns[i];
+		(void)path_values(path, root, budget, gather, g);
 	}
-	*ret_any = g.any;
-	*ret_loose = g.loose;
-	return g.error;
+	return g->error;
 }
 
 int index_each_key(const struct index_spec *s,
 	struct slice prefix,
 	struct slice document,
 	struct budget *budget,
-	index_key_fn fn,
-	void *arg,
-	bool *ret_loose,
+	struct index_visit *v,
 	struct store_failure *f)
 {
 	struct column *columns = calloc(s->n, sizeof(*columns));
-	struct emission e = { .s = s, .columns = columns, .fn = fn, .arg = arg };
-	bool any = false;
-	bool loose = false;
+	struct gathering g = { .keys = v->keys == 0 ? UINT_MAX : v->keys };
+	struct emission e = { .s = s, .v = v, .columns = columns, .keys = g.keys };
 	if (columns == NULL) {
 		return -ENOMEM;
 	}
@@ -264,23 +275,22 @@ int index_each_key(const struct index_spec *s,
 		buffer_init(&columns[i].bytes, SIZE_MAX);
 	}
 	buffer_init(&e.key, SIZE_MAX);
-	int r = gather_fields(s, columns, document, budget, &any, &loose);
+	int r = gather_fields(s, columns, document, budget, &g);
 	r = r != 0 ? r : buffer_append(&e.key, prefix);
-	if (r == 0 && (any || !s->sparse)) {
+	if (r == 0 && (g.any || !s->sparse)) {
 		r = emit(&e, 0);
 	}
 	for (unsigned i = 0; i < s->n; i++) {
 		buffer_deinit(&columns[i].bytes);
+		free(columns[i].ends);
 	}
 	buffer_deinit(&e.key);
 	free(columns);
-	if (ret_loose != NULL) {
-		*ret_loose = loose || e.n > 1;
-	}
+	v->loose = g.loose || e.n > 1;
 	if (r == -E2BIG) {
 		return store_fail(f, STORE_E_LIMIT,
-			"a document with more than %d keys in the index %.*s", INDEX_KEYS_MAX,
-			STORE_NAME(s->name));
+			"a document with more than %u keys (MOZAIKS_MAX_INDEX_KEYS) in the index %.*s",
+			v->keys, STORE_NAME(s->name));
 	}
 	return r;
 }

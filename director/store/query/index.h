@@ -8,9 +8,8 @@
 #include "director/store/query/path.h"
 
 enum {
-	INDEX_FIELDS_MAX = 16,
+	INDEX_FIELDS_MAX = 32, /* and fewer, by setting: struct store_config */
 	INDEX_NAME_MAX = 128,
-	INDEX_KEYS_MAX = 1000, /* of one document */
 	/* A longer key is cut: what it finds is looked at anyway. A unique index refuses it. */
 	INDEX_KEY_BYTES = 1024,
 };
@@ -50,17 +49,23 @@ void index_write(struct document_writer *w,
 
 typedef int (*index_key_fn)(void *arg, struct slice key);
 
+/* A walk over the keys of one document. */
+struct index_visit {
+	index_key_fn fn;
+	void *arg;
+	unsigned keys; /* more are refused; 0: any number */
+	/* Afterwards: there is more than one, or an empty array stands where a key comes from. Then the
+	 * key alone does not say how the document compares. */
+	bool loose;
+};
+
 /**
- * Calls `fn` for each key of a document, each with `prefix` in front.
- * @param ret_loose NULL, or set when there is more than one, or an empty array stands where a key comes
- *   from: then the key alone does not say how the document compares.
- * @return 0; what `fn` returned; STORE_E_LIMIT and `f`; -ENOMEM.
+ * Calls `v->fn` for each key of a document, each with `prefix` in front.
+ * @return 0; what the function returned; STORE_E_LIMIT and `f`; -ENOMEM.
  */
 int index_each_key(const struct index_spec *s,
 	struct slice prefix,
 	struct slice document,
 	struct budget *budget,
-	index_key_fn fn,
-	void *arg,
-	bool *ret_loose,
+	struct index_visit *v,
 	struct store_failure *f);

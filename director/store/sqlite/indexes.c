@@ -34,9 +34,9 @@ static int add_row(struct sqlite_indexes *x, sqlite3_stmt *st)
 	return r > 0 ? -EIO : r;
 }
 
-int indexes_load(struct sqlite_indexes *x, struct connection *c, int64_t cid)
+int indexes_load(struct sqlite_indexes *x, struct connection *c, int64_t cid, unsigned keys)
 {
-	*x = (struct sqlite_indexes){ 0 };
+	*x = (struct sqlite_indexes){ .keys = keys };
 	sqlite3_stmt *st = sqlite_connection_statement(c, ST_INDEX_ALL);
 	if (st == NULL || sqlite3_bind_int64(st, 1, cid) != SQLITE_OK) {
 		return sqlite_connection_failed(c);
@@ -148,13 +148,15 @@ static int visit_keys(struct visit *v, struct slice document, index_key_fn fn)
 {
 	struct budget budget = { 0 };
 	struct buffer prefix;
-	bool loose = false;
+	/* What is there already goes, however many keys it has. */
+	struct index_visit keys = { .fn = fn, .arg = v };
+	keys.keys = v->statement == ST_KEY_REMOVE ? 0 : v->x->keys;
 	int r = owner_key(v->index, document, &prefix);
 	r = r != 0 ? r
-		   : index_each_key(&v->index->spec, buffer_slice(&prefix), document, &budget, fn,
-			     v, &loose, &v->x->failure);
+		   : index_each_key(&v->index->spec, buffer_slice(&prefix), document, &budget,
+			     &keys, &v->x->failure);
 	buffer_deinit(&prefix);
-	return r != 0 ? r : loosen(v, loose);
+	return r != 0 ? r : loosen(v, keys.loose);
 }
 
 static int visit_all(struct sqlite_indexes *x,

@@ -24,11 +24,12 @@ struct sqlite_index {
 struct sqlite_indexes {
 	struct sqlite_index *p;
 	unsigned n;
+	unsigned keys;                /* of one document in one index, at most; 0: any number */
 	struct store_failure failure; /* of the last function that returned a positive number */
 };
 
 /** Reads those of a collection. @return 0; -EIO, -ENOMEM. Deinit it in every case. */
-int indexes_load(struct sqlite_indexes *x, struct connection *c, int64_t cid);
+int indexes_load(struct sqlite_indexes *x, struct connection *c, int64_t cid, unsigned keys);
 void indexes_deinit(struct sqlite_indexes *x);
 
 /** What is stored of a key: its first INDEX_KEY_BYTES. */

@@ -108,7 +108,9 @@ static int read_indexes(struct source *s)
 		return 0;
 	}
 	s->indexed = true;
-	return indexes_load(&s->indexes, s->c, s->cid);
+	/* What is put back was there before. */
+	unsigned keys = s->restoring ? 0 : s->t->limits->index_keys;
+	return indexes_load(&s->indexes, s->c, s->cid, keys);
 }
 
 /* What the source says of a refusal by an index. */
@@ -375,6 +377,22 @@ static int ensure_collection(struct source *s)
 	return r < 0 ? r : 0;
 }
 
+/* An index has refused a document that is stored by now: others of the same command may stay. @return
+ * -EEXIST, or what failed. */
+static int take_back(struct source *s, int64_t rid, struct slice document)
+{
+	int r = indexes_remove(&s->indexes, s->c, rid, document);
+	sqlite3_stmt *st = r < 0 ? NULL : sqlite_connection_statement(s->c, ST_DOC_REMOVE);
+	if (r < 0) {
+		return r;
+	}
+	if (st == NULL || sqlite3_bind_int64(st, 1, rid) != SQLITE_OK) {
+		return sqlite_connection_failed(s->c);
+	}
+	r = change(s, st);
+	return r < 0 ? r : -EEXIST;
+}
+
 static int source_insert(struct engine_source *engine, struct slice document, struct value id)
 {
 	struct source *s = source_of(engine);
@@ -407,6 +425,9 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 		r = undo_inserted(s->c, s->undo, rid, s->cid);
 	}
 	r = r < 0 ? r : refused(s, indexes_add(&s->indexes, s->c, rid, document));
+	if (r == -EEXIST) {
+		r = take_back(s, rid, document);
+	}
 	return r < 0 ? r : 1;
 }
 

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const struct store_limits limits = { .document_bytes = 100000,
+static struct store_limits limits = { .document_bytes = 100000,
 	.filter_bytes = 60000,
 	.result_bytes = 4 << 20,
 	.in_values = 1000,
@@ -30,7 +30,9 @@ static const struct store_limits limits = { .document_bytes = 100000,
 	.operation_ms = 60000,
 	.collections = 100,
 	.stages = 50,
-	.indexes = 20 };
+	.indexes = 20,
+	.index_fields = 16,
+	.index_keys = 1000 };
 static const struct store_scope alice = { STORE_SCOPE_USER, SLICE("app"), SLICE("p"),
 	SLICE("alice") };
 static const struct store_scope bob = { STORE_SCOPE_USER, SLICE("app"), SLICE("p"), SLICE("bob") };
@@ -296,6 +298,45 @@ static void sparse_and_shared(void **state)
 	expect_plan(&(struct command){ &shared, STORE_FIND, "{a: 1}" }, "a: 1 given, 1 range");
 }
 
+static void expect_limit(const struct command *c, const char *text)
+{
+	struct store_task t;
+	run(&t, c);
+	if (t.result.error != STORE_E_LIMIT || strstr(t.result.message, text) == NULL) {
+		fail_msg("expected \"%s\", got %d \"%s\"", text, t.result.error, t.result.message);
+	}
+	store_task_deinit(&t);
+}
+
+/* Each is a setting, which the error names with its value; what is there already can go. */
+static void limits_are_named(void **state)
+{
+	struct store_task t;
+	limits.index_keys = 4;
+	index_on(&alice, "{key: {a: 1, b: 1}, name: 'ab'}");
+	expect_limit(&(struct command){ &alice, STORE_INSERT, .document = "{_id: 1, a: [1, 2, 3, 4, 5]}" }, "more than 4 keys (MOZAIKS_MAX_INDEX_KEYS) in the index ab");
+	expect_limit(&(struct command){ &alice, STORE_INSERT, .document = "{_id: 1, a: [1, 2, 3], b: [1, 2]}" }, "more than 4 keys (MOZAIKS_MAX_INDEX_KEYS)");
+	/* Nothing of them is left. */
+	run(&t, &(struct command){ &alice, STORE_COUNT });
+	assert_int_equal(t.result.n, 0);
+	store_task_deinit(&t);
+	insert(&alice, "{_id: 1, a: [1, 2], b: [1, 2]}");
+	limits.index_keys = 2;
+	expect_limit(&(struct command){ &alice, STORE_UPDATE, "{_id: 1}", .update = "{$set: {b: [3, 4]}}" }, "more than 2 keys (MOZAIKS_MAX_INDEX_KEYS)");
+	change(&(struct command){ &alice, STORE_UPDATE, "{_id: 1}", .update = "{$set: {b: 3}}" });
+	limits.index_keys = 1;
+	change(&(struct command){ &alice, STORE_DELETE, "{_id: 1}" });
+	limits.index_keys = 1000;
+	limits.index_fields = 2;
+	struct store_command c = { .op = STORE_INDEX_CREATE, .collection = SLICE("c"), .index = notation_parse("{key: {a: 1, b: 1, c: 1}, name: 'abc'}") };
+	assert_int_equal(store_task_init(&t, &alice, &c, &limits, &ids), 0);
+	assert_int_equal(store_task_compile(&t), STORE_E_LIMIT);
+	assert_string_equal(t.result.message, "an index of 3 fields; the limit is 2 (MOZAIKS_MAX_INDEX_FIELDS)");
+	store_task_deinit(&t);
+	free((void *)(uintptr_t)c.index.p);
+	limits.index_fields = 16;
+}
+
 /* clang-format on */
 
 /* --- the same with and without --- */
@@ -488,6 +529,7 @@ int main(void)
 		TEST(orders),
 		TEST(arrays_make_an_index_say_less),
 		TEST(sparse_and_shared),
+		TEST(limits_are_named),
 		TEST(the_same_with_an_index),
 		TEST(the_same_with_arrays),
 	};

@@ -767,12 +767,12 @@ static unsigned count_kept(void)
 	return ask_file("SELECT count(*) FROM undo");
 }
 
-enum { MANY = 20000, PER_INSERT = 2000 };
+enum { MANY = 20000, VERY_MANY = 100000, PER_INSERT = 2000 };
 
 /* {_id: 0, n: 0} … , one of them not a number. */
-static void insert_many(const struct store_scope *scope, int odd)
+static void insert_some(const struct store_scope *scope, int n, int odd)
 {
-	for (int i = 0; i < MANY;) {
+	for (int i = 0; i < n;) {
 		struct buffer row;
 		buffer_init(&row, 1 << 20);
 		for (int end = i + PER_INSERT; i < end; i++) {
@@ -798,11 +798,80 @@ static void insert_many(const struct store_scope *scope, int odd)
 	}
 }
 
+static void insert_many(const struct store_scope *scope, int odd)
+{
+	insert_some(scope, MANY, odd);
+}
+
 static uint64_t count_where(const struct store_scope *scope, const char *filter)
 {
 	struct reply r = run(scope, STORE_COUNT, "c", filter, NULL);
 	assert_int_equal(r.error, STORE_OK);
 	return r.n;
+}
+
+/* How many rows a job has changed so far, and how many there are of the modest plugin: one state. */
+static void ask_progress(sqlite3 *db, unsigned *ret_changed, unsigned *ret_modest)
+{
+	sqlite3_stmt *st = NULL;
+	assert_int_equal(
+		sqlite3_prepare_v2(db,
+			"SELECT (SELECT count(*) FROM undo), (SELECT count(*) FROM doc "
+			"WHERE cid = (SELECT cid FROM collection WHERE name = 'app/modest/c'))",
+			-1, &st, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	*ret_changed = (unsigned)sqlite3_column_int(st, 0);
+	*ret_modest = (unsigned)sqlite3_column_int(st, 1);
+	(void)sqlite3_finalize(st);
+}
+
+/*
+ * 100,000 documents of one plugin change, while another inserts one document after the other. The turns
+ * alternate: again and again an insert is answered before the update has got much further, however much
+ * of it is still to be done. (Not always: this thread may have to wait for a processor meanwhile.)
+ */
+static void turns_alternate_in_a_very_long_update(void **state)
+{
+	const struct store_scope greedy = user_scope("app", "greedy", "alice");
+	const struct store_scope modest = user_scope("app", "modest", "alice");
+	struct reply update;
+	unsigned update_left = 1;
+	unsigned between = 0;
+	unsigned soon = 0;
+	unsigned last = 0;
+	char path[128];
+	sqlite3 *db = NULL;
+	fx.config.operation_ms = 300000;
+	open_store();
+	insert_some(&greedy, VERY_MANY, -1);
+	db_path(path);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	submit(&greedy, STORE_UPDATE, "c", "{n: {$gte: 0}}", "{$inc: {n: 1}}", &update,
+		&update_left);
+	for (unsigned i = 0; *update.left > 0; i++) {
+		char text[60];
+		unsigned changed = 0;
+		unsigned stored = 0;
+		(void)snprintf(text, sizeof(text), "{_id: %u}", i);
+		struct reply r = run(&modest, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+		ask_progress(db, &changed, &stored);
+		/* Answered is stored, however far the update is. */
+		assert_int_equal(stored, i + 1);
+		if (update_left > 0 && changed > last) {
+			between++;
+			soon += changed - last < VERY_MANY / 20 ? 1 : 0;
+			last = changed;
+		}
+	}
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_int_equal(update.error, STORE_OK);
+	assert_int_equal(update.modified, VERY_MANY);
+	assert_in_range(between, 10, VERY_MANY);
+	assert_in_range(soon, between / 2, between);
+	reply_free(&update);
 }
 
 /* One plugin's update of everything, others' inserts: they are answered, which means committed, while
@@ -1402,6 +1471,7 @@ int main(void)
 		TEST(quotas_in_bytes),
 		TEST(a_huge_insert_over_the_quota),
 		TEST(a_huge_update_lets_others_write),
+		TEST(turns_alternate_in_a_very_long_update),
 		TEST(a_huge_change_that_fails_is_taken_back),
 		TEST(a_huge_insert_lets_others_write),
 		TEST(queues_are_bounded),
