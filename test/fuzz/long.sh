@@ -6,5 +6,6 @@
 set -eu
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
-"$1" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+# libFuzzer's own status for a crash is 77, which meson takes for a test that could not run.
+"$1" -error_exitcode=1 -timeout_exitcode=1 -max_total_time="${FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 	-artifact_prefix="${FUZZ_ARTIFACTS:-.}/" "$found" "$2"
