@@ -20,7 +20,9 @@
 struct certificates;
 struct control_events;
 struct events;
+struct fetcher;
 struct host;
+struct issuer;
 struct queue_events;
 struct quota_users;
 struct schemas;
@@ -43,7 +45,11 @@ struct director {
 	const char *run_path;
 
 	struct auth *auth;
-	struct users *users; /* NULL: no local accounts */
+	struct users *users;   /* NULL: no local accounts */
+	struct issuer *issuer; /* NULL in local mode, as is the fetcher */
+	struct fetcher *fetcher;
+	uvx_closed_fn auth_closed;
+	void *auth_closed_arg;
 	struct store *store;
 	struct events *events;
 	struct schemas *schemas;

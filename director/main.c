@@ -8,9 +8,9 @@
 #include "common/service/sockets.h"
 #include "common/uvx/listener.h"
 #include "director/api/api.h"
+#include "director/auth/start.h"
 #include "director/capability/quota.h"
 #include "director/config/descriptors.h"
-#include "director/config/jwt_secret.h"
 #include "director/config/privileges.h"
 #include "director/config/state_dir.h"
 #include "director/confine/start.h"
@@ -267,28 +267,7 @@ static int open_http(void)
 
 static int open_auth(void)
 {
-	char why[JWT_SECRET_WHY_SIZE];
-	char *kept = NULL;
-	const char *secret = settings.jwt_secret;
-	if (secret == NULL) {
-		if (jwt_secret_keep(state_dir.fd, state_dir.path, &kept, why) < 0) {
-			return refuse("jwt_secret.unusable", why);
-		}
-		secret = kept;
-	}
-	struct auth_config config;
-	auth_config_init(&config);
-	config.app_id = director.app_id;
-	config.jwt_secret = slice_str(secret);
-	config.short_secret_allowed = settings.environment == ENV_DEVELOPMENT;
-	config.superadmin_role = slice_str(settings.superadmin_role);
-	config.cache_entries = settings.token_cache_entries;
-	int r = auth_new(&director.auth, &config);
-	if (kept != NULL) {
-		explicit_bzero(kept, slice_str(kept).n);
-		free(kept);
-	}
-	return r < 0 ? refuse("auth.failed", strerror(-r)) : 0;
+	return auth_open(&director, state_dir.fd, state_dir.path);
 }
 
 /* The database can no longer be trusted: end, so that the restart recovers it. */

@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/service/notify.h"
+#include "director/auth/start.h"
 #include "director/capability/quota.h"
 #include "director/director.h"
 #include "director/events/events.h"
@@ -114,6 +115,11 @@ static void close_store(struct director *d)
 	store_close(d->store, next, d);
 }
 
+static void close_auth(struct director *d)
+{
+	auth_close(d, next, d);
+}
+
 static void close_hosts(struct director *d)
 {
 	hosts_close(d);
@@ -157,6 +163,7 @@ static const struct {
 	{ "end plugins", end_plugins },
 	{ "close admin", close_admin },
 	{ "close users", close_users },
+	{ "close auth", close_auth },
 	{ "close store", close_store },
 	{ "close pluginhosts", close_hosts },
 	{ "close calls", close_calls },
@@ -223,5 +230,5 @@ void director_free(struct director *d)
 	d->quarantine = quarantine_free(d->quarantine);
 	admission_deinit(&d->admission);
 	memory_watch_close(&d->memory);
-	d->auth = auth_free(d->auth);
+	auth_close_end(d);
 }

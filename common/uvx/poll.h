@@ -8,6 +8,7 @@
 struct uvx_poll {
 	uv_poll_t handle;
 	void (*ready)(void *arg);
+	void (*happened)(void *arg, int events);
 	void *arg;
 	uvx_closed_fn closed;
 	void *closed_arg;
@@ -19,6 +20,19 @@ struct uvx_poll {
  * @return 0 or a negative errno, after which there is nothing to close.
  */
 int uvx_poll_init(struct uvx_poll *p, uv_loop_t *loop, int fd, void (*ready)(void *arg), void *arg);
+
+/**
+ * The same for both directions; nothing is watched yet. `happened(arg, events)` gets UV_READABLE,
+ * UV_WRITABLE or both; both when the descriptor is broken.
+ */
+int uvx_poll_init_events(struct uvx_poll *p,
+	uv_loop_t *loop,
+	int fd,
+	void (*happened)(void *arg, int events),
+	void *arg);
+
+/** What to watch from now on: UV_READABLE, UV_WRITABLE, both, or 0. @return 0 or a negative errno. */
+int uvx_poll_watch(struct uvx_poll *p, int events);
 
 /** While paused, `ready` is not called. @return 0 or a negative errno. */
 int uvx_poll_pause(struct uvx_poll *p);

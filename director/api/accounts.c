@@ -299,7 +299,11 @@ static void answer_me(struct http_request *r, const struct user_context *user)
 	buffer_init(&b, 64 * 1024);
 	int e = buffer_append_byte(&b, '{');
 	e = e < 0 ? e : append_text(&b, "username", user->username);
-	e = e < 0 ? e : buffer_append(&b, SLICE(",\"email\":null,\"full_name\":null"));
+	e = e < 0 ? e : buffer_append(&b, SLICE(",\"email\":"));
+	e = e < 0                   ? e
+		: user->email.n > 0 ? buffer_append_json(&b, user->email)
+				    : buffer_append(&b, SLICE("null"));
+	e = e < 0 ? e : buffer_append(&b, SLICE(",\"full_name\":null"));
 	e = e < 0 ? e : append_text(&b, "user_id", user->user_id);
 	e = e < 0 ? e : buffer_append(&b, SLICE(",\"roles\":"));
 	e = e < 0 ? e : buffer_append(&b, user->roles_json);
@@ -310,7 +314,7 @@ static void answer_me(struct http_request *r, const struct user_context *user)
 static void on_me(void *owner, struct http_request *r, struct slice body)
 {
 	struct director *d = owner;
-	struct user_context *user = execute_authenticate(owner, r);
+	struct user_context *user = execute_authenticate_any(owner, r);
 	if (user != NULL && d->users == NULL) {
 		answer_me(r, user);
 	} else if (user != NULL) {
@@ -323,7 +327,7 @@ static void on_me(void *owner, struct http_request *r, struct slice body)
 static void on_validate(void *owner, struct http_request *r, struct slice body)
 {
 	struct buffer b;
-	struct user_context *user = execute_authenticate(owner, r);
+	struct user_context *user = execute_authenticate_any(owner, r);
 	if (user == NULL) {
 		return;
 	}

@@ -106,6 +106,22 @@ static void answer_token(struct director *d, struct http_request *r, const json_
 	respond(r, &b, e);
 }
 
+/* In external mode tokens are the issuer's to make. */
+static bool on_token_head(void *owner, struct http_request *r)
+{
+	const struct director *d = owner;
+	if (!api_admin_head(owner, r)) {
+		return false;
+	}
+	if (!auth_can_mint(d->auth)) {
+		http_problem(r, 409, "external_mode", 0,
+			"No token can be made here: MOZAIKS_AUTH_MODE is external, so tokens come from "
+			"the issuer");
+		return false;
+	}
+	return true;
+}
+
 static void token(void *owner, struct http_request *r, struct slice body)
 {
 	json_t *request = NULL;
@@ -148,7 +164,7 @@ static void refresh(void *owner, struct http_request *r, struct slice body)
 	respond(r, &b, buffer_printf(&b, "{\"plugins\":%u}", HASH_COUNT(d->registry.plugins)));
 }
 
-const struct http_handler admin_token = { .on_head = api_admin_head, .on_body = token };
+const struct http_handler admin_token = { .on_head = on_token_head, .on_body = token };
 const struct http_handler admin_plugins = { .on_head = api_admin_head, .on_body = plugins };
 const struct http_handler admin_plugin = { .on_head = api_admin_head, .on_body = plugin };
 const struct http_handler operator_plugins = { .on_head = on_operator_head, .on_body = plugins };

@@ -12,6 +12,8 @@ extern const struct http_handler health_info;
 
 extern const struct http_handler plugins_list;
 
+extern const struct http_handler tokens_exchange;
+
 /* On the public port, for tokens of the superadmin role. */
 extern const struct http_handler operator_plugins;
 extern const struct http_handler operator_plugin;

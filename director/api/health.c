@@ -1,6 +1,7 @@
 /* Health: /livez and /readyz answer a word, /health, /ready and /info the reference's bodies. */
 #include "common/base/buffer.h"
 #include "director/api/api.h"
+#include "director/auth/issuer.h"
 #include "director/director.h"
 #include "director/hosts/control.h"
 #include "director/users/users.h"
@@ -36,6 +37,9 @@ static const char *not_ready(const struct director *d)
 	}
 	if (d->users != NULL && !users_ready(d->users)) {
 		return "the accounts are not loaded";
+	}
+	if (d->issuer != NULL && issuer_problem(d->issuer) != NULL) {
+		return "the keys of the tokens' issuer are not known";
 	}
 	if (!hosts_ready(d, NULL)) {
 		return "no pluginhost is connected";

@@ -21,6 +21,7 @@ static const struct row public_rows[] = {
 	{ HTTP_M_GET, "/ws/notifications/{user_id}", &session_handler },
 	{ HTTP_M_POST, "/api/ws/ticket", &session_ticket_handler },
 	{ HTTP_M_POST, "/ws/ticket", &session_ticket_handler },
+	{ HTTP_M_POST, "/api/auth/token-exchange", &tokens_exchange },
 	{ HTTP_M_GET, "/api/plugins", &plugins_list },
 	{ HTTP_M_GET, "/api/available-plugins", &plugins_list },
 	{ HTTP_M_POST, "/api/auth/register", &auth_register },

@@ -26,8 +26,10 @@ _Static_assert((int)SETTINGS_BODY_BYTES_MAX + (int)AUTH_TRUSTED_MAX + (int)WORK_
 	"a body of the limit fits a frame");
 
 static const char *const environments[] = { "development", "production", NULL };
-static const char *const auth_modes[] = { "local", NULL };
 static const char *const forwarded_headers[] = { "x-forwarded", "forwarded", NULL };
+/* The first three are enum auth_mode; then other names for two of them. */
+static const char *const auth_modes[] = { "local", "external", "platform", "jwt", "oidc", NULL };
+static const char *const hmac_algorithms[] = { "HS256", "HS384", "HS512", NULL };
 static const char *const confine_modes[] = { "enforce", "log", "off", NULL };
 static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
 
@@ -85,14 +87,25 @@ static const struct setting table[] = {
 		.help = "Checks the caller's subscription before a plugin runs." },
 
 	{ "MOZAIKS_AUTH_MODE", SETTING_CHOICE, AT(auth_mode), "local", .choices = auth_modes,
-		.help = "Where tokens come from: local means HS256 with JWT_SECRET." },
+		.help = "Where tokens come from. local (or jwt): our own, signed with JWT_SECRET; external "
+			"(or oidc) and platform: those of an issuer. Unset: external when an issuer, a "
+			"discovery document or keys are configured, else local." },
 	{ "JWT_SECRET", SETTING_SECRET, AT(jwt_secret), NULL, 1, 4096, .alias = "JWT_SECRET_KEY",
-		.help = "Signs and checks tokens (HS256). Unset in development: made once and kept in "
+		.help = "Signs and checks our own tokens. Unset in development: made once and kept in "
 			"the state directory. In production at least 32 characters with an upper and a "
 			"lower case letter and a digit." },
-	{ "MOZAIKS_SUPERADMIN_ROLE", SETTING_TEXT, AT(superadmin_role), "superadmin", 1,
-		AUTH_ROLE_BYTES_MAX,
-		.help = "The role that makes its holder superadmin; upper and lower case are one." },
+	{ "JWT_ALGORITHM", SETTING_CHOICE, AT(jwt_algorithm_index), "HS256", .choices = hmac_algorithms,
+		.help = "Of our own tokens. HS384 and HS512 need secrets of 48 and 64 bytes." },
+	{ "MOZAIKS_JWT_LEEWAY_SECONDS", SETTING_SECONDS, AT(leeway_ms), "30", 0, 300000,
+		.help = "How far the clocks of others may be wrong: for exp and nbf." },
+	{ "MOZAIKS_SUPERADMIN_ROLE", SETTING_TEXT, AT(superadmin_role), "superadmin", 1, 1024,
+		.alias = "MOZAIKS_PLATFORM_SUPERADMIN_ROLE",
+		.help = "The role that makes its holder superadmin, or several with commas; upper and "
+			"lower case are one." },
+	{ "MOZAIKS_SUPERADMIN_CLAIM", SETTING_TEXT, AT(superadmin_claim), NULL, 1, 256,
+		.alias = "MOZAIKS_PLATFORM_SUPERADMIN_CLAIM",
+		.help = "In an issuer's tokens: the claim that does so when it is true. Unset: "
+			"is_superadmin." },
 	{ "MOZAIKS_TOKEN_CACHE_ENTRIES", SETTING_NUMBER, AT(token_cache_entries), "10000", 0, MILLION,
 		.help = "Checked tokens that are remembered; 0: each is checked anew." },
 
@@ -139,6 +152,68 @@ static const struct setting table[] = {
 	{ "MOZAIKS_LOGIN_ENTRIES", SETTING_NUMBER, AT(login_entries), "100000", 2, 10 * MILLION,
 		.help = "Accounts and addresses whose attempts are counted; the one used longest ago is "
 			"forgotten." },
+	{ "MOZAIKS_ISSUER", SETTING_TEXT, AT(issuer), NULL, 1, 1024,
+		.alias = "MOZAIKS_PLATFORM_ISSUER",
+		.help = "The issuer of tokens, exactly as their iss names it, such as "
+			"https://id.example.org/realms/shop. Its keys are found through its discovery "
+			"document. https, but in development and on this machine." },
+	{ "MOZAIKS_OIDC_DISCOVERY_URL", SETTING_TEXT, AT(discovery_url), NULL, 1, 2048,
+		.alias = "MOZAIKS_PLATFORM_OIDC_DISCOVERY_URL",
+		.help = "Where that document is. Unset: below MOZAIKS_ISSUER." },
+	{ "MOZAIKS_JWKS_URL", SETTING_TEXT, AT(jwks_url), NULL, 1, 2048,
+		.alias = "MOZAIKS_PLATFORM_JWKS_URL",
+		.help = "Where the issuer's keys are; then nothing is discovered." },
+	{ "MOZAIKS_AUDIENCE", SETTING_TEXT, AT(audience), NULL, 1, 1024,
+		.alias = "MOZAIKS_PLATFORM_AUDIENCE",
+		.help = "Who we are for the issuer, or several names with commas: tokens must have one in "
+			"aud. Required in production." },
+	{ "MOZAIKS_REQUIRED_SCOPE", SETTING_TEXT, AT(scope), NULL, 1, 256,
+		.alias = "MOZAIKS_PLATFORM_REQUIRED_SCOPE",
+		.help = "A scope that tokens must have, in scope or scp." },
+	{ "MOZAIKS_JWT_ALGORITHMS", SETTING_TEXT, AT(jwt_algorithms), "RS256", 1, 256,
+		.alias = "MOZAIKS_PLATFORM_JWT_ALGORITHMS",
+		.help = "What the issuer may sign with, separated by commas: RS256, RS384, RS512, PS256, "
+			"PS384, PS512, ES256, ES384, ES512, EdDSA. A key that does not say it gets the "
+			"first that fits its type." },
+	{ "MOZAIKS_USER_ID_CLAIM", SETTING_TEXT, AT(user_id_claim), NULL, 1, 256,
+		.alias = "MOZAIKS_PLATFORM_USER_ID_CLAIM",
+		.help = "The claim with the user's id. A claim may be a path: a.b. Unset: user_id, else "
+			"sub." },
+	{ "MOZAIKS_USERNAME_CLAIM", SETTING_TEXT, AT(username_claim), NULL, 1, 256,
+		.alias = "MOZAIKS_PLATFORM_USERNAME_CLAIM",
+		.help = "The claim with the user's name, such as preferred_username. Unset, or without "
+			"it: username, else sub." },
+	{ "MOZAIKS_EMAIL_CLAIM", SETTING_TEXT, AT(email_claim), NULL, 1, 256,
+		.alias = "MOZAIKS_PLATFORM_EMAIL_CLAIM",
+		.help = "The claim with the user's address. Unset: email." },
+	{ "MOZAIKS_ROLES_CLAIM", SETTING_TEXT, AT(roles_claim), NULL, 1, 256,
+		.alias = "MOZAIKS_PLATFORM_ROLES_CLAIM",
+		.help = "The claim with the user's roles. Unset: roles, realm_access.roles and "
+			"resource_access.<client>.roles together." },
+	{ "MOZAIKS_ROLES_CLIENTS", SETTING_TEXT, AT(roles_clients), NULL, 1, 1024,
+		.alias = "MOZAIKS_PLATFORM_ROLES_CLIENTS",
+		.help = "Whose roles in resource_access count, separated by commas; *: those of every "
+			"client. Unset: the names in MOZAIKS_AUDIENCE." },
+	{ "MOZAIKS_ISSUER_CA_FILE", SETTING_PATH, AT(issuer_ca_file), NULL,
+		.help = "Certificates (PEM) that the issuer's is checked against, instead of the "
+			"system's." },
+	{ "MOZAIKS_ISSUER_TIMEOUT_SECONDS", SETTING_SECONDS, AT(issuer_ms), "10", 100, 60000,
+		.help = "Time for one answer of the issuer." },
+	{ "MOZAIKS_JWKS_CACHE_SECONDS", SETTING_SECONDS, AT(jwks_refresh_ms), "300", 1000, 24 * HOUR_MS,
+		.help = "How often the issuer's keys are fetched anew." },
+	{ "MOZAIKS_JWKS_REFETCH_SECONDS", SETTING_SECONDS, AT(jwks_refetch_ms), "5", 100, HOUR_MS,
+		.help = "Least time between two fetches for tokens with unknown keys." },
+	{ "MOZAIKS_JWKS_STALE_SECONDS", SETTING_SECONDS, AT(jwks_stale_ms), "86400", 1000, 720 * HOUR_MS,
+		.help = "How long known keys stay good while the issuer cannot be reached." },
+	{ "MOZAIKS_MAX_JWKS_BYTES", SETTING_BYTES, AT(jwks_bytes), "256K", KIB, 4 * MIB,
+		.help = "Size of the issuer's keys, and of its discovery document." },
+	{ "MOZAIKS_MAX_JWKS_KEYS", SETTING_NUMBER, AT(jwks_keys), "64", 1, 1024,
+		.help = "Keys in one answer of the issuer." },
+	{ "MOZAIKS_TOKEN_EXCHANGE", SETTING_SWITCH, AT(token_exchange), "0",
+		.help = "The issuer's tokens are only good for POST /api/auth/token-exchange, which gives "
+			"an app token, signed with JWT_SECRET, for everything else." },
+	{ "MOZAIKS_APP_TOKEN_EXPIRE_MINUTES", SETTING_NUMBER, AT(app_token_minutes), "15", 1, 1440,
+		.help = "Longest life of an app token; it never outlives the token that was given." },
 
 	{ "DATABASE_URI", SETTING_SECRET, AT(database_uri), NULL, 1, 4096, .alias = "MONGODB_URI",
 		.help = "mongodb://… or sqlite:////absolute/path. Unset: mozaiks.db in the state "
@@ -572,10 +647,73 @@ bool settings_secret_is_strong(const char *secret)
 	return s.n >= 32 && upper && lower && digit;
 }
 
-static int check_production(
+static int refuse_text(struct buffer *message, const char *text)
+{
+	int r = buffer_append(message, slice_str(text));
+	return r < 0 ? r : SETTINGS_E_INVALID;
+}
+
+/* Which tokens are taken, once all is read. */
+static int choose_auth_mode(struct settings *s, struct buffer *message)
+{
+	static const enum auth_mode modes[] = { AUTH_MODE_LOCAL, AUTH_MODE_EXTERNAL,
+		AUTH_MODE_PLATFORM, AUTH_MODE_LOCAL, AUTH_MODE_EXTERNAL };
+	bool has_issuer = s->issuer != NULL || s->jwks_url != NULL || s->discovery_url != NULL;
+	s->jwt_algorithm = hmac_algorithms[s->jwt_algorithm_index];
+	s->auth_mode = (int)modes[s->auth_mode];
+	if (!setting_is_set("MOZAIKS_AUTH_MODE") && has_issuer) {
+		s->auth_mode = AUTH_MODE_EXTERNAL;
+	}
+	if (s->auth_mode == AUTH_MODE_LOCAL) {
+		return s->token_exchange
+			? refuse_text(message,
+				  "MOZAIKS_TOKEN_EXCHANGE=1: there is nothing to exchange in local "
+				  "mode (MOZAIKS_AUTH_MODE)")
+			: 0;
+	}
+	return has_issuer
+		? 0
+		: refuse_text(message,
+			  "MOZAIKS_AUTH_MODE is external or platform: it needs "
+			  "MOZAIKS_ISSUER, MOZAIKS_OIDC_DISCOVERY_URL or MOZAIKS_JWKS_URL");
+}
+
+/* What makes an issuer's tokens those for us. */
+static int check_issuer(
 	const struct settings *s, settings_warn_fn warn, void *arg, struct buffer *message)
 {
-	bool strong = settings_secret_is_strong(s->jwt_secret);
+	static const char no_audience[] =
+		"MOZAIKS_AUDIENCE is not set: tokens for any other application of the issuer would "
+		"be good here; ENV=production requires it";
+	static const char no_issuer[] =
+		"MOZAIKS_ISSUER is not set: iss would not be compared; ENV=production requires it, or "
+		"MOZAIKS_OIDC_DISCOVERY_URL";
+	const struct {
+		bool missing;
+		const char *text;
+	} rules[] = {
+		{ s->audience == NULL, no_audience },
+		{ s->issuer == NULL && s->discovery_url == NULL, no_issuer },
+	};
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if (rules[i].missing && s->environment == ENV_PRODUCTION) {
+			return refuse_text(message, rules[i].text);
+		}
+		if (rules[i].missing) {
+			warn(arg, rules[i].text);
+		}
+	}
+	return 0;
+}
+
+/* Our own tokens. */
+static int check_secret(
+	const struct settings *s, settings_warn_fn warn, void *arg, struct buffer *message)
+{
+	/* HS256, HS384, HS512 */
+	static const size_t least[] = { 32, 48, 64 };
+	bool strong = settings_secret_is_strong(s->jwt_secret) &&
+		slice_str(s->jwt_secret).n >= least[s->jwt_algorithm_index];
 	if (s->environment != ENV_PRODUCTION) {
 		if (s->jwt_secret != NULL && !strong) {
 			warn(arg,
@@ -584,19 +722,28 @@ static int check_production(
 		}
 		return 0;
 	}
-	int r = 0;
-	if (!setting_is_set("MOZAIKS_APP_ID")) {
-		r = buffer_printf(message, "MOZAIKS_APP_ID is not set: ENV=production requires it");
-		return r < 0 ? r : SETTINGS_E_INVALID;
+	if (strong) {
+		return 0;
 	}
-	if (!strong) {
-		r = buffer_printf(message,
-			"JWT_SECRET is %s: ENV=production requires at least 32 characters with an "
-			"upper and a lower case letter and a digit",
-			s->jwt_secret == NULL ? "not set" : "weak (not shown)");
-		return r < 0 ? r : SETTINGS_E_INVALID;
+	int r = buffer_printf(message,
+		"JWT_SECRET is %s: ENV=production requires at least %zu characters with an "
+		"upper and a lower case letter and a digit",
+		s->jwt_secret == NULL ? "not set" : "weak (not shown)",
+		least[s->jwt_algorithm_index]);
+	return r < 0 ? r : SETTINGS_E_INVALID;
+}
+
+static int check_auth(
+	const struct settings *s, settings_warn_fn warn, void *arg, struct buffer *message)
+{
+	if (s->environment == ENV_PRODUCTION && !setting_is_set("MOZAIKS_APP_ID")) {
+		return refuse_text(
+			message, "MOZAIKS_APP_ID is not set: ENV=production requires it");
 	}
-	return 0;
+	bool external = s->auth_mode != AUTH_MODE_LOCAL;
+	int r = external ? check_issuer(s, warn, arg, message) : 0;
+	bool mints = !external || s->token_exchange;
+	return r != 0 || !mints ? r : check_secret(s, warn, arg, message);
 }
 
 /* Read by pluginhost, by tools and by tests: known, but not ours. */
@@ -705,7 +852,8 @@ int settings_load(struct settings *ret, settings_warn_fn warn, void *arg, struct
 	r = r != 0 ? r : read_proxies(&s, message);
 	r = r != 0 ? r : check_tls(&s, message);
 	r = r != 0 ? r : split_pluginhosts(&s, message);
-	r = r != 0 ? r : check_production(&s, warn, arg, message);
+	r = r != 0 ? r : choose_auth_mode(&s, message);
+	r = r != 0 ? r : check_auth(&s, warn, arg, message);
 	if (r != 0) {
 		settings_wipe_secrets(&s);
 		return r;

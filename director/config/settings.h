@@ -28,6 +28,9 @@ enum {
 
 enum environment { ENV_DEVELOPMENT, ENV_PRODUCTION };
 
+/* platform is external by another name. */
+enum auth_mode { AUTH_MODE_LOCAL, AUTH_MODE_EXTERNAL, AUTH_MODE_PLATFORM };
+
 struct settings {
 	const char *host;                                         /* an IP address */
 	uint64_t port;                                            /* 0: any free one */
@@ -44,7 +47,7 @@ struct settings {
 	struct http_site site; /* what they mean */
 	const char *app_id;
 	int environment; /* enum environment */
-	int auth_mode;   /* 0: local, the only one */
+	int auth_mode;   /* enum auth_mode */
 	const char *app_name;
 	const char *app_tier;
 	bool monetization;
@@ -53,6 +56,10 @@ struct settings {
 	const char *jwt_secret;
 	const char *database_uri;
 	const char *superadmin_role;
+	const char *superadmin_claim; /* these and those below: NULL: not given */
+	int jwt_algorithm_index;
+	const char *jwt_algorithm;
+	uint64_t leeway_ms;
 	uint64_t token_cache_entries;
 
 	/* Local accounts; see users/. */
@@ -70,6 +77,16 @@ struct settings {
 	uint64_t login_free, login_free_address;
 	uint64_t login_wait_ms, login_max_wait_ms, login_forget_ms;
 	uint64_t login_entries;
+	/* An issuer of tokens. */
+	const char *issuer, *jwks_url, *discovery_url, *audience, *scope;
+	const char *jwt_algorithms;
+	const char *user_id_claim, *username_claim, *email_claim, *roles_claim, *roles_clients;
+	const char *issuer_ca_file;
+	uint64_t issuer_ms; /* for one answer of it */
+	uint64_t jwks_refresh_ms, jwks_stale_ms, jwks_refetch_ms;
+	uint64_t jwks_bytes, jwks_keys;
+	bool token_exchange;
+	uint64_t app_token_minutes;
 
 	const char *configs_path;
 	const char *state_path; /* NULL: state_dir.h chooses */

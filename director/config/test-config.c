@@ -165,7 +165,8 @@ static void bad_values_stop_the_start(void **state)
 			"MOZAIKS_APP_ID=\"a/b\": must be 1 to 64 of the characters A-Z a-z 0-9 . _ -" },
 		{ "ENV", "staging", "ENV=\"staging\": must be one of development, production" },
 		{ "MOZAIKS_AUTH_MODE", "external",
-			"MOZAIKS_AUTH_MODE=\"external\": must be one of local" },
+			"MOZAIKS_AUTH_MODE is external or platform: it needs MOZAIKS_ISSUER, "
+			"MOZAIKS_OIDC_DISCOVERY_URL or MOZAIKS_JWKS_URL" },
 		{ "MOZAIKS_PLUGIN_TIMEOUT_SECONDS", "0",
 			"MOZAIKS_PLUGIN_TIMEOUT_SECONDS=\"0\": must be a number of seconds from 0.01 to "
 			"3600, up to 3 decimals" },

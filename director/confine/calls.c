@@ -168,6 +168,8 @@ static const struct filter_row rows[] = {
 	{ "socket",          ALL, ALLOW, WHEN(EQ(0, AF_INET6)) },
 	/* getaddrinfo() asks which addresses we have, and goes on without. */
 	{ "socket",          ALL, FAIL(EAFNOSUPPORT), WHEN(EQ(0, AF_NETLINK)) },
+	/* libcurl wakes the loop of a name look-up with a pair. */
+	{ "socketpair",      ALL, ALLOW, WHEN(EQ(0, AF_UNIX)) },
 	{ "connect",         ALL, ALLOW, ALWAYS },
 	{ "bind",            ALL, ALLOW, ALWAYS },
 	{ "listen",          ALL, ALLOW, ALWAYS },

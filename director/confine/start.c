@@ -87,6 +87,11 @@ static int add_paths(
 	if (r < 0) {
 		return refuse_path("TLS_CERT_FILE", r);
 	}
+	const char *ca = settings->issuer_ca_file;
+	r = ca == NULL ? 0 : confine_paths_add(paths, ca, LANDLOCK_FILE, true);
+	if (r < 0) {
+		return refuse_path(ca, r);
+	}
 	r = store_files(settings->database_uri, add_store_file, paths);
 	return r < 0 ? refuse_path("DATABASE_URI", r) : 0;
 }

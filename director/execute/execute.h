@@ -56,5 +56,9 @@ void execution_abandon(struct execution *x);
 /* The route's handler; its owner is the struct director. */
 extern const struct http_handler execute_handler;
 
-/** Step 2 alone, for other routes: the caller, or NULL after answering with a 401. */
+/** Step 2 alone, for other routes: the caller, or NULL after answering with a 401, or with a 503 while
+ * the keys of the issuer are not known. */
 struct user_context *execute_authenticate(struct director *d, struct http_request *r);
+
+/** The same with a token that would have to be exchanged first (auth_verify_any()). */
+struct user_context *execute_authenticate_any(struct director *d, struct http_request *r);

@@ -25,13 +25,8 @@ static struct slice on_request_id(void *owner)
 
 static const struct execution_client http_client = { on_answer, on_problem, on_request_id };
 
-struct user_context *execute_authenticate(struct director *d, struct http_request *r)
+static void refuse_token(struct http_request *r, int result)
 {
-	struct user_context *user = NULL;
-	int result = auth_verify(d->auth, http_request_header(r, SLICE("Authorization")), &user);
-	if (result == AUTH_OK) {
-		return user;
-	}
 	if (result < 0) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
 	} else if (result == AUTH_UNKNOWN) {
@@ -39,11 +34,34 @@ struct user_context *execute_authenticate(struct director *d, struct http_reques
 	} else if (result == AUTH_DISABLED) {
 		/* Clients of the reference know it as a 400. */
 		http_problem(r, 400, "user_disabled", 0, "%s", auth_result_text(result));
+	} else if (result == AUTH_NO_KEYS) {
+		http_problem(r, 503, "keys_unavailable", AUTH_NO_KEYS_RETRY_S, "%s",
+			auth_result_text(result));
 	} else {
 		http_problem(r, 401, result == AUTH_MISSING ? "not_authenticated" : "invalid_token",
 			0, "%s", auth_result_text(result));
 	}
-	return NULL;
+}
+
+struct user_context *execute_authenticate(struct director *d, struct http_request *r)
+{
+	struct user_context *user = NULL;
+	int result = auth_verify(d->auth, http_request_header(r, SLICE("Authorization")), &user);
+	if (result != AUTH_OK) {
+		refuse_token(r, result);
+	}
+	return user;
+}
+
+struct user_context *execute_authenticate_any(struct director *d, struct http_request *r)
+{
+	struct user_context *user = NULL;
+	struct slice value = http_request_header(r, SLICE("Authorization"));
+	int result = auth_verify_any(d->auth, value, &user);
+	if (result != AUTH_OK) {
+		refuse_token(r, result);
+	}
+	return user;
 }
 
 static void release(void *context)

@@ -206,9 +206,11 @@ class Runtime:
     plugins: {name: directory or {file name: text}}, copied into the plugin path of this runtime.
     store: None for the embedded one, else a DATABASE_URI.
     env: settings beside the ones that every test needs; None removes one.
+    mint: makes a token of a user and claims; by default ours, with the secret.
     """
 
-    def __init__(self, plugins=None, store=None, env=None, app=APP):
+    def __init__(self, plugins=None, store=None, env=None, app=APP, mint=mint):
+        self.mint = mint
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="mozaiks-test-"))
         # Root is given up by the programs, and others have to reach the state.
         self.base.chmod(0o755)
@@ -315,7 +317,7 @@ class Runtime:
                  "the start of the plugins")
 
     def list_plugins(self):
-        answer = self.get("/api/plugins", token=mint("operator"))
+        answer = self.get("/api/plugins", token=self.mint("operator"))
         assert answer.status == 200, answer
         return answer.json["plugins"]
 
@@ -326,7 +328,7 @@ class Runtime:
     def status(self, name):
         """What an operator sees of a plugin."""
         answer = self.get(f"/__mozaiks/admin/plugins/{name}",
-                          token=mint("operator", roles=["superadmin"]))
+                          token=self.mint("operator", roles=["superadmin"]))
         assert answer.status == 200, answer
         return answer.json
 
@@ -419,7 +421,7 @@ class Runtime:
         """POST /api/execute/{plugin}. `data`: a value, or bytes that are sent as they are."""
         body = data if isinstance(data, bytes) else json.dumps(data or {}).encode()
         return self.request("POST", f"/api/execute/{plugin}", body,
-                            {"Content-Type": "application/json"}, token or mint(user),
+                            {"Content-Type": "application/json"}, token or self.mint(user),
                             timeout=timeout)
 
     def raw(self, data, timeout=10, close=False):
