@@ -17,6 +17,7 @@
 #include "director/events/events.h"
 #include "director/execute/dispatch.h"
 #include "director/execute/history.h"
+#include "director/execute/streams.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 #include "director/hosts/worker.h"
@@ -66,6 +67,7 @@ static const struct worker_events worker_events = {
 	.ready = supervise_ready,
 	.result = dispatch_on_result,
 	.call = capability_on_call,
+	.stream = streams_on_frame,
 	.work_ended = capability_work_ended,
 	.ending = worker_note_exit,
 	.cut = on_cut,

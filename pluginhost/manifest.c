@@ -236,6 +236,15 @@ static bool read_concurrency(struct reader *r, const char *id)
 	return ok;
 }
 
+static bool read_uploads(struct reader *r, const char *id)
+{
+	(void)id;
+	bool uploads = false;
+	bool ok = json_field_bool(&r->fields, "uploads", JSON_OPTIONAL, &uploads);
+	put(r, "uploads", json_boolean(uploads));
+	return ok;
+}
+
 struct unit {
 	const char *suffix;
 	uint64_t factor;
@@ -480,6 +489,7 @@ static bool (*const members[])(struct reader *r, const char *id) = {
 	read_permissions,
 	read_workers,
 	read_concurrency,
+	read_uploads,
 	read_isolation,
 	read_limits,
 	read_collections,

@@ -7,7 +7,7 @@
  * in test/unit keeps both in step. What comes out is one spelling for everybody else:
  *
  *   {"display_name":"Task Manager","description":"…","version":"1.0.0","permissions":["…"],
- *    "workers":1,"concurrency":64|null,"isolation":"plugin",
+ *    "workers":1,"concurrency":64|null,"uploads":false,"isolation":"plugin",
  *    "limits":{"memory":bytes|null,"pids":n|null,"cpu":percent|null,"timeout":seconds|null},
  *    "collections":[…],"subscriptions":["event"|{"event":"…",…}],"runtime":"python"|null,
  *    "given":true}

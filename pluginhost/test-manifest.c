@@ -49,7 +49,7 @@ static void check_out(const char *what, const struct manifest *m, json_t *want)
 	json_t *out = json_loadb((const char *)m->json.p, m->json.n, 0, NULL);
 	const char *key;
 	json_t *value;
-	assert_int_equal(json_object_size(out), 12);
+	assert_int_equal(json_object_size(out), 13);
 	json_object_foreach(want, key, value)
 	{
 		if (!json_equal(json_object_get(out, key), value)) {

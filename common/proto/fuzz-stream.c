@@ -39,7 +39,7 @@ static void act(struct model *m, uint8_t action, size_t n)
 		n = n + FRAME_HEADER_SIZE < m->held ? n : (size_t)m->held;
 		if (n >= FRAME_HEADER_SIZE) {
 			m->held -= n;
-			m->given += stream_passed_on(&m->s, n - FRAME_HEADER_SIZE);
+			m->given += stream_passed_on(&m->s, n);
 		}
 		break;
 	case 3:

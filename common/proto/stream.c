@@ -81,16 +81,14 @@ static enum stream_verdict move(
 		return refuse(step->why, ret_why);
 	}
 	if (event == STREAM_DOES_OPEN) {
+		if (h->opened) {
+			return refuse("a second RESULT_HEAD", ret_why);
+		}
+		h->opened = true;
 		h->credit = STREAM_WINDOW;
 	}
 	h->state = step->next;
 	return (enum stream_verdict)step->verdict;
-}
-
-/* What a piece costs. */
-static size_t cost(size_t n)
-{
-	return n + FRAME_HEADER_SIZE;
 }
 
 bool stream_open(struct stream_half *h)
@@ -113,10 +111,10 @@ static enum stream_verdict receive_data(
 	if (v == STREAM_VIOLATION) {
 		return v;
 	}
-	if (cost(f->payload.n) > s->in.credit) {
+	if (stream_cost(f->payload.n) > s->in.credit) {
 		return refuse("DATA without credit", ret_why);
 	}
-	s->in.credit -= (uint32_t)cost(f->payload.n);
+	s->in.credit -= (uint32_t)stream_cost(f->payload.n);
 	return v;
 }
 
@@ -186,19 +184,20 @@ size_t stream_room(const struct stream *s)
 
 bool stream_may_send(const struct stream *s, size_t n)
 {
-	return s->out.state == STREAM_OPEN && n <= STREAM_PIECE_MAX && cost(n) <= s->out.credit;
+	return s->out.state == STREAM_OPEN && n <= STREAM_PIECE_MAX &&
+		stream_cost(n) <= s->out.credit;
 }
 
 void stream_sent(struct stream *s, size_t n, bool last)
 {
 	invariant(stream_may_send(s, n));
-	s->out.credit -= (uint32_t)cost(n);
+	s->out.credit -= (uint32_t)stream_cost(n);
 	s->out.state = steps[STREAM_OPEN][last ? STREAM_DOES_LAST : STREAM_DOES_DATA].next;
 }
 
-uint32_t stream_passed_on(struct stream *s, size_t n)
+uint32_t stream_passed_on(struct stream *s, size_t cost)
 {
-	s->in.owed += (uint32_t)cost(n);
+	s->in.owed += (uint32_t)cost;
 	if (s->in.state != STREAM_OPEN || s->in.owed < STREAM_CREDIT_STEP) {
 		return 0;
 	}

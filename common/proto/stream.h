@@ -54,6 +54,7 @@ enum stream_event {
 
 struct stream_half {
 	uint8_t state;   /* enum stream_state */
+	bool opened;     /* once, whatever came after it */
 	uint32_t credit; /* bytes that may still be sent */
 	uint32_t owed;   /* receiving: passed on, not given back yet */
 };
@@ -87,8 +88,16 @@ bool stream_may_send(const struct stream *s, size_t n);
 /** A piece was sent; stream_may_send() has allowed it. */
 void stream_sent(struct stream *s, size_t n, bool last);
 
-/** A piece that came is passed on. @return the credit to give back now with a CREDIT frame, or 0. */
-uint32_t stream_passed_on(struct stream *s, size_t n);
+/** What a piece of `n` bytes costs of the credit. */
+static inline size_t stream_cost(size_t n)
+{
+	return n + FRAME_HEADER_SIZE;
+}
+
+/** Pieces that came are passed on.
+ * @param cost of all of them.
+ * @return the credit to give back now with a CREDIT frame, or 0. */
+uint32_t stream_passed_on(struct stream *s, size_t cost);
 
 /** This end gives both halves up; what still comes is ignored. */
 void stream_drop(struct stream *s);

@@ -163,6 +163,17 @@ static void credit_to_the_byte(void **state)
 	assert_int_equal(receive(&over, data(1, 0), &why), STREAM_VIOLATION);
 }
 
+static void a_dropped_half_opens_once(void **state)
+{
+	struct stream s = { 0 };
+	const char *why;
+	stream_drop(&s);
+	assert_int_equal(receive(&s, of_type(MSG_RESULT_HEAD), &why), STREAM_IGNORE);
+	assert_int_equal(receive(&s, data(STREAM_PIECE_MAX, 0), &why), STREAM_IGNORE);
+	/* Or its credit would begin anew. */
+	assert_int_equal(receive(&s, of_type(MSG_RESULT_HEAD), &why), STREAM_VIOLATION);
+}
+
 static void credit_comes_back_in_portions(void **state)
 {
 	struct stream s = { 0 };
@@ -173,14 +184,14 @@ static void credit_comes_back_in_portions(void **state)
 	for (int i = 0; i < 1000; i++) {
 		assert_int_equal(receive(&s, data(1000, 0), &why), STREAM_TAKE);
 		sent += 1000 + FRAME_HEADER_SIZE;
-		uint32_t back = stream_passed_on(&s, 1000);
+		uint32_t back = stream_passed_on(&s, stream_cost(1000));
 		assert_true(back == 0 || back >= STREAM_CREDIT_STEP);
 		given += back;
 		assert_int_equal(s.in.credit + sent - given, STREAM_WINDOW);
 	}
 	assert_int_equal(receive(&s, data(0, DATA_LAST), &why), STREAM_TAKE);
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(stream_passed_on(&s, 1000), 0);
+		assert_int_equal(stream_passed_on(&s, stream_cost(1000)), 0);
 	}
 }
 
@@ -234,6 +245,7 @@ int main(void)
 		cmocka_unit_test(giving_up),
 		cmocka_unit_test(a_reset_is_for_both_halves),
 		cmocka_unit_test(credit_to_the_byte),
+		cmocka_unit_test(a_dropped_half_opens_once),
 		cmocka_unit_test(credit_comes_back_in_portions),
 		cmocka_unit_test(sending_needs_credit),
 		cmocka_unit_test(flags_belong_to_messages),

@@ -289,8 +289,7 @@ static const struct setting table[] = {
 	{ "MAX_REQUEST_BODY_BYTES", SETTING_BYTES, AT(body_bytes), "1000000", 1,
 		SETTINGS_BODY_BYTES_MAX,
 		.help = "Size of a request's body; above it 413." },
-	{ "MOZAIKS_MAX_RESPONSE_BYTES", SETTING_BYTES, AT(response_bytes), "1000000", 1,
-		FRAME_PAYLOAD_MAX - 1,
+	{ "MOZAIKS_MAX_RESPONSE_BYTES", SETTING_BYTES, AT(response_bytes), "1000000", 1, 1024 * MIB,
 		.help = "Size of a plugin's answer; above it 502 plugin_response_too_large." },
 	{ "MOZAIKS_MAX_HEAD_BYTES", SETTING_BYTES, AT(head_bytes), "16384", KIB, 256 * KIB,
 		.help = "Size of a request's line and headers; above it 431 or 414." },
@@ -316,6 +315,18 @@ static const struct setting table[] = {
 	{ "MOZAIKS_PLUGIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(plugin_ms), "30", 10, HOUR_MS,
 		.alias = "PLUGIN_EXEC_TIMEOUT_S",
 		.help = "Time for a plugin's answer; then 504." },
+	{ "MOZAIKS_STREAM_IDLE_SECONDS", SETTING_SECONDS, AT(stream_idle_ms), "60", 10, HOUR_MS,
+		.help = "Time that a plugin may do nothing for an answer in pieces that it has begun, or for a "
+			"body that it is sent; then the connection ends. Not for event streams and "
+			"WebSockets, which may be silent." },
+	{ "MOZAIKS_STREAM_MAX_SECONDS", SETTING_SECONDS, AT(stream_max_ms), "0", 0, 24 * HOUR_MS,
+		.help = "Time for an answer in pieces, an event stream or a WebSocket in all; 0: any." },
+	{ "MOZAIKS_SSE_HEARTBEAT_SECONDS", SETTING_SECONDS, AT(heartbeat_ms), "15", 0, HOUR_MS,
+		.help = "How often a silent event stream (text/event-stream) gets a comment, so that a client "
+			"that is gone is noticed; 0: never." },
+	{ "MOZAIKS_MAX_UPLOAD_BYTES", SETTING_BYTES, AT(upload_bytes), "100M", 1, 1048576 * MIB,
+		.help = "Size of a body that is streamed to a plugin whose manifest says uploads; above it "
+			"413." },
 	{ "MOZAIKS_MAX_PLUGIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(max_plugin_ms), "3600", 10,
 		24 * HOUR_MS,
 		.help = "The longest such time that a manifest can ask for; more is cut to it." },

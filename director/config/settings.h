@@ -106,6 +106,11 @@ struct settings {
 	uint64_t keepalive_ms;
 	uint64_t send_ms;
 	uint64_t plugin_ms; /* the default deadline of a call */
+	/* Streams: answers and bodies in pieces. */
+	uint64_t stream_idle_ms;
+	uint64_t stream_max_ms; /* 0: as long as it takes */
+	uint64_t heartbeat_ms;  /* of an event stream; 0: none */
+	uint64_t upload_bytes;
 	/* The most that a manifest may ask for. */
 	uint64_t max_plugin_ms;
 	uint64_t max_concurrency;

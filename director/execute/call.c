@@ -50,6 +50,10 @@ void call_free(struct call *c)
 	c->work = (struct work){ 0 };
 	c->done = NULL;
 	c->owner = NULL;
+	c->work_flags = 0;
+	c->stream_events = NULL;
+	free(c->stream);
+	c->stream = NULL;
 	c->request = c->user_key = 0;
 	c->repeatable = c->repeated = c->watched = c->has_turn = false;
 	c->capability_calls = 0;

@@ -11,7 +11,7 @@
 #pragma once
 
 #include "common/base/buffer.h"
-#include "common/proto/messages.h"
+#include "common/proto/stream.h"
 #include "common/uvx/timer.h"
 #include "director/hosts/work.h"
 
@@ -36,6 +36,32 @@ enum call_end {
 
 struct call;
 
+/* What comes over a call's stream, told to its owner. */
+struct call_stream_events {
+	/* An answer begins; `status` is HEAD_VALUE for a JSON value in pieces. */
+	void (*head)(struct call *c, const struct msg_result_head *m);
+	/* A piece of it, valid during the call. Its cost is given back with streams_passed_on(). */
+	void (*data)(struct call *c, struct slice piece, uint8_t flags);
+	/* The call runs, or the plugin has read: there may be room for streams_send() now. */
+	void (*room)(struct call *c);
+	/* The plugin wants no more of it. */
+	void (*reset)(struct call *c, const struct msg_reset *m);
+};
+
+/* The stream of a call; only those that have one pay for it. */
+struct call_stream {
+	struct stream table;
+	const struct call_stream_events *events;
+	bool begun;       /* RESULT_HEAD came, or it is a WebSocket */
+	bool silent;      /* it may be: an event stream or a WebSocket */
+	bool client_owes; /* it is the client that is waited for */
+	uint64_t begun_ms;
+	uint64_t moved_ms; /* when something last came or went */
+	uint64_t beat_ms;  /* when `beat` is wanted next; 0: never */
+	void (*beat)(struct call *c);
+	const char *over; /* which limit ended it, for the log */
+};
+
 /* How a call ended, told once to whoever submitted it. `result` only with CALL_END_RESULT and valid
  * during the call. */
 typedef void (*call_done_fn)(struct call *c, enum call_end end, const struct msg_result *result);
@@ -46,12 +72,16 @@ struct call {
 	struct director *director;
 	struct uvx_timer timer;
 	enum call_state state;
-	uint8_t message; /* MSG_EXECUTE or MSG_EVENT */
+	uint8_t message;                                /* MSG_EXECUTE or MSG_EVENT */
+	uint8_t work_flags;                             /* enum work_flag, of EXECUTE */
+	struct call_stream *stream;                     /* NULL: it has none (yet) */
+	const struct call_stream_events *stream_events; /* NULL: its owner takes none */
 	struct plugin *plugin;
 	struct user_context *user; /* NULL: app scope */
 	struct admit_user *admitted;
 	struct buffer data; /* the payload while it waits */
 	uint64_t submitted_ms, deadline_at_ms;
+	unsigned timeout_ms;
 	uint64_t request, user_key; /* hashes for the quarantine, 0: not watched by it */
 	bool repeatable;            /* it may run twice: its client said so */
 	bool repeated;              /* its first worker died */

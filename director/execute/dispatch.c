@@ -8,6 +8,7 @@
 #include "director/execute/admit.h"
 #include "director/execute/inject.h"
 #include "director/execute/shed.h"
+#include "director/execute/streams.h"
 #include "director/hosts/supervise.h"
 
 #include <errno.h>
@@ -90,7 +91,7 @@ static struct buffer *begin_frame(
 		.user = c->user == NULL ? SLICE_NULL : c->user->user_id,
 	};
 	*ret_start = b->n;
-	struct frame head = { .call_id = c->work.id };
+	struct frame head = { .flags = c->work_flags, .call_id = c->work.id };
 	/* EXECUTE and EVENT have the same layout; the type is set below. */
 	if (msg_execute_append(b, &head, &work) < 0) {
 		return NULL;
@@ -141,6 +142,9 @@ static int send_work(struct call *c, struct worker *w, const struct injector *in
 	c->state = CALL_RUNNING;
 	c->sent_ns = uv_hrtime();
 	worker_add_work(w, &c->work);
+	if (c->stream != NULL) {
+		streams_started(c);
+	}
 	return 0;
 }
 
@@ -151,6 +155,7 @@ static void begin(struct call *c, struct plugin *p, uint8_t message, unsigned ti
 	c->message = message;
 	c->submitted_ms = uv_now(c->director->loop);
 	c->deadline_at_ms = c->submitted_ms + timeout_ms;
+	c->timeout_ms = timeout_ms;
 	c->submitted_ns = uv_hrtime();
 	c->work.tenant = c->watched ? TENANT_ALONE : p->manifest.isolation;
 	c->work.user = c->user == NULL ? SLICE("") : c->user->user_id;
@@ -264,6 +269,9 @@ static void abandon(struct call *c)
 	c->state = CALL_ABANDONED;
 	c->work.abandoned = true;
 	c->work.worker->abandoned++;
+	if (c->stream != NULL) {
+		stream_drop(&c->stream->table);
+	}
 	send_cancel(c);
 }
 
@@ -327,7 +335,9 @@ void dispatch_on_deadline(void *call)
 		on_waited(c);
 		break;
 	case CALL_RUNNING:
-		late(c);
+		if (c->stream == NULL || streams_on_timer(c)) {
+			late(c);
+		}
 		break;
 	case CALL_ABANDONED:
 		overdue(c);
@@ -373,7 +383,9 @@ void dispatch_on_result(struct worker *w, uint64_t call_id, const struct msg_res
 	if (in_time) {
 		w->succeeded++;
 		w->late_in_row = 0;
-		p->service_us = shed_mean(p->service_us, (uv_hrtime() - c->sent_ns) / 1000);
+		if (c->stream == NULL) {
+			p->service_us = shed_mean(p->service_us, (uv_hrtime() - c->sent_ns) / 1000);
+		}
 		quarantine_succeeded(c->director->quarantine, c->request);
 		end(c, CALL_END_RESULT, m);
 	}

@@ -7,7 +7,9 @@
 #include "director/events/events.h"
 #include "director/execute/answer.h"
 #include "director/execute/dispatch.h"
+#include "director/execute/execution.h"
 #include "director/execute/shed.h"
+#include "director/execute/streams.h"
 #include "director/hosts/control.h"
 #include "director/hosts/supervise.h"
 
@@ -17,16 +19,6 @@
 #include <stdlib.h>
 
 enum { DETAIL_MAX = 1024 };
-
-/* What a request has found on its way, from its head to its answer. */
-struct execution {
-	struct director *director;
-	const struct execution_client *client;
-	void *client_owner;
-	struct user_context *user;
-	struct plugin *plugin;
-	struct call *call; /* while it is with dispatch */
-};
 
 struct execution *execution_new(struct director *d,
 	struct user_context *user,
@@ -53,13 +45,14 @@ struct execution *execution_free(struct execution *x)
 		if (x->plugin != NULL) {
 			plugin_unref(x->plugin);
 		}
+		execution_stream_free(x->stream);
 		free(x);
 	}
 	return NULL;
 }
 
 /* The client hears why there is no result. It may free the execution. */
-static void __attribute__((format(printf, 5, 6))) problem(struct execution *x,
+void execution_problem(struct execution *x,
 	int status,
 	const char *code,
 	unsigned retry_after_s,
@@ -88,7 +81,7 @@ static struct slice request_id(const struct execution *x)
 
 static void no_memory(struct execution *x)
 {
-	problem(x, 503, "out_of_memory", 1, "No memory for this request now");
+	execution_problem(x, 503, "out_of_memory", 1, "No memory for this request now");
 }
 
 static unsigned seconds_of(uint64_t ms)
@@ -101,18 +94,20 @@ bool execution_find_plugin(struct execution *x, struct slice name)
 	struct director *d = x->director;
 	struct plugin *p = registry_find(&d->registry, name);
 	if (p == NULL || !p->enabled || p->gone) {
-		problem(x, 404, "plugin_not_found", 0, "Plugin '%.*s' not found or disabled",
+		execution_problem(x, 404, "plugin_not_found", 0,
+			"Plugin '%.*s' not found or disabled",
 			name.n > PLUGIN_ID_MAX ? PLUGIN_ID_MAX : (int)name.n, (const char *)name.p);
 	} else if (p->version[0] == '\0' && p->n_ready + p->n_starting == 0) {
-		problem(x, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
+		execution_problem(
+			x, 503, "plugin_unavailable", 60, "Plugin '%s' cannot be started", p->id);
 	} else if (p->n_ready == 0 && hosts_sandbox_failure(d, p->host) != NULL) {
-		problem(x, 503, "sandbox_unavailable", 60,
+		execution_problem(x, 503, "sandbox_unavailable", 60,
 			"Plugin '%s' cannot be started: there is no sandbox for it", p->id);
 	} else if (!supervise_takes_calls(p)) {
-		problem(x, 503, "plugin_unavailable", seconds_of(plugin_wait_ms(p)),
+		execution_problem(x, 503, "plugin_unavailable", seconds_of(plugin_wait_ms(p)),
 			"Plugin '%s' is not running; it will be started again", p->id);
 	} else if (memory_is_short(&d->memory, uv_now(d->loop))) {
-		problem(x, 503, "memory_short", 1,
+		execution_problem(x, 503, "memory_short", 1,
 			"The runtime uses %llu MiB, more than %d %% of its %llu MiB "
 			"(MOZAIKS_MEMORY_HIGH)",
 			(unsigned long long)d->memory.used >> 20, MEMORY_SHORT_PERCENT,
@@ -141,19 +136,19 @@ static void answer_not_admitted(struct execution *x, int result)
 	const struct plugin *p = x->plugin;
 	switch (result) {
 	case ADMIT_USER_FULL:
-		problem(x, 429, "too_many_requests", 1,
+		execution_problem(x, 429, "too_many_requests", 1,
 			"More than %u requests of this user are in flight "
 			"(MOZAIKS_MAX_INFLIGHT_PER_USER)",
 			limits->per_user);
 		break;
 	case ADMIT_PLUGIN_FULL:
-		problem(x, 503, "plugin_overloaded", busy_for_s(p),
+		execution_problem(x, 503, "plugin_overloaded", busy_for_s(p),
 			"More than %u requests to plugin '%s' are in flight "
 			"(MOZAIKS_MAX_INFLIGHT_PER_PLUGIN)",
 			limits->per_plugin, p->id);
 		break;
 	case ADMIT_FULL:
-		problem(x, 503, "overloaded", 1,
+		execution_problem(x, 503, "overloaded", 1,
 			"More than %u requests are in flight (MOZAIKS_MAX_INFLIGHT)",
 			limits->total);
 		break;
@@ -166,7 +161,7 @@ static void on_done(struct call *c, enum call_end end, const struct msg_result *
 
 static void answer_quarantined(struct execution *x)
 {
-	problem(x, 500, "request_quarantined", 0,
+	execution_problem(x, 500, "request_quarantined", 0,
 		"This request crashed plugin '%s' again and again and is refused for a while "
 		"(MOZAIKS_QUARANTINE_CRASHES)",
 		x->plugin->id);
@@ -174,7 +169,7 @@ static void answer_quarantined(struct execution *x)
 
 static void answer_slowed(struct execution *x, uint64_t wait_ms)
 {
-	problem(x, 429, "too_many_crashes", seconds_of(wait_ms),
+	execution_problem(x, 429, "too_many_crashes", seconds_of(wait_ms),
 		"More than %llu requests of this user have crashed plugin '%s' "
 		"(MOZAIKS_QUARANTINE_USER_CRASHES)",
 		(unsigned long long)x->director->settings->quarantine.user_crashes, x->plugin->id);
@@ -202,12 +197,19 @@ static void give_up(struct execution *x, struct call *c)
 }
 
 /* Steps 4 to 6 for a body that was checked. */
-static void admit_and_dispatch(struct execution *x, struct slice body, bool repeatable)
+static void admit_and_dispatch(
+	struct execution *x, struct slice body, bool repeatable, uint8_t work_flags)
 {
 	struct director *d = x->director;
 	struct call *c = call_new(d);
-	if (c == NULL) {
+	if (c != NULL) {
+		c->stream_events = &execution_stream_events;
+	}
+	if (c == NULL || (work_flags != 0 && streams_prepare(c, work_flags) < 0)) {
 		no_memory(x);
+		if (c != NULL) {
+			call_free(c);
+		}
 		return;
 	}
 	int result = admit_enter(&d->admission, x->user, &x->plugin->inflight, &c->admitted);
@@ -242,27 +244,54 @@ static void admit_and_dispatch(struct execution *x, struct slice body, bool repe
 	unsigned timeout = x->plugin->manifest.timeout_ms;
 	timeout = timeout == 0 ? (unsigned)d->settings->plugin_ms : timeout;
 	int sent = dispatch_execute(c, x->plugin, d->injector, timeout);
+	if (x->told_running != NULL) {
+		*x->told_running = sent == 0;
+		x->told_running = NULL;
+	}
 	if (sent < 0) {
 		x->call = NULL;
 		give_up(x, c);
-		problem(x, 503, "plugin_overloaded", 1,
+		execution_problem(x, 503, "plugin_overloaded", 1,
 			"Plugin '%s' does not take requests fast enough: more than %llu bytes wait for "
 			"it (MOZAIKS_MAX_CHANNEL_BYTES)",
 			x->plugin->id, (unsigned long long)d->settings->channel_bytes);
 	}
 }
 
-void execution_run(struct execution *x, struct slice body, bool repeatable)
+static void run(struct execution *x, struct slice body, bool repeatable, uint8_t work_flags)
 {
 	char why[256];
 	int result = inject_check(x->director->injector, body, why);
 	if (result < 0) {
 		no_memory(x);
 	} else if (result != INJECT_OK) {
-		problem(x, 400, "invalid_json", 0, "%s", why);
+		execution_problem(x, 400, "invalid_json", 0, "%s", why);
 	} else {
-		admit_and_dispatch(x, body, repeatable);
+		admit_and_dispatch(x, body, repeatable, work_flags);
 	}
+}
+
+void execution_run(struct execution *x, struct slice body, bool repeatable)
+{
+	run(x, body, repeatable, 0);
+}
+
+bool execution_takes_uploads(const struct execution *x)
+{
+	return x->plugin->manifest.uploads;
+}
+
+bool execution_run_with_body(struct execution *x, struct slice data)
+{
+	bool running = false;
+	x->stream = execution_stream_new();
+	if (x->stream == NULL) {
+		no_memory(x);
+		return false;
+	}
+	x->told_running = &running;
+	run(x, data, false, WORK_BODY);
+	return running;
 }
 
 void execution_abandon(struct execution *x)
@@ -274,18 +303,18 @@ void execution_abandon(struct execution *x)
 	}
 }
 
-static void answer_value(struct execution *x, struct slice text)
+void execution_answer_value(struct execution *x, struct slice text)
 {
 	struct answer a;
 	const char *why = NULL;
 	if (text.n > x->director->settings->response_bytes) {
-		problem(x, 502, "plugin_response_too_large", 0,
+		execution_problem(x, 502, "plugin_response_too_large", 0,
 			"Plugin '%s' answered with more than %llu bytes (MOZAIKS_MAX_RESPONSE_BYTES)",
 			x->plugin->id, (unsigned long long)x->director->settings->response_bytes);
 		return;
 	}
 	if (answer_judge(text, &a, &why) < 0) {
-		problem(x, 502, "plugin_bad_response", 0,
+		execution_problem(x, 502, "plugin_bad_response", 0,
 			"Plugin '%s' did not answer with JSON: %s", x->plugin->id,
 			why == NULL ? "malformed" : why);
 		return;
@@ -299,7 +328,8 @@ static void answer_value(struct execution *x, struct slice text)
 		e = e < 0 ? e : buffer_append_byte(&tail, '}');
 		if (e < 0) {
 			buffer_deinit(&tail);
-			problem(x, 503, "out_of_memory", 1, "No memory for this answer now");
+			execution_problem(
+				x, 503, "out_of_memory", 1, "No memory for this answer now");
 			return;
 		}
 		response.body[1] = buffer_slice(&tail);
@@ -308,16 +338,21 @@ static void answer_value(struct execution *x, struct slice text)
 	buffer_deinit(&tail);
 }
 
+void execution_log_exception(struct execution *x, struct slice body)
+{
+	struct log_field fields[] = {
+		{ "plugin", plugin_slice(x->plugin) },
+		{ "request_id", request_id(x) },
+		{ "exception", body },
+	};
+	log_fields(LOG_ERROR, "plugin.exception", fields, 3, "execute() raised");
+}
+
 /* What the plugin raised is for its author: in the log always, in the answer in development. */
 static void answer_exception(struct execution *x, struct slice body)
 {
 	struct slice id = request_id(x);
-	struct log_field fields[] = {
-		{ "plugin", plugin_slice(x->plugin) },
-		{ "request_id", id },
-		{ "exception", body },
-	};
-	log_fields(LOG_ERROR, "plugin.exception", fields, 3, "execute() raised");
+	execution_log_exception(x, body);
 	if (x->director->settings->environment == ENV_DEVELOPMENT) {
 		struct buffer extra;
 		buffer_init(&extra, body.n + 64);
@@ -341,7 +376,7 @@ static void answer_exception(struct execution *x, struct slice body)
 		}
 		buffer_deinit(&extra);
 	}
-	problem(x, 500, "plugin_exception", 0,
+	execution_problem(x, 500, "plugin_exception", 0,
 		"Plugin '%s' failed; the log has the details under request %.*s", x->plugin->id,
 		(int)id.n, (const char *)id.p);
 }
@@ -351,29 +386,31 @@ static void answer_result(struct execution *x, const struct msg_result *m)
 	const char *id = x->plugin->id;
 	switch ((enum result_outcome)m->outcome) {
 	case RESULT_VALUE:
-		answer_value(x, m->body);
+		execution_answer_value(x, m->body);
 		return;
 	case RESULT_EXCEPTION:
 		answer_exception(x, m->body);
 		return;
 	case RESULT_UNSERIALISABLE:
-		problem(x, 502, "plugin_bad_response", 0,
+		execution_problem(x, 502, "plugin_bad_response", 0,
 			"Plugin '%s' returned something that is not JSON", id);
 		return;
 	case RESULT_TOO_LARGE:
-		problem(x, 502, "plugin_response_too_large", 0,
+		execution_problem(x, 502, "plugin_response_too_large", 0,
 			"Plugin '%s' answered with more than %llu bytes (MOZAIKS_MAX_RESPONSE_BYTES)",
 			id, (unsigned long long)x->director->settings->response_bytes);
 		return;
 	case RESULT_NO_ENTRY:
-		problem(x, 404, "plugin_has_no_execute", 0, "Plugin '%s' has no execute() or run()",
-			id);
+		execution_problem(x, 404, "plugin_has_no_execute", 0,
+			"Plugin '%s' has no execute() or run()", id);
 		return;
 	case RESULT_CANCELLED:
-		problem(x, 503, "plugin_cancelled", 1, "Plugin '%s' gave up the call", id);
+		execution_problem(
+			x, 503, "plugin_cancelled", 1, "Plugin '%s' gave up the call", id);
 		return;
 	}
-	problem(x, 502, "plugin_bad_response", 0, "Plugin '%s' answered in an unknown way", id);
+	execution_problem(
+		x, 502, "plugin_bad_response", 0, "Plugin '%s' answered in an unknown way", id);
 }
 
 /* Step 9. */
@@ -407,21 +444,26 @@ static void on_done(struct call *c, enum call_end end, const struct msg_result *
 	struct plugin *p = x->plugin;
 	x->call = NULL;
 	publish_outcome(x, c, end != CALL_END_RESULT || result->outcome != RESULT_VALUE);
+	if (x->stream != NULL && execution_stream_done(x, c, end, result)) {
+		return;
+	}
 	switch (end) {
 	case CALL_END_RESULT:
 		answer_result(x, result);
 		break;
 	case CALL_END_DEADLINE:
-		problem(x, 504, "plugin_timeout", 0,
-			"Plugin '%s' did not answer within its deadline "
-			"(MOZAIKS_PLUGIN_TIMEOUT_SECONDS)",
-			p->id);
+		execution_problem(x, 504, "plugin_timeout", 0,
+			"Plugin '%s' did not answer within its deadline (%s)", p->id,
+			c->stream != NULL && c->stream->over != NULL
+				? c->stream->over
+				: "MOZAIKS_PLUGIN_TIMEOUT_SECONDS");
 		break;
 	case CALL_END_DIED:
-		problem(x, 502, "plugin_died", 0, "Plugin '%s' died during the call", p->id);
+		execution_problem(
+			x, 502, "plugin_died", 0, "Plugin '%s' died during the call", p->id);
 		break;
 	case CALL_END_SHED:
-		problem(x, 503, "plugin_overloaded", busy_for_s(p),
+		execution_problem(x, 503, "plugin_overloaded", busy_for_s(p),
 			"Plugin '%s' is busy: the request waited longer than %g s, or half of its "
 			"deadline (MOZAIKS_MAX_WAIT_SECONDS)",
 			p->id, (double)x->director->settings->wait_ms / 1000);
@@ -430,7 +472,7 @@ static void on_done(struct call *c, enum call_end end, const struct msg_result *
 		answer_quarantined(x);
 		break;
 	case CALL_END_UNAVAILABLE:
-		problem(x, 503, "plugin_unavailable", seconds_of(plugin_wait_ms(p)),
+		execution_problem(x, 503, "plugin_unavailable", seconds_of(plugin_wait_ms(p)),
 			"Plugin '%s' is not running; it will be started again", p->id);
 		break;
 	}

@@ -29,6 +29,18 @@ struct execution_client {
 	void (*problem)(void *owner, const struct execution_problem *problem);
 	/* What the request is called in the log. */
 	struct slice (*request_id)(void *owner);
+
+	/* An answer in pieces, instead of `respond`; after `begin`, `end` or `cut` takes the place of
+	 * `problem`. NULL, all of them: this client cannot take such answers. `begin` may be followed by
+	 * execution_abandon() only when it has returned. */
+	void (*begin)(void *owner, const struct http_response *head);
+	/* @return false when it had to wait: execution_sent() follows. */
+	bool (*piece)(void *owner, struct slice piece);
+	void (*end)(void *owner);
+	/* It will not be completed, and the client is to see that. */
+	void (*cut)(void *owner);
+	/* A body that goes to the plugin in pieces: may execution_body() be called? */
+	void (*want_body)(void *owner, bool want);
 };
 
 /** @return an execution for that user, or NULL without memory. */
@@ -49,6 +61,19 @@ bool execution_find_plugin(struct execution *x, struct slice name);
  * @param repeatable it may run twice when its worker dies: the client said so.
  */
 void execution_run(struct execution *x, struct slice body, bool repeatable);
+
+/** Steps 4 to 9 for a request whose body follows through execution_body(). @param data the object that
+ * execute() gets, as execution_run()'s body. @return false after telling the client. */
+bool execution_run_with_body(struct execution *x, struct slice data);
+
+/** The next piece of the body, valid during the call, until `want_body` says no. */
+void execution_body(struct execution *x, struct slice piece, bool last);
+
+/** What `piece` said had to wait has gone. */
+void execution_sent(struct execution *x);
+
+/** Its plugin takes bodies of any kind in pieces; after execution_find_plugin(). */
+bool execution_takes_uploads(const struct execution *x);
 
 /** The client is gone: it hears nothing any more, and the plugin's call is cancelled. */
 void execution_abandon(struct execution *x);

@@ -164,6 +164,7 @@ int manifest_read(struct plugin_manifest *ret,
 	m.version_text = read_text(manifest, "version", "1.0.0");
 	m.concurrency = read_number(manifest, &concurrency, id);
 	m.isolation = read_isolation(manifest);
+	m.uploads = json_is_true(json_object_get(manifest, "uploads"));
 	m.workers = read_number(manifest, &workers, id);
 	m.timeout_ms = read_number(limits, &timeout, id);
 	m.limits_json = limits == NULL ? NULL : json_dumps(limits, JSON_COMPACT);

@@ -31,6 +31,7 @@ struct plugin_manifest {
 	unsigned workers;
 	enum tenant isolation;
 	unsigned timeout_ms;                   /* 0: the director's default */
+	bool uploads;                          /* it takes bodies of any kind, in pieces */
 	bool asked[CAPABILITY_CODE_MAX + 1];   /* by the manifest, or the default */
 	bool granted[CAPABILITY_CODE_MAX + 1]; /* by capability and permission code: grants.h */
 	char **shared_collections;             /* app-scoped ones, NULL-terminated */

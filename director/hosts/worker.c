@@ -28,6 +28,7 @@ static void handle_hello(struct worker *w, const struct frame *f);
 static void handle_ready(struct worker *w, const struct frame *f);
 static void handle_pong(struct worker *w, const struct frame *f);
 static void handle_result(struct worker *w, const struct frame *f);
+static void handle_stream(struct worker *w, const struct frame *f);
 static void handle_call(struct worker *w, const struct frame *f);
 static void handle_log(struct worker *w, const struct frame *f);
 
@@ -42,6 +43,10 @@ static const struct {
 	[MSG_READY] = { IN(WORKER_LOADING), handle_ready },
 	[MSG_PONG] = { LOADED, handle_pong },
 	[MSG_RESULT] = { LOADED, handle_result },
+	[MSG_RESULT_HEAD] = { LOADED, handle_stream },
+	[MSG_DATA] = { LOADED, handle_stream },
+	[MSG_CREDIT] = { LOADED, handle_stream },
+	[MSG_RESET] = { LOADED, handle_stream },
 	[MSG_CALL] = { IN(WORKER_LOADING) | LOADED, handle_call },
 	[MSG_LOG] = { IN(WORKER_LOADING) | LOADED, handle_log },
 };
@@ -583,7 +588,7 @@ static void on_message(void *owner, struct slice message)
 			worker_violation(w, what);
 			return;
 		}
-		unasked += f.type == MSG_CALL || f.type == MSG_LOG ? 1 : 0;
+		unasked += f.type == MSG_CALL || f.type == MSG_LOG || f.type == MSG_CREDIT ? 1 : 0;
 		frames[f.type].handle(w, &f);
 		/* A handler may end the worker, and free it. */
 		HASH_FIND(hh, d->workers, &id, sizeof(id), w);
@@ -657,6 +662,11 @@ static void handle_result(struct worker *w, const struct frame *f)
 		return;
 	}
 	tell(w)->result(w, f->call_id, &m);
+}
+
+static void handle_stream(struct worker *w, const struct frame *f)
+{
+	tell(w)->stream(w, f);
 }
 
 static void handle_call(struct worker *w, const struct frame *f)

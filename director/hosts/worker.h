@@ -94,6 +94,8 @@ struct worker_events {
 	void (*result)(struct worker *w, uint64_t call_id, const struct msg_result *m);
 	void (*call)(
 		struct worker *w, uint16_t capability, uint64_t call_id, const struct msg_call *m);
+	/* RESULT_HEAD, DATA, CREDIT or RESET. */
+	void (*stream)(struct worker *w, const struct frame *f);
 	/* A call has left its slot. */
 	void (*work_ended)(struct worker *w, uint64_t call_id);
 	/* It is about to end; its calls are still there. */

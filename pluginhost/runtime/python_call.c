@@ -292,7 +292,7 @@ static void give_call(struct python_state *s, PyObject *call)
 	}
 }
 
-/* The coroutine has yielded `future` (taken) in its first step: the loop goes on with it. */
+/* The coroutine has yielded `future` (taken) in its first step, or nothing: the loop goes on with it. */
 static void suspend(struct python_state *s, PyObject *call, PyObject *future)
 {
 	struct python_first_step *first = &s->first;
@@ -310,7 +310,20 @@ static void suspend(struct python_state *s, PyObject *call, PyObject *future)
 		python_result_exception(s, first->info);
 	}
 	Py_XDECREF(step);
-	Py_DECREF(future);
+	Py_XDECREF(future);
+}
+
+/* What the first step returned is to be sent in pieces, by `more` (taken). */
+static void suspend_with(struct python_state *s, PyObject *call, PyObject *more)
+{
+	struct python_first_step *first = &s->first;
+	first->coroutine = more;
+	if (first->step != NULL) {
+		python_step_set_coroutine(first->step, more);
+	}
+	suspend(s, call, NULL);
+	first->coroutine = NULL;
+	Py_DECREF(more);
 }
 
 /* No current task any more. Keeps the current exception. */
@@ -336,11 +349,16 @@ static void take_first_step(struct python_state *s, PyObject *call)
 		suspend(s, call, result);
 		return;
 	}
+	PyObject *more = r == PYGEN_RETURN ? python_result_value(s, first->info, result) : NULL;
+	if (more != NULL) {
+		Py_DECREF(result);
+		suspend_with(s, call, more);
+		return;
+	}
 	if (first->step != NULL) {
 		python_step_set_done(first->step, r == PYGEN_RETURN ? result : Py_None);
 	}
 	if (r == PYGEN_RETURN) {
-		python_result_value(s, first->info, result);
 		Py_DECREF(result);
 	} else {
 		python_result_exception(s, first->info);
@@ -474,7 +492,8 @@ static bool decode_work(const struct frame *f, uint32_t *ret_deadline_ms, struct
 
 void python_call_start(struct python_state *s, const struct frame *f)
 {
-	const struct python_entry *entry = &s->entries[f->type];
+	const struct python_entry *entry =
+		(f->flags & WORK_SOCKET) != 0 ? &s->socket_entry : &s->entries[f->type];
 	uint32_t deadline_ms;
 	struct slice text;
 	if (entry->function == NULL) {

@@ -58,6 +58,11 @@ bool python_flush(struct python_state *s)
 
 static void on_work(struct python_state *s, const struct frame *f)
 {
+	/* Its pieces may come before the call begins. */
+	if (f->flags != 0 && python_stream_begin(s, f) < 0) {
+		python_unexpected(s, "beginning a stream");
+		python_end(WORKER_EXIT_RUNTIME, "no memory for a stream");
+	}
 	if (s->waiting == NULL && may_start(s)) {
 		python_call_start(s, f);
 		return;
@@ -130,8 +135,12 @@ static void handle(struct python_state *s, const struct frame *f)
 	case MSG_DRAIN:
 		on_hook(s, "drain", f);
 		break;
+	case MSG_DATA:
+	case MSG_CREDIT:
+	case MSG_RESET:
+		python_stream_on_frame(s, f);
+		break;
 	default:
-		/* DATA, CREDIT, RESET: no call of ours has a stream, so it has ended already. */
 		break;
 	}
 }

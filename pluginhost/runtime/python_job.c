@@ -113,13 +113,21 @@ static PyObject *job_run(PyObject *self, PyObject *unused)
 		}
 		Py_CLEAR(result);
 	}
-	python_call_remove(s, job->info);
-	if (result != NULL) {
-		python_result_value(s, job->info, result);
+	PyObject *more = result == NULL ? NULL : python_result_value(s, job->info, result);
+	if (more != NULL) {
 		Py_DECREF(result);
-	} else {
+		result = NULL;
+		if (hand_over(job, more) == 0) {
+			Py_DECREF(more);
+			Py_RETURN_NONE;
+		}
+		Py_DECREF(more);
+	}
+	python_call_remove(s, job->info);
+	if (result == NULL) {
 		python_result_exception(s, job->info);
 	}
+	Py_XDECREF(result);
 	Py_RETURN_NONE;
 }
 

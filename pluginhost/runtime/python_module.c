@@ -100,9 +100,7 @@ static PyObject *configure(PyObject *module, PyObject *args)
 	s->concurrency = (size_t)concurrency;
 	s->requests_per_call = (size_t)requests_per_call;
 	s->requests_max = (size_t)requests_max;
-	/* A RESULT is one frame, and its outcome takes a byte. */
-	s->max_response =
-		max_response < FRAME_PAYLOAD_MAX - 1 ? (size_t)max_response : FRAME_PAYLOAD_MAX - 1;
+	s->max_response = (size_t)max_response;
 	Py_RETURN_NONE;
 }
 
@@ -115,12 +113,14 @@ static PyObject *set_entry(PyObject *module, PyObject *args)
 	if (!PyArg_ParseTuple(args, "iOp", &type, &function, &async)) {
 		return NULL;
 	}
-	if (type != MSG_EXECUTE && type != MSG_EVENT) {
+	struct python_entry *entry =
+		type == 0 ? &s->socket_entry : &s->entries[type & MSG_TYPE_MAX];
+	if (type != MSG_EXECUTE && type != MSG_EVENT && type != 0) {
 		PyErr_SetString(PyExc_ValueError, "no work of that type");
 		return NULL;
 	}
-	Py_XSETREF(s->entries[type].function, function == Py_None ? NULL : Py_NewRef(function));
-	s->entries[type].async = async != 0;
+	Py_XSETREF(entry->function, function == Py_None ? NULL : Py_NewRef(function));
+	entry->async = async != 0;
 	Py_RETURN_NONE;
 }
 
@@ -164,6 +164,11 @@ static PyObject *current(PyObject *module, PyObject *unused)
 {
 	struct python_info *info = python_current(state_of(module));
 	return Py_NewRef(info == NULL ? Py_None : (PyObject *)info);
+}
+
+static PyObject *stream(PyObject *module, PyObject *unused)
+{
+	return python_stream_current(state_of(module));
 }
 
 static PyObject *live(PyObject *module, PyObject *unused)
@@ -302,6 +307,7 @@ static PyMethodDef methods[] = {
 	{ "request", PYTHON_METHOD(request), METH_FASTCALL,
 		"Asks for a capability: request(code, kind, arguments, waiter)." },
 	{ "current", current, METH_NOARGS, "The call this code belongs to, or None." },
+	{ "stream", stream, METH_NOARGS, "The stream of the call this code belongs to." },
 	{ "live", live, METH_NOARGS, "Calls that are suspended, queued or waiting." },
 	{ "pending", pending, METH_NOARGS, "Bytes that wait to be written." },
 	{ "fileno", get_fileno, METH_NOARGS, "The channel's descriptor." },
@@ -341,7 +347,9 @@ static int init_objects(struct python_state *s)
 	s->zero = PyLong_FromLong(0);
 	s->calls = PyDict_New();
 	s->requests = PyDict_New();
-	if (s->call_var == NULL || s->zero == NULL || s->calls == NULL || s->requests == NULL) {
+	s->streams = PyDict_New();
+	if (s->call_var == NULL || s->zero == NULL || s->calls == NULL || s->requests == NULL ||
+		s->streams == NULL) {
 		return -1;
 	}
 	if (import_into(&s->current_tasks, "_asyncio", "_current_tasks") < 0 ||
@@ -361,8 +369,9 @@ static int init_types(PyObject *module, struct python_state *s)
 	s->call_type = python_call_type_new(module);
 	s->step_type = python_step_type_new(module);
 	s->job_type = python_job_type_new(module);
+	s->stream_type = python_stream_type_new(module);
 	if (s->info_type == NULL || s->call_type == NULL || s->step_type == NULL ||
-		s->job_type == NULL) {
+		s->job_type == NULL || s->stream_type == NULL) {
 		return -1;
 	}
 	s->task_type = s->call_type->tp_base;
@@ -381,6 +390,12 @@ static int init_constants(PyObject *module)
 #undef CAPABILITY_CONSTANT
 			{ "EXECUTE", MSG_EXECUTE },
 		{ "EVENT", MSG_EVENT },
+		{ "SOCKET", 0 },
+		{ "HEAD_VALUE", HEAD_VALUE },
+		{ "DATA_LAST", DATA_LAST },
+		{ "DATA_MORE", DATA_MORE },
+		{ "DATA_TEXT", DATA_TEXT },
+		{ "PIECE_MAX", STREAM_PIECE_MAX },
 		{ "LOG_MAX", PYTHON_LOG_MAX },
 		{ "CONCURRENCY_DEFAULT", PYTHON_CONCURRENCY_DEFAULT },
 		{ "RESPONSE_DEFAULT", PYTHON_RESPONSE_DEFAULT },

@@ -26,6 +26,9 @@ static struct buffer *small_begin(
 
 static void send(struct python_state *s, struct python_info *info, uint64_t id, struct buffer *body)
 {
+	if (PyDict_GET_SIZE(s->streams) > 0) {
+		python_stream_end(s, id);
+	}
 	struct frame f = { .type = MSG_RESULT, .call_id = id, .payload = buffer_slice(body) };
 	python_send(s, info, &f);
 	python_scratch_put(s, body);
@@ -81,8 +84,48 @@ static void result_no_memory(struct python_state *s, struct python_info *info)
 	python_result_exception(s, info);
 }
 
-void python_result_value(struct python_state *s, struct python_info *info, PyObject *value)
+/* What is sent in pieces: an async generator, a cursor, a response that has an iterator. The types that
+ * most calls return are told apart first. */
+static bool is_stream(PyObject *v)
 {
+	const PyTypeObject *type = Py_TYPE(v);
+	if (type == &PyDict_Type || type == &PyList_Type || type == &PyUnicode_Type ||
+		v == Py_None || type == &PyLong_Type || type == &PyBool_Type ||
+		type == &PyFloat_Type || type == &PyTuple_Type) {
+		return false;
+	}
+	return (type->tp_as_async != NULL && type->tp_as_async->am_aiter != NULL) ||
+		PyObject_HasAttrString(v, "body_iterator");
+}
+
+/* Our Python code goes on: hook(value) is a coroutine. */
+static PyObject *go_on(
+	struct python_state *s, struct python_info *info, const char *hook, PyObject *value)
+{
+	PyObject *coroutine = value == NULL ? NULL : python_hook(s, hook, value);
+	if (coroutine == NULL) {
+		python_result_exception(s, info);
+	}
+	return coroutine;
+}
+
+/* Too long for a frame: its text, in pieces. */
+static PyObject *go_on_with_text(
+	struct python_state *s, struct python_info *info, struct buffer *body)
+{
+	PyObject *text =
+		PyBytes_FromStringAndSize((const char *)body->p + 1, (Py_ssize_t)body->n - 1);
+	python_scratch_put(s, body);
+	PyObject *coroutine = go_on(s, info, "answer_text", text);
+	Py_XDECREF(text);
+	return coroutine;
+}
+
+PyObject *python_result_value(struct python_state *s, struct python_info *info, PyObject *value)
+{
+	if (is_stream(value)) {
+		return go_on(s, info, "answer_stream", value);
+	}
 	char why[PYTHON_JSON_WHY_MAX];
 	struct buffer own;
 	struct buffer *b = body_begin(s, &own, s->max_response + 1, 1, RESULT_VALUE);
@@ -92,9 +135,12 @@ void python_result_value(struct python_state *s, struct python_info *info, PyObj
 	if (r == PYTHON_JSON_OK && size > s->max_response) {
 		r = PYTHON_JSON_TOO_LARGE;
 	}
+	if (r == PYTHON_JSON_OK && b->n > FRAME_PAYLOAD_MAX) {
+		return go_on_with_text(s, info, b);
+	}
 	if (r == PYTHON_JSON_OK) {
 		finish(s, info, b);
-		return;
+		return NULL;
 	}
 	python_scratch_put(s, b);
 	if (r == PYTHON_JSON_REFUSED) {
@@ -104,6 +150,7 @@ void python_result_value(struct python_state *s, struct python_info *info, PyObj
 	} else {
 		result_no_memory(s, info);
 	}
+	return NULL;
 }
 
 /* {"type","message","traceback"} as our Python code words it, or as little as we can without. */

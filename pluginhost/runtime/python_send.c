@@ -107,6 +107,13 @@ void python_send(struct python_state *s, struct python_info *info, const struct 
 	python_wake(s);
 }
 
+/* The call as python_send() knows it: its Step or Job has its info, which no other file looks into. */
+void python_send_of(struct python_state *s, uint64_t id, const struct frame *f)
+{
+	struct python_info *info = python_current(s);
+	python_send(s, info != NULL && info->id == id ? info : NULL, f);
+}
+
 void python_send_drop(struct python_state *s, struct python_chunk *c)
 {
 	DL_DELETE(s->held, c);

@@ -10,6 +10,7 @@
  *   python_step.c         the coroutine that such a task drives
  *   python_job.c          a call of a sync function, run by a thread of the pool
  *   python_result.c       RESULT frames
+ *   python_stream.c       the pieces of answers, bodies and WebSockets
  *   python_request.c      CALL and REPLY: capabilities
  *   python_json.c, python_bson_*.c, python_path.c   conversions
  *
@@ -20,7 +21,7 @@
  */
 #pragma once
 
-#include "common/proto/messages.h"
+#include "common/proto/stream.h"
 #include "pluginhost/runtime/channel.h"
 #include "pluginhost/runtime/python_api.h"
 #include "pluginhost/runtime/python_bson.h"
@@ -114,6 +115,7 @@ struct python_state {
 	struct python_json_types json;
 	struct python_bson_types bson;
 	struct python_entry entries[MSG_TYPE_MAX + 1];
+	struct python_entry socket_entry; /* of EXECUTE with WORK_SOCKET */
 	struct python_first_step first;
 
 	PyTypeObject *task_type; /* _asyncio.Task */
@@ -121,6 +123,7 @@ struct python_state {
 	PyTypeObject *call_type;
 	PyTypeObject *step_type;
 	PyTypeObject *job_type;
+	PyTypeObject *stream_type;
 	PyObject *spare_call; /* reused while nobody has touched it */
 
 	PyObject *scan_once;     /* json's C scanner */
@@ -136,6 +139,7 @@ struct python_state {
 
 	PyObject *calls;    /* dict id -> Step or Job: suspended or queued work */
 	PyObject *requests; /* dict seq -> (waiter, kind, info) */
+	PyObject *streams;  /* dict id -> Stream */
 };
 
 /** The state of the imported module. @return NULL with a Python exception. */
@@ -157,6 +161,9 @@ struct python_chunk *python_chunk_new(const struct frame *f);
 
 /** Sends a frame as soon as it may go. @param info the call it is of, or NULL. */
 void python_send(struct python_state *s, struct python_info *info, const struct frame *f);
+
+/** Sends a frame of a call that is known by its id, in the order of that call's frames. */
+void python_send_of(struct python_state *s, uint64_t id, const struct frame *f);
 
 /** Writes what there is; the rest when the socket is writable. Loop thread. */
 void python_send_flush(struct python_state *s);
@@ -212,8 +219,12 @@ PyTypeObject *python_step_type_new(PyObject *module);
 /** @return a new reference, or NULL with a Python exception. */
 PyObject *python_step_new(struct python_state *s, struct python_info *info, PyObject *coroutine);
 
-/** The first step, taken outside `task`, has yielded `future`: the task's first step yields it. */
+/** The first step, taken outside `task`, has yielded `future`: the task's first step yields it. NULL: it
+ * has yielded nothing. */
 void python_step_set_pending(PyObject *self, PyObject *task, PyObject *future);
+
+/** What the first step returned is a stream: `coroutine` goes on with it. */
+void python_step_set_coroutine(PyObject *self, PyObject *coroutine);
 
 /** The first step was the last one: the task will end with `value`. */
 void python_step_set_done(PyObject *self, PyObject *value);
@@ -237,7 +248,11 @@ void python_job_cancel(PyObject *self);
 
 /* python_result.c: each writes the RESULT of a call, once, and ends it */
 
-void python_result_value(struct python_state *s, struct python_info *info, PyObject *value);
+/**
+ * @return NULL; or a coroutine, when the value is a stream or too long for a frame. Then nothing is written
+ * yet: it has to be driven, and what it returns is the next value.
+ */
+PyObject *python_result_value(struct python_state *s, struct python_info *info, PyObject *value);
 
 /** From the current Python exception, which is taken. */
 void python_result_exception(struct python_state *s, struct python_info *info);
@@ -251,6 +266,22 @@ void python_result_refused(struct python_state *s,
 	enum result_outcome outcome,
 	const char *type,
 	const char *message);
+
+/* python_stream.c */
+
+/** Work has come that has a stream from its start. @return 0, or -1 with a Python exception. */
+int python_stream_begin(struct python_state *s, const struct frame *f);
+
+/** DATA, CREDIT or RESET. */
+void python_stream_on_frame(struct python_state *s, const struct frame *f);
+
+/** `_mozaiks.stream()`: that of the call whose context this is. */
+PyObject *python_stream_current(struct python_state *s);
+
+/** The call has its RESULT. Keeps the current exception. */
+void python_stream_end(struct python_state *s, uint64_t id);
+
+PyTypeObject *python_stream_type_new(PyObject *module);
 
 /* python_request.c */
 

@@ -29,7 +29,13 @@ void python_step_set_pending(PyObject *self, PyObject *task, PyObject *future)
 {
 	struct step *step = (struct step *)self;
 	Py_XSETREF(step->task, Py_NewRef(task));
-	Py_XSETREF(step->pending, Py_NewRef(future));
+	Py_XSETREF(step->pending, Py_XNewRef(future));
+}
+
+void python_step_set_coroutine(PyObject *self, PyObject *coroutine)
+{
+	struct step *step = (struct step *)self;
+	Py_XSETREF(step->coroutine, Py_NewRef(coroutine));
 }
 
 void python_step_set_done(PyObject *self, PyObject *value)
@@ -60,13 +66,19 @@ static void forget(struct step *step)
 	Py_CLEAR(step->task);
 }
 
-static void on_return(struct step *step, PyObject *value)
+/* @return false when what it returned has to be sent in pieces: the step has a new coroutine for that. */
+static bool on_return(struct step *step, PyObject *value)
 {
 	if (step->info != NULL) {
-		python_result_value(step->state, step->info, value);
+		PyObject *more = python_result_value(step->state, step->info, value);
+		if (more != NULL) {
+			Py_XSETREF(step->coroutine, more);
+			return false;
+		}
 		forget(step);
 	}
 	Py_XSETREF(step->value, Py_NewRef(value));
+	return true;
 }
 
 /*
@@ -113,9 +125,12 @@ static PySendResult step_send(PyObject *self, PyObject *argument, PyObject **ret
 	}
 	PyObject *coroutine = Py_NewRef(step->coroutine);
 	PySendResult r = PyIter_Send(coroutine, argument, ret);
-	if (r == PYGEN_RETURN) {
-		on_return(step, *ret);
-	} else if (r == PYGEN_ERROR && on_exception(step)) {
+	while (r == PYGEN_RETURN && !on_return(step, *ret)) {
+		Py_CLEAR(*ret);
+		Py_XSETREF(coroutine, Py_NewRef(step->coroutine));
+		r = PyIter_Send(coroutine, Py_None, ret);
+	}
+	if (r == PYGEN_ERROR && on_exception(step)) {
 		*ret = Py_NewRef(Py_None);
 		r = PYGEN_RETURN;
 	}
@@ -174,7 +189,10 @@ static PyObject *throw_on(struct step *step, PyObject *coroutine, PyObject *cons
 	}
 	PyObject *value = NULL;
 	if (_PyGen_FetchStopIterationValue(&value) == 0) {
-		on_return(step, value);
+		if (!on_return(step, value)) {
+			Py_DECREF(value);
+			return step_send_method((PyObject *)step, Py_None);
+		}
 	} else if (on_exception(step)) {
 		value = Py_NewRef(Py_None);
 	}

@@ -27,6 +27,7 @@ class Entry:
     name: Optional[str]
     function: Optional[Callable[[Any], Any]]
     is_async: bool
+    socket: Optional[Callable[..., Any]] = None
 
 
 def _add_site(directory: str) -> None:
@@ -69,17 +70,22 @@ def _import_package(plugin: str, directory: str) -> None:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
+    called = getattr(function, "__call__", None)
+    return any(
+        is_one(f)
+        for is_one in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        for f in (function, called)
     )
 
 
 def _entry_of(module: types.ModuleType) -> Entry:
+    socket = getattr(module, "websocket", None)
+    socket = socket if inspect.iscoroutinefunction(socket) else None
     for name in ("execute", "run"):
         function = getattr(module, name, None)
         if callable(function):
-            return Entry(module, name, function, _is_async(function))
-    return Entry(module, None, None, False)
+            return Entry(module, name, function, _is_async(function), socket)
+    return Entry(module, None, None, False, socket)
 
 
 def load(plugin: str, directory: str) -> Entry:

@@ -14,7 +14,8 @@ from random import SystemRandom
 from typing import Any, Awaitable, Dict, NoReturn, Optional
 
 import _mozaiks
-from mozaiks import _client, _describe, _events, _loader, _logs, _loop, _pool, _schema, errors
+from mozaiks import (_client, _describe, _events, _loader, _logs, _loop, _pool, _schema, _streams,
+                     errors)
 
 logger = logging.getLogger("mozaiks")
 
@@ -27,7 +28,7 @@ _PRELOAD = (
     "statistics string tempfile textwrap threading time traceback types typing unicodedata "
     "urllib.parse uuid weakref xml.etree.ElementTree zlib zoneinfo "
     "core core.config core.config.database core.event_bus core.notifications_manager "
-    "core.settings_manager core.websocket_manager pymongo.errors"
+    "core.settings_manager core.websocket_manager mozaiks.streams mozaiks._multipart pymongo.errors"
 ).split()
 
 _loop_: Optional[asyncio.AbstractEventLoop] = None
@@ -59,8 +60,9 @@ def enter() -> None:
     _loop_ = _loop.new()
 
 
-async def _await(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _await(value: Awaitable[Any]) -> Any:
+    # Called, an async generator function returns what is to be iterated, not awaited.
+    return await value if hasattr(value, "__await__") else value
 
 
 class Worker:
@@ -81,6 +83,8 @@ class Worker:
             "drain": self.drain,
             "describe": _describe.describe,
             "await_": _await,
+            "answer_stream": _streams.answer_stream,
+            "answer_text": _streams.answer_text,
             "submit": _pool.submit,
             "error": errors.from_reply,
             "report": self.report,
@@ -117,6 +121,8 @@ class Worker:
         entry = _loader.load(self.plugin, self.directory)
         _mozaiks.set_entry(_mozaiks.EXECUTE, entry.function, entry.is_async)
         _mozaiks.set_entry(_mozaiks.EVENT, _events.deliver, True)
+        if entry.socket is not None:
+            _mozaiks.set_entry(_mozaiks.SOCKET, _streams.socket_entry(entry.socket), True)
         info: Dict[str, Any] = {
             "entry": entry.name,
             "async": entry.is_async,
@@ -125,6 +131,8 @@ class Worker:
         schema = _schema.declared(entry.module)
         if schema is not None:
             info["schema"] = schema
+        if entry.socket is not None:
+            info["websocket"] = True
         return info
 
     def drain(self, payload: bytes) -> None:

@@ -147,7 +147,7 @@ class Worker:
     def start(self) -> Dict[str, Any]:
         """HELLO, CONFIGURE, READY; returns what READY says, with "ok"."""
         hello = self.wait_for(HELLO)
-        assert struct.unpack_from("<HB", hello.payload) == (2, 0)
+        assert struct.unpack_from("<HB", hello.payload) == (3, 0)
         json.loads(hello.payload[3:])
         self.send(CONFIGURE, 0, json.dumps(self.config).encode())
         ready = self.wait_for(READY)

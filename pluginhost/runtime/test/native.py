@@ -41,7 +41,7 @@ const struct mozaiks_plugin *mozaiks_plugin(void) {{ return &plugin; }}
 class NativeWorker(fd.Worker):
     def start(self) -> Dict[str, Any]:
         hello = self.wait_for(fd.HELLO)
-        assert struct.unpack_from("<HB", hello.payload) == (2, 1)
+        assert struct.unpack_from("<HB", hello.payload) == (3, 1)
         self.report = json.loads(hello.payload[3:])
         self.send(fd.CONFIGURE, 0, json.dumps(self.config).encode())
         ready = self.wait_for(fd.READY)

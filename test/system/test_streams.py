@@ -1,0 +1,388 @@
+"""Answers and bodies in pieces: whoever is slower is waited for, and whoever goes is noticed."""
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import socket
+import threading
+import time
+
+import pytest
+from runtime import TOP, Neighbour, Runtime, mint, wait_for
+
+PLUGINS = {name: TOP / "test/plugins" / name for name in ("pieces", "rude", "answers")}
+PIECE = bytes(range(256)) * 256
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    env = {"MOZAIKS_MAX_RESPONSE_BYTES": "8M", "MOZAIKS_MAX_UPLOAD_BYTES": "20M",
+           "MOZAIKS_SSE_HEARTBEAT_SECONDS": "0.3", "MOZAIKS_STREAM_IDLE_SECONDS": "1"}
+    with Runtime(PLUGINS, env=env) as r:
+        yield r
+
+
+def seen(runtime):
+    return runtime.execute("pieces", {"action": "seen"}).json
+
+
+def execute_text(data, user="alice", version="1.1", more=""):
+    body = json.dumps(data)
+    return (f"POST /api/execute/pieces HTTP/{version}\r\nHost: x\r\n{more}"
+            f"Authorization: Bearer {mint(user)}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+
+
+def opened(runtime, data, small=False, **more):
+    """A connection whose answer has begun to come, or will."""
+    s = socket.socket()
+    if small:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(30)
+    s.connect(("127.0.0.1", runtime.port))
+    s.sendall(execute_text(data, **more))
+    return s
+
+
+def upload(runtime, action, body, query="", kind="application/octet-stream", **headers):
+    return runtime.request("POST", f"/api/execute/pieces?action={action}{query}", body,
+                           {"Content-Type": kind, **headers}, mint("alice"))
+
+
+def cuts(runtime, why, since=0):
+    return wait_for(lambda: [r for r in runtime.director.records[since:]
+                             if r["id"] == "stream.cut" and why in r["message"]],
+                    10, f"a cut because of: {why}")
+
+
+# Answers
+
+@pytest.mark.parametrize("data, kind, body", [
+    ({"action": "texts", "n": 3}, "text/plain; charset=utf-8", b"line 0\nline 1\nline 2\n"),
+    ({"action": "objects", "n": 2}, "text/event-stream", b'data: {"n":0}\n\ndata: {"n":1}\n\n'),
+    ({"action": "produce", "n": 20}, "application/octet-stream", PIECE * 20),
+    ({"action": "nothing"}, "application/octet-stream", b""),
+    ({"action": "stored"}, "text/plain; charset=utf-8", b"0 alice\n1 alice\n2 alice\n"),
+])
+def test_generators_are_answers(runtime, data, kind, body):
+    answer = runtime.execute("pieces", data)
+    assert (answer.status, answer.headers["content-type"]) == (200, kind)
+    assert answer.headers["transfer-encoding"] == "chunked"
+    assert "content-length" not in answer.headers
+    assert answer.body == body
+
+
+def test_a_response_says_its_status_and_some_headers(runtime):
+    answer = runtime.execute("pieces", {"action": "sync"})
+    assert (answer.status, answer.body) == (201, b"one two three")
+    assert answer.headers["content-type"] == "text/x-lines"
+    assert answer.headers["content-disposition"] == "attachment; filename=x"
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["content-security-policy"].startswith("sandbox;")
+
+
+def test_one_connection_has_many_answers(runtime):
+    connection = http.client.HTTPConnection("127.0.0.1", runtime.port, timeout=30)
+    headers = {"Authorization": "Bearer " + mint("alice")}
+    sock = None
+    for n in (1, 200, 3):
+        connection.request("POST", "/api/execute/pieces",
+                           json.dumps({"action": "texts", "n": n}), headers)
+        assert connection.getresponse().read().count(b"\n") == n
+        assert sock in (None, connection.sock)
+        sock = connection.sock
+    connection.close()
+
+
+def test_http_10_gets_no_chunks(runtime):
+    with opened(runtime, {"action": "texts", "n": 3}, version="1.0") as s:
+        received = b""
+        while piece := s.recv(65536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"chunked" not in head and body == b"line 0\nline 1\nline 2\n"
+
+
+def test_long_values_are_values(runtime):
+    answer = runtime.execute("pieces", {"action": "long", "length": 3_000_000})
+    assert answer.status == 200 and answer.json == ["x" * 3_000_000]
+    assert "transfer-encoding" not in answer.headers
+    answer = runtime.execute("pieces", {"action": "long error", "length": 2_000_000})
+    assert answer.status == 409 and answer.json["detail"] == "x" * 2_000_000
+    answer = runtime.execute("pieces", {"action": "long", "length": 9_000_000})
+    assert answer.status == 502 and answer.json["code"] == "plugin_response_too_large"
+    assert "8388608 bytes (MOZAIKS_MAX_RESPONSE_BYTES)" in answer.json["detail"]
+
+
+def test_what_fails_early_is_an_error(runtime):
+    answer = runtime.execute("pieces", {"action": "failing early"})
+    assert answer.status == 500 and answer.json["code"] == "plugin_exception"
+
+
+@pytest.mark.parametrize("action, why", [
+    ("failing", "the plugin failed"), ("dying", "the plugin died"),
+    ("silent", "MOZAIKS_STREAM_IDLE_SECONDS")])
+def test_what_fails_in_the_middle_does_not_end(runtime, action, why):
+    since = len(runtime.director.records)
+    with opened(runtime, {"action": action}) as s:
+        received = b""
+        while piece := s.recv(65536):
+            received += piece
+    assert b"\r\n4\r\nhalf\r\n" in received
+    assert not received.endswith(b"0\r\n\r\n")
+    cuts(runtime, why, since)
+    wait_for(lambda: runtime.execute("pieces", {"action": "texts", "n": 1}).status == 200)
+
+
+# Event streams
+
+def test_a_silent_event_stream_gets_comments(runtime):
+    """Longer silent than any other stream may be."""
+    answer = runtime.request("POST", "/api/execute/pieces",
+                             json.dumps({"action": "ticking", "seconds": 2}),
+                             {"Last-Event-ID": "4\u00b2".encode().decode("latin-1")},
+                             mint("alice"))
+    assert answer.headers["content-type"] == "text/event-stream"
+    first, last = b"event: start\nid: 1\ndata: first\n\n", b"id: 2\ndata: "
+    assert answer.body.startswith(first) and last in answer.body
+    between = answer.body[len(first):answer.body.index(last)]
+    assert between == b":\n\n" * (len(between) // 3) and len(between) >= 9
+    assert json.loads(answer.body.rpartition(b"data: ")[2]) == {"last": "4\u00b2"}
+
+
+# Back-pressure
+
+def test_a_slow_client_stops_the_generator(runtime):
+    before = seen(runtime)
+    with opened(runtime, {"action": "produce", "n": 1000}, small=True) as s:
+        wait_for(lambda: seen(runtime)["running"] == 1)
+        last = [-1]
+
+        def still():
+            now = seen(runtime)["produced"]
+            same, last[0] = now == last[0], now
+            time.sleep(0.2)
+            return same and now
+        produced = wait_for(still, 20, "the generator's rest") - before["produced"]
+        # What the kernel and one window hold, not 64 MB.
+        assert 0 < produced < 300
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+        received = 0
+        while received < 1000 * 65536:
+            piece = s.recv(MIB)
+            assert piece
+            received += len(piece)
+    wait_for(lambda: seen(runtime)["running"] == 0)
+
+
+def test_a_client_that_goes_closes_the_generator(runtime):
+    before = seen(runtime)
+    s = opened(runtime, {"action": "produce", "n": 100_000})
+    wait_for(lambda: seen(runtime)["running"] == 1)
+    s.close()
+    after = wait_for(lambda: (now := seen(runtime))["running"] == 0 and now)
+    assert after["closed"] == before["closed"] + 1
+    assert after["produced"] - before["produced"] < 100_000
+
+
+def peak_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmHWM"))
+
+
+def test_100_mb_in_16_streams_need_little_memory(runtime):
+    """Clients that read slowly at first, so that all windows are full at the same time."""
+    n, pieces = 16, 100
+    before = peak_kib(runtime.director.pid)
+    streams = [opened(runtime, {"action": "produce", "n": pieces}, user=f"u{i}")
+               for i in range(n)]
+    wait_for(lambda: seen(runtime)["running"] == n)
+    time.sleep(1)
+    wanted = hashlib.sha256(PIECE * pieces).digest()
+    results = []
+
+    def read(s):
+        response = http.client.HTTPResponse(s)
+        response.begin()
+        results.append(hashlib.sha256(response.read()).digest() == wanted)
+        s.close()
+    threads = [threading.Thread(target=read, args=(s,)) for s in streams]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * n
+    # A window of 256 KiB each, its copy on the way out, and what messages are read into.
+    assert peak_kib(runtime.director.pid) - before < n * 2048
+    wait_for(lambda: seen(runtime)["running"] == 0)
+
+
+def test_streams_are_calls_in_flight():
+    with Runtime(PLUGINS, env={"MOZAIKS_MAX_INFLIGHT_PER_USER": "2"}) as r:
+        both = [opened(r, {"action": "produce", "n": 100_000}) for _ in range(2)]
+        wait_for(lambda: r.execute("pieces", {"action": "seen"}, user="bob").json["running"] == 2)
+        answer = r.execute("pieces", {"action": "seen"})
+        assert answer.status == 429 and "MOZAIKS_MAX_INFLIGHT_PER_USER" in answer.json["detail"]
+        for s in both:
+            s.close()
+        wait_for(lambda: r.execute("pieces", {"action": "seen"}).status == 200)
+
+
+def test_streams_in_all():
+    """Even one that moves is over after this time."""
+    with Runtime(PLUGINS, env={"MOZAIKS_STREAM_MAX_SECONDS": "1"}) as r:
+        started = time.monotonic()
+        with opened(r, {"action": "ticking", "seconds": 30}) as s:
+            received = b""
+            while piece := s.recv(65536):
+                received += piece
+        assert time.monotonic() - started >= 0.95
+        assert b"first" in received and not received.endswith(b"0\r\n\r\n")
+        cuts(r, "MOZAIKS_STREAM_MAX_SECONDS")
+
+
+# Bodies
+
+def test_bodies_of_any_kind_go_to_plugins_that_ask_for_them(runtime):
+    body = os.urandom(5 * MIB)
+    answer = upload(runtime, "upload", body, "&name=a+b%21")
+    assert answer.status == 200, answer
+    assert answer.json["size"] == len(body)
+    assert answer.json["sha256"] == hashlib.sha256(body).hexdigest()
+    data = answer.json["data"]
+    assert data["name"] == "a b!" and data["user_id"] == "alice"
+    assert data["_upload"] == {"content_type": "application/octet-stream", "length": len(body)}
+    pieces = (body[i:i + 100_000] for i in range(0, len(body), 100_000))
+    answer = upload(runtime, "upload", pieces)
+    assert answer.json["sha256"] == hashlib.sha256(body).hexdigest()
+    assert answer.json["data"]["_upload"]["length"] is None
+    assert upload(runtime, "read+once", b"").json == {"size": 0}
+
+
+def test_a_client_cannot_say_who_it_is_in_the_url(runtime):
+    data = upload(runtime, "upload", b"x", "&user_id=eve&%75ser_id=eve&_context=1").json["data"]
+    assert data["user_id"] == "alice" and data["_context"]["user_id"] == "alice"
+    assert upload(runtime, "upload", b"x", "&a=%zz").status == 400
+    assert upload(runtime, "upload", b"x", "&a=1&a=2").status == 400
+
+
+def test_bodies_of_others_stay_short(runtime):
+    answer = runtime.request("POST", "/api/execute/answers", b"x" * 2_000_000,
+                             {"Content-Type": "application/octet-stream"}, mint("alice"))
+    assert answer.status == 413 and "MAX_REQUEST_BODY_BYTES" in answer.json["detail"]
+    answer = upload(runtime, "upload", b'{"action":"seen"}' + b" " * 2_000_000,
+                    kind="application/json")
+    assert answer.status == 413 and "MAX_REQUEST_BODY_BYTES" in answer.json["detail"]
+
+
+def test_a_body_over_the_limit(runtime):
+    answer = runtime.raw(b"POST /api/execute/pieces?action=upload HTTP/1.1\r\nHost: x\r\n"
+                         b"Content-Type: a/b\r\nAuthorization: Bearer " + mint("alice").encode()
+                         + b"\r\nContent-Length: 20971521\r\n\r\n")
+    assert b" 413 " in answer and b"20971520 bytes (MOZAIKS_MAX_UPLOAD_BYTES)" in answer
+    assert upload(runtime, "upload", b"x" * 20_971_520).json["size"] == 20_971_520
+
+
+def test_there_and_back_at_once(runtime):
+    body = os.urandom(8 * MIB)
+    answer = upload(runtime, "mirror", body)
+    # http.client sends all before it reads: three windows and two sockets lie between.
+    assert answer.status == 200 and answer.body == body
+
+
+def test_an_answer_before_the_body_is_read(runtime):
+    answer = upload(runtime, "ignore", b"x" * 20_000)
+    assert answer.status == 200 and answer.json == {"ignored": True}
+
+
+def test_a_plugin_that_does_not_read(runtime):
+    """Its body is in nobody's memory, and the plugin's time is limited."""
+    before = peak_kib(runtime.director.pid)
+    sent = []
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
+        s.sendall(b"POST /api/execute/pieces?action=never%20reads HTTP/1.1\r\nHost: x\r\n"
+                  b"Content-Type: a/b\r\nAuthorization: Bearer " + mint("alice").encode()
+                  + b"\r\nContent-Length: 20000000\r\n\r\n")
+        s.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):
+            while sum(sent) < 19_000_000:
+                sent.append(s.send(b"x" * 65536))
+        s.settimeout(30)
+        answer = s.recv(65536)
+    assert sum(sent) < 19_000_000
+    assert b" 504 " in answer and b"(MOZAIKS_STREAM_IDLE_SECONDS)" in answer
+    assert peak_kib(runtime.director.pid) - before < 4096
+    wait_for(lambda: runtime.execute("pieces", {"action": "seen"}).status == 200)
+
+
+def test_a_client_that_goes_in_its_body(runtime):
+    for n in (0, 10, 300_000):
+        with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
+            s.sendall(b"POST /api/execute/pieces?action=upload HTTP/1.1\r\nHost: x\r\n"
+                      b"Content-Type: a/b\r\nAuthorization: Bearer " + mint("alice").encode()
+                      + b"\r\nContent-Length: 1000000\r\n\r\n" + b"x" * n)
+    assert upload(runtime, "upload", b"x").status == 200
+
+
+def test_multipart(runtime):
+    content = os.urandom(300_000) + b"\r\n--nearly--b" + os.urandom(1000)
+    boundary = "nearly--boundary"
+    body = b"a preamble\r\n"
+    for head, part in ((b'name="title"', b"Gr\xc3\xbc\xc3\x9fe"),
+                       (b'name="file"; filename="a \\"b\\".bin"\r\nContent-Type: a/b', content),
+                       (b'name="empty"', b"")):
+        body += (b"--" + boundary.encode() + b"\r\nContent-Disposition: form-data; " + head
+                 + b"\r\n\r\n" + part + b"\r\n")
+    body += b"--" + boundary.encode() + b"--\r\n"
+    answer = upload(runtime, "parts", body, kind=f'multipart/form-data; boundary="{boundary}"')
+    assert answer.status == 200, answer
+
+    def sha(part):
+        return hashlib.sha256(part).hexdigest()
+    assert answer.json == [
+        ["title", None, "text/plain", 7, sha("Grüße".encode())],
+        ["file", 'a "b".bin', "a/b", len(content), sha(content)],
+        ["empty", None, "text/plain", 0, sha(b"")]]
+    for broken in (body[:-30], b"no part at all"):
+        answer = upload(runtime, "parts", broken,
+                        kind=f'multipart/form-data; boundary="{boundary}"')
+        assert answer.status == 500 and "last boundary" in answer.body.decode()
+
+
+# Plugins that break the rules
+
+VIOLATIONS = {
+    "data before a head": "a frame of a stream that is not open",
+    "data after its end": "DATA after the end of a stream",
+    "data after a reset": "DATA after RESET",
+    "a second head": "a second RESULT_HEAD",
+    "an unknown call": "a stream for a call that was never made",
+    "after the result": "a frame of a stream after its call's RESULT",
+    "credit for nothing": "CREDIT for a stream that is not open",
+    "flags of a message": "DATA with flags of a message in a body",
+    "an empty piece": "an empty piece of a body",
+    "flood": "DATA without credit",
+}
+
+
+def test_violations_end_the_worker():
+    """Each counts, and nobody else notices. A plugin for each: together they would be disabled."""
+    names = {f"rude{n}": case for n, case in enumerate(VIOLATIONS.items())}
+    plugins = {**PLUGINS, **{name: PLUGINS["rude"] for name in names}}
+    with Runtime(plugins) as r, Neighbour(r) as neighbour:
+        for name, (rude, what) in names.items():
+            body = json.dumps({"rude": rude})
+            with socket.create_connection(("127.0.0.1", r.port), timeout=30) as s:
+                s.sendall(f"POST /api/execute/{name} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                          f"{len(body)}\r\nAuthorization: Bearer {mint(name)}\r\n\r\n"
+                          f"{body}".encode())
+                ended = wait_for(lambda name=name: next(
+                    (e for e in r.director.records
+                     if e["id"] == "worker.exit_reason" and e["plugin"] == name), None),
+                    20, f"the end of the worker that sent {rude}")
+            assert ended["why"] == "protocol_violation", (rude, ended)
+            assert f"protocol violation: {what}" in ended["reason"], (rude, ended)
+        wait_for(lambda: neighbour.good > 3)
+    assert not neighbour.bad
