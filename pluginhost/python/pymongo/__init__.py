@@ -19,6 +19,10 @@ from pymongo.operations import (
 __all__ = [
     "ASCENDING",
     "DESCENDING",
+    "GEO2D",
+    "GEOSPHERE",
+    "HASHED",
+    "TEXT",
     "DeleteMany",
     "DeleteOne",
     "IndexModel",
@@ -31,6 +35,11 @@ __all__ = [
 
 ASCENDING = 1
 DESCENDING = -1
+# Kinds of indexes that code may name and the runtime refuses.
+GEO2D = "2d"
+GEOSPHERE = "2dsphere"
+HASHED = "hashed"
+TEXT = "text"
 
 
 class ReturnDocument:

@@ -8,6 +8,19 @@ from bson.errors import InvalidDocument
 class PyMongoError(Exception):
     """Base of all errors of the database."""
 
+    def has_error_label(self, label: str) -> bool:
+        """Labels are for drivers: there are none."""
+        return False
+
+    @property
+    def timeout(self) -> bool:
+        """Whether a time limit was the cause."""
+        return False
+
+
+class ProtocolError(PyMongoError):
+    """Never raised here."""
+
 
 class ConnectionFailure(PyMongoError):
     """The database cannot be reached."""
@@ -17,8 +30,32 @@ class AutoReconnect(ConnectionFailure):
     """The database cannot be reached at the moment; trying again later may help."""
 
 
+class NetworkTimeout(AutoReconnect):
+    """Never raised here: AutoReconnect is."""
+
+
+class NotPrimaryError(AutoReconnect):
+    """Never raised here: AutoReconnect is."""
+
+
+class ServerSelectionTimeoutError(AutoReconnect):
+    """Never raised here: AutoReconnect is."""
+
+
 class ConfigurationError(PyMongoError):
     """An option that is not understood (bson.json_util raises it)."""
+
+
+class InvalidName(PyMongoError):
+    """Never raised here."""
+
+
+class InvalidURI(ConfigurationError):
+    """Never raised here."""
+
+
+class CollectionInvalid(PyMongoError):
+    """A collection that is there already."""
 
 
 class InvalidOperation(PyMongoError):
@@ -50,6 +87,22 @@ class WriteError(OperationFailure):
 
 class DuplicateKeyError(WriteError):
     """A document with this unique key exists already."""
+
+
+class ExecutionTimeout(OperationFailure):
+    """Never raised here: LimitExceeded is."""
+
+
+class CursorNotFound(OperationFailure):
+    """Never raised here."""
+
+
+class WriteConcernError(OperationFailure):
+    """Never raised here."""
+
+
+class WTimeoutError(WriteConcernError):
+    """Never raised here."""
 
 
 class BulkWriteError(OperationFailure):

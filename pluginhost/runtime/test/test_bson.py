@@ -1,7 +1,7 @@
 """Python objects <-> BSON, against Debian's bson package."""
 
 PLUGIN = """
-import collections, datetime, enum, random, re, types, uuid
+import collections, datetime, decimal, enum, random, re, types, uuid
 import bson, _mozaiks
 from bson import (Binary, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, SON, Timestamp)
 from bson.codec_options import CodecOptions
@@ -14,7 +14,19 @@ UTC = datetime.timezone.utc
 class Colour(str, enum.Enum):
     RED = "red"
 
+class Level(enum.IntEnum):
+    HIGH = 3
+
+class Bare(enum.Enum):
+    ONE = 1
+
 class Text(str):
+    pass
+
+class Row(list):
+    pass
+
+class Record(dict):
     pass
 
 Point = collections.namedtuple("Point", "x y")
@@ -72,6 +84,60 @@ def random_dates():
         assert _mozaiks.decode_bson(_mozaiks.encode_bson({"d": when})) == {"d": when}
         assert _mozaiks.encode_bson({"d": when}) == bson.encode({"d": when})
     return True
+
+def random_value(r, depth):
+    # Of every type, in every subclass that the bson package takes.
+    def text():
+        return "".join(r.choice("aü€\\U0001f600\\0 $.") for _ in range(r.randrange(6)))
+    def name():
+        return text().replace("\\0", "")
+    makers = [
+        lambda: None, lambda: r.random() < 0.5, lambda: r.choice([0.0, -0.0, 1e308, -5e-324, r.random()]),
+        lambda: r.randrange(-2**31, 2**31), lambda: r.randrange(-2**63, 2**63),
+        lambda: Int64(r.randrange(-100, 100)), text, lambda: Text(text()), lambda: Colour.RED,
+        lambda: Level.HIGH, lambda: r.randbytes(r.randrange(5)),
+        lambda: Binary(r.randbytes(r.randrange(5)), r.choice([0, 1, 5, 128, 254])),
+        lambda: ObjectId(r.randbytes(12)), lambda: Timestamp(r.randrange(2**32), r.randrange(2**32)),
+        lambda: Decimal128(str(r.randrange(-10**20, 10**20)) + "E" + str(r.randrange(-30, 30))),
+        lambda: Regex(name(), r.choice(["", "i", "ims", "x"])), MinKey, MaxKey,
+        lambda: uuid.UUID(int=r.getrandbits(128)),
+        lambda: datetime.datetime(1, 1, 2, tzinfo=r.choice([None, UTC]))
+                + datetime.timedelta(microseconds=r.randrange(315537000000000000)),
+        lambda: DBRef(name(), r.randrange(9), r.choice([None, "db"])),
+    ]
+    if depth > 0 and r.random() < 0.4:
+        items = [random_value(r, depth - 1) for _ in range(r.randrange(5))]
+        kind = r.choice([list, tuple, Row, dict, SON, collections.OrderedDict, Record])
+        if kind in (list, tuple, Row):
+            return kind(items)
+        return kind((name() + str(i), v) for i, v in enumerate(items))
+    return r.choice(makers)()
+
+def random_documents(seed):
+    # Encoded and decoded as the bson package does it, byte for byte and type for type.
+    r = random.Random(seed)
+    for _ in range(3000):
+        document = {f"k{i}": random_value(r, 4) for i in range(r.randrange(6))}
+        ours = _mozaiks.encode_bson(document)
+        assert ours == bson.encode(document, codec_options=OPTIONS), document
+        back, theirs = _mozaiks.decode_bson(ours), bson.decode(ours, codec_options=OPTIONS)
+        assert types_of(back) == types_of(theirs) and back == theirs, (back, theirs)
+    return True
+
+def same_refusals():
+    # What the bson package calls an invalid document is one here.
+    out = []
+    for value in (datetime.date(2026, 1, 1), datetime.time(1), Bare.ONE, object(), {1, 2}, 1j,
+                  decimal.Decimal("1.5"), range(3), iter([]), print, {1: 2}, {None: 1}, {b"a": 1}):
+        both = []
+        for encode in (_mozaiks.encode_bson, bson.encode):
+            try:
+                encode({"v": value})
+                both.append("taken")
+            except InvalidDocument:
+                both.append("InvalidDocument")
+        out.append(both)
+    return out
 
 def patterns():
     out = []
@@ -138,6 +204,8 @@ async def execute(data):
         return refused(data["case"])
     if data["do"] == "deep":
         return len(_mozaiks.encode_bson(deep(64)))
+    if data["do"] == "random_documents":
+        return random_documents(data["seed"])
     return globals()[data["do"]]()
 """
 
@@ -149,6 +217,18 @@ def test_like_the_bson_package(start):
     # re.I | re.M; the Unicode flag, which the database does not know, is left out.
     assert worker.call(do="patterns").value == [["^a.b", 0], ["x", 10], ["y", 0]]
     assert worker.call(do="deep").value > 64
+
+
+def test_random_documents(start):
+    worker = start(PLUGIN)
+    for seed in range(4):
+        assert worker.call(do="random_documents", seed=seed).value is True
+
+
+def test_the_same_refusals(start):
+    worker = start(PLUGIN)
+    refusals = worker.call(do="same_refusals").value
+    assert refusals == [["InvalidDocument"] * 2] * 13
 
 
 def test_refused(start):

@@ -402,6 +402,21 @@ return {k: [type(v).__name__, str(v)] for k, v in document.items()}
             "each of array_filters must be a mapping",
         ),
         ("db.items.find({}, collation={'locale': 'de'})", "Unsupported", "collation"),
+        ("db.items.find({}, hint='a_1')", "Unsupported", "the runtime chooses the index"),
+        ("db.items.find().hint([('a', 1)])", "Unsupported", "the runtime chooses the index"),
+        ("db.items.find().collation({'locale': 'de'})", "Unsupported", "collation"),
+        ("await db.items.delete_one({}, session=object())", "Unsupported", "transactions"),
+        ("await db.items.update_one({}, {'$set': {'a': 1}}, let={'b': 1})", "Unsupported", "let"),
+        ("pymongo.UpdateOne({}, {'$set': {'a': 1}}, hint='a_1')", "Unsupported", "UpdateOne"),
+        ("pymongo.DeleteMany({}, collation={'locale': 'de'})", "Unsupported", "DeleteMany"),
+        ("db.items.find().batch_size(-1)", "ValueError", "batch_size"),
+        ("db.items.find().max_time_ms('x')", "TypeError", "max_time_ms"),
+        ("db.items[0]", "TypeError", "text"),
+        ("for x in db.items: break", "TypeError", "iterable"),
+        ("for x in db: break", "TypeError", "iterable"),
+        ("'a' in db.items", "TypeError", "container"),
+        ("db.items.with_options(session=1)", "Unsupported", "session"),
+        ("await db.drop_collection('a')", "Unsupported", "delete_many"),
         ("db.items.find('text')", "TypeError", "filter must be a mapping"),
         ("await db.items.delete_many(None)", "TypeError", "filter must be a mapping"),
         ("await db.items.count_documents(5)", "TypeError", "filter must be a mapping"),
@@ -583,3 +598,75 @@ return [names, await items.index_information(), [i["name"] async for i in items.
         {"key": {"d": -1}, "name": "d_-1", "sparse": True},
     ]
     assert [c["name"] for c in commands[4:7]] == ["a_1", "d_-1", "*"]
+
+
+def test_what_code_written_for_motor_does_beside_that(start):
+    """Accepted, and nothing of it is sent."""
+    worker = start(plugin("""
+from pymongo.collection import ReturnDocument
+from pymongo.results import UpdateResult
+items = db.get_collection("items", read_concern=None)
+cursor = items.find({"a": 1}, comment="c", batch_size=5, session=None, hint=None)
+cursor = cursor.batch_size(7).max_time_ms(100).comment("c").allow_disk_use(True).hint(None)
+async with cursor.sort([("a", pymongo.ASCENDING), ("b", pymongo.DESCENDING)]) as c:
+    found = [d async for d in c]
+values = await items.find({"a": 1}).sort("b").distinct("b")
+result = await items.update_one({"a": 1}, {"$set": {"b": 2}}, sort=[("b", -1)], comment="c")
+replaced = await items.replace_one({"a": 1}, {"b": 2}, sort={"b": 1})
+await items.bulk_write([pymongo.UpdateOne({}, {"$set": {"c": 1}}, sort={"c": 1})], comment="c")
+await (await db.create_collection("made")).find_one({})
+return [found, values, isinstance(result, UpdateResult), result.raw_result, replaced.modified_count,
+        db.name, items.full_name, items.database == db, items.with_options(write_concern=1) == items,
+        ReturnDocument.AFTER, cursor.alive]
+"""))
+    worker.capabilities[fd.FIND] = lambda r: fd.cursor_reply([{"a": 1}])
+    worker.capabilities[fd.DISTINCT] = lambda r: bson.encode({"values": [1, 2]})
+    worker.capabilities[fd.UPDATE] = lambda r: bson.encode({"matched": 1, "modified": 1})
+    assert worker.call().value == [
+        [{"a": 1}], [1, 2], True, {"n": 1, "nModified": 1, "ok": 1.0, "updatedExisting": True}, 1,
+        "plugin", "plugin.items", True, True, True, False,
+    ]
+    sent = [r.bson() for r in worker.requests]
+    assert sent[0] == {"collection": "items", "filter": {"a": 1}, "sort": {"a": 1, "b": -1}}
+    assert sent[1] == {"collection": "items", "filter": {"a": 1}, "field": "b"}
+    assert [c.get("sort") for c in sent[2:5]] == [{"b": -1}, {"b": 1}, {"c": 1}]
+    assert sent[5] == {"collection": "made", "filter": {}, "limit": 1}
+
+
+def test_errors_as_drivers_have_them(start):
+    """The word that the runtime says, and the number that code written for motor compares with."""
+    worker = start(plugin("""
+from pymongo import errors
+out = []
+for i in range(4):
+    try:
+        await db.items.insert_one({"_id": i})
+    except errors.PyMongoError as error:
+        out.append([error.code == data["codes"][i], error.code == data["numbers"][i], error.code != 1,
+                    error.code in (data["numbers"][i], 1), f"{error.code}", type(error).__name__,
+                    isinstance(error, errors.WriteError), isinstance(error, errors.OperationFailure),
+                    error.details, error.has_error_label("x"), error.timeout])
+try:
+    await db.items.bulk_write([pymongo.InsertOne({"_id": 0})])
+except errors.BulkWriteError as error:
+    out.append([error.code, error.details["nInserted"], error.details["writeErrors"][0]["keyValue"],
+                error.details["writeConcernErrors"]])
+return out
+"""))
+    codes = ["duplicate_key", "invalid_argument", "permission_denied", "limit_exceeded"]
+    numbers = [11000, 2, 13, 10334]
+    keys = {"keyPattern": {"_id": 1}, "keyValue": {"_id": 0}}
+
+    def insert(request):
+        i = request.bson()["documents"][0]["_id"]
+        error = {"index": 0, "code": codes[i], "message": "m", **(keys if i == 0 else {})}
+        return bson.encode({"inserted": 0, "ids": [], "errors": [error]})
+
+    worker.capabilities[fd.INSERT] = insert
+    names = ["DuplicateKey", "InvalidArgument", "PermissionDenied", "LimitExceeded"]
+    value = worker.call(codes=codes, numbers=numbers).value
+    for i in range(4):
+        details = {"code": numbers[i], "errmsg": "m", **(keys if i == 0 else {})}
+        assert value[i] == [True, True, True, True, codes[i], names[i], i != 2, True, details, False,
+                            False]
+    assert value[4] == [65, 0, {"_id": 0}, []]

@@ -133,6 +133,14 @@ def refuse(method: str, options: Mapping[str, Any], ignored: Iterable[str] = ())
         raise Unsupported(f"{method}() does not know the option {name!r}")
 
 
+_CONCERNS = ("write_concern", "read_concern", "read_preference", "codec_options")
+
+
+def ignore_concerns(method: str, options: Mapping[str, Any]) -> None:
+    """What drivers ask of servers has one answer here; how values are read is not to be chosen."""
+    refuse(method, options, _CONCERNS)
+
+
 def operators(method: str, value: Any) -> Mapping[str, Any]:
     """The update of a method that takes update operators only."""
     if isinstance(value, (list, tuple)):

@@ -4,7 +4,7 @@ Inserts that stand next to each other travel together. Each write is durable by 
 transaction.
 """
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
 
 from mozaiks._database import arguments
 from mozaiks._database.results import BulkWriteResult, DeleteResult, UpdateResult
@@ -29,9 +29,13 @@ _DUPLICATE_KEY = 11000
 _BAD_VALUE = 2
 
 
-def error_number(code: Any) -> int:
-    """MongoDB's number of the errors that plugins look at."""
-    return _DUPLICATE_KEY if code == DuplicateKey.code else _BAD_VALUE
+def write_error(
+    code: Any, message: str, more: Optional[Mapping[str, Any]] = None
+) -> Dict[str, Any]:
+    """One of the ``writeErrors`` of a BulkWriteError, with MongoDB's number."""
+    number = _DUPLICATE_KEY if code == DuplicateKey.code else _BAD_VALUE
+    keys = {n: more[n] for n in ("keyPattern", "keyValue") if n in more} if more else {}
+    return {"code": number, "errmsg": message, **keys}
 
 
 def _check(write: Any) -> None:
@@ -140,5 +144,5 @@ class Bulk:
         if isinstance(error, UnknownOutcome):
             raise error
         self._errors.append(
-            {"index": index, "code": error_number(error.code), "errmsg": str(error), "op": write}
+            {"index": index, **write_error(error.code, str(error), error.details), "op": write}
         )

@@ -1,6 +1,18 @@
 """One collection of the plugin."""
 
-from typing import Any, Dict, Iterable, List, Mapping, MutableMapping, NoReturn, Optional, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    MutableMapping,
+    NoReturn,
+    Optional,
+    Tuple,
+    Union,
+)
 
 from bson import ObjectId
 
@@ -8,7 +20,7 @@ import _mozaiks
 from mozaiks import _client
 from mozaiks._database import arguments
 from mozaiks._database.arguments import ArrayFilters, Filter, Keys, Projection, Sort
-from mozaiks._database.bulk import Bulk, Write, error_number
+from mozaiks._database.bulk import Bulk, Write, write_error
 from mozaiks._database.cursor import CommandCursor, Cursor, Document
 from mozaiks._database.results import (
     BulkWriteResult,
@@ -24,6 +36,9 @@ from mozaiks.errors import (
 )
 from pymongo.errors import BulkWriteError
 from pymongo.operations import IndexModel
+
+if TYPE_CHECKING:
+    from mozaiks._database.database import Database
 
 Update = Mapping[str, Any]
 
@@ -53,6 +68,23 @@ class Collection:
     def name(self) -> str:
         """The name the plugin uses."""
         return self._name
+
+    @property
+    def full_name(self) -> str:
+        """``database.collection``, as drivers print it."""
+        return f"{self.database.name}.{self._name}"
+
+    @property
+    def database(self) -> "Database":
+        """The plugin's database."""
+        from mozaiks._database.database import Database
+
+        return Database()
+
+    def with_options(self, **options: Any) -> "Collection":
+        """The same: every write is acknowledged when it is durable, every read sees it."""
+        arguments.ignore_concerns("with_options", options)
+        return self
 
     def __repr__(self) -> str:
         return f"Collection({self._name!r}{', all_users=True' if self._all_users else ''})"
@@ -188,7 +220,13 @@ class Collection:
             raise TypeError("documents must be a non-empty list")
         inserted, errors = await self.insert_batch(batch, 0, ordered)
         if errors:
-            raise BulkWriteError({"nInserted": inserted, "writeErrors": errors})
+            raise BulkWriteError(
+                {
+                    **BulkWriteResult(inserted_count=inserted).bulk_api_result,
+                    "writeErrors": errors,
+                    "writeConcernErrors": [],
+                }
+            )
         return InsertManyResult([document["_id"] for document in batch])
 
     async def insert_batch(
@@ -233,8 +271,7 @@ class Collection:
             return [
                 {
                     "index": first + int(error["index"]),
-                    "code": error_number(error.get("code")),
-                    "errmsg": error.get("message", ""),
+                    **write_error(error.get("code"), error.get("message", ""), error),
                     "op": documents[int(error["index"])],
                 }
                 for error in result.get("errors", ())

@@ -1,6 +1,6 @@
 """Cursors: of ``find()``, built by chaining, and of ``aggregate()``. Read once."""
 
-from typing import Any, AsyncIterator, Deque, Dict, List, Optional
+from typing import Any, AsyncIterator, Deque, Dict, List, Optional, TypeVar
 from collections import deque
 
 import _mozaiks
@@ -11,6 +11,8 @@ from mozaiks.errors import Unsupported
 from pymongo.errors import InvalidOperation
 
 Document = Dict[str, Any]
+
+T = TypeVar("T", bound="Batches")
 
 
 class Batches:
@@ -60,6 +62,12 @@ class Batches:
         """The next document; StopAsyncIteration when there is none."""
         return await self.__anext__()
 
+    async def __aenter__(self: T) -> T:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.close()
+
     async def close(self) -> None:
         """Gives the rest of the documents up."""
         self._buffer.clear()
@@ -91,6 +99,7 @@ class CommandCursor(Batches):
 
     def batch_size(self, batch_size: int) -> "CommandCursor":
         """Accepted for compatibility: the runtime chooses its batches."""
+        arguments.batch_size(batch_size)
         return self
 
     async def _start(self, length: Optional[int]) -> None:
@@ -129,6 +138,31 @@ class Cursor(Batches):
 
     def batch_size(self, batch_size: int) -> "Cursor":
         """Accepted for compatibility: the runtime chooses its batches."""
+        arguments.batch_size(batch_size)
+        return self
+
+    def max_time_ms(self, max_time_ms: Optional[int]) -> "Cursor":
+        """Accepted for compatibility: the runtime's own limit is for every command."""
+        if max_time_ms is not None:
+            arguments.count("max_time_ms", max_time_ms)
+        return self
+
+    def comment(self, comment: Any) -> "Cursor":
+        """Accepted for compatibility."""
+        return self
+
+    def allow_disk_use(self, allow_disk_use: bool) -> "Cursor":
+        """Accepted for compatibility: nothing is sorted on a disk."""
+        return self
+
+    def hint(self, index: Any) -> "Cursor":
+        """Not offered: the runtime chooses the index."""
+        arguments.refuse("hint", {"hint": index})
+        return self
+
+    def collation(self, collation: Any) -> "Cursor":
+        """Not offered: text is compared by its bytes."""
+        arguments.refuse("collation", {"collation": collation})
         return self
 
     def _set(self, name: str, value: Any) -> "Cursor":
@@ -142,6 +176,15 @@ class Cursor(Batches):
         return Cursor(dict(self._command))
 
     # ---- reading ----
+
+    async def distinct(self, key: str) -> List[Any]:
+        """The different values of a field, among all that match."""
+        command = {name: self._command[name] for name in ("collection", "filter") if name in self._command}
+        result = await _client.request(
+            _mozaiks.DATABASE_DISTINCT, _client.BSON, {**command, "field": key}
+        )
+        values: List[Any] = result["values"]
+        return values
 
     async def explain(self) -> Document:
         """Not offered."""

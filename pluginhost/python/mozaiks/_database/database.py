@@ -2,8 +2,12 @@
 
 from typing import Any, NoReturn
 
+from mozaiks._database import arguments
 from mozaiks._database.collection import Collection
 from mozaiks.errors import Unsupported
+
+# What the database calls itself. A collection of this name is db["name"], as with drivers.
+_NAME = "plugin"
 
 
 class Database:
@@ -12,36 +16,54 @@ class Database:
     No name reaches the collections of another plugin or of the application.
     """
 
-    def __init__(self, all_users: bool = False) -> None:
-        self._all_users = all_users
-
-    @property
-    def all_users(self) -> "Database":
-        """The same collections with the documents of all users, and of nobody, as they are.
-
-        Needs the permission ``database.cross_user``, which only an operator grants; without it
-        every method raises ``PermissionError``.
-        """
-        return Database(all_users=True)
+    # Or Python would take db[0], db[1], … for what is in it.
+    __iter__ = None
+    __contains__ = None
 
     def __getitem__(self, name: str) -> Collection:
-        return Collection(name, self._all_users)
+        return Collection(name)
 
     def __getattr__(self, name: str) -> Collection:
         if name.startswith("_"):
             raise AttributeError(f"use db[{name!r}] for a collection of that name")
-        return Collection(name, self._all_users)
+        return Collection(name)
+
+    @property
+    def name(self) -> str:
+        """What every plugin's database is called."""
+        return _NAME
 
     def get_collection(self, name: str, **options: Any) -> Collection:
         """The same as ``db[name]``."""
-        return Collection(name, self._all_users)
+        arguments.ignore_concerns("get_collection", options)
+        return Collection(name)
+
+    def with_options(self, **options: Any) -> "Database":
+        """The same: see ``Collection.with_options()``."""
+        arguments.ignore_concerns("with_options", options)
+        return self
+
+    async def create_collection(self, name: str, **options: Any) -> Collection:
+        """The same as ``db[name]``: a collection is there once a document is."""
+        arguments.ignore_concerns("create_collection", options)
+        return Collection(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Database)
+
+    def __hash__(self) -> int:
+        return hash(_NAME)
 
     def __repr__(self) -> str:
-        return "Database(all_users=True)" if self._all_users else "Database()"
+        return "Database()"
 
     async def command(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered."""
         raise Unsupported("command() is not offered to plugins")
+
+    async def drop_collection(self, *args: Any, **options: Any) -> NoReturn:
+        """Not offered."""
+        raise Unsupported("drop_collection() is not offered: use delete_many({})")
 
     async def list_collection_names(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered."""

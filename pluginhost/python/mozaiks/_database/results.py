@@ -29,6 +29,14 @@ class UpdateResult:
     upserted_id: Any = None
     acknowledged: bool = True
 
+    @property
+    def raw_result(self) -> Dict[str, Any]:
+        """The same as a document, as a server answers it."""
+        raw = {"n": self.matched_count, "nModified": self.modified_count, "ok": 1.0}
+        if self.upserted_id is not None:
+            raw.update(n=1, upserted=self.upserted_id)
+        return {**raw, "updatedExisting": self.matched_count > 0}
+
 
 @dataclass(frozen=True)
 class DeleteResult:
@@ -36,6 +44,11 @@ class DeleteResult:
 
     deleted_count: int
     acknowledged: bool = True
+
+    @property
+    def raw_result(self) -> Dict[str, Any]:
+        """The same as a document, as a server answers it."""
+        return {"n": self.deleted_count, "ok": 1.0}
 
 
 @dataclass(frozen=True)
