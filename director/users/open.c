@@ -39,7 +39,12 @@ enum { N_INDEXES = sizeof(indexes) / sizeof(indexes[0]) };
 
 static void take_index(struct operation *o, const struct store_result *r)
 {
-	if (r->error != STORE_OK) {
+	if (r->error == STORE_E_UNSUPPORTED) {
+		/* FerretDB 1 lets no document expire; what has expired is judged by its date anyway. */
+		log_event(LOG_WARNING, "users.no_index",
+			"the database server does not know an index of the accounts: what has ended "
+			"stays stored");
+	} else if (r->error != STORE_OK) {
 		(void)operation_end(o, USERS_E_STORE, r->message);
 	}
 }
@@ -61,6 +66,7 @@ static enum step_result make_index(struct operation *o, const struct index *x)
 	if (x->expire) {
 		writer_int32(&w, SLICE("expireAfterSeconds"), 0);
 	}
+	o->optional = x->expire;
 	writer_close(&w, root);
 	struct store_command c = {
 		.op = STORE_INDEX_CREATE, .collection = x->collection, .index = buffer_slice(&w.b)

@@ -89,7 +89,8 @@ struct operation {
 	uint8_t oid[OID_BYTES]; /* of a new user */
 	char new_hash[PASSWORD_HASH_SIZE];
 	bool match;
-	bool raced; /* somebody else was faster */
+	bool raced;    /* somebody else was faster */
+	bool optional; /* the next command: a database that does not know it is no failure */
 	char asker[USER_ID_MAX + 1];
 	char session[SESSION_ID_SIZE]; /* of the asker, or the one to keep or end */
 	struct session_token token;

@@ -76,12 +76,17 @@ static bool read_listed(struct slice row, struct listed *ret)
 	return ret->real.n > 0 && !slice_eq(ret->real, SLICE("owner"));
 }
 
-static void write_listed(struct document_writer *w, const struct listed *listed, struct slice row)
+static bool is_sparse(struct slice row)
+{
+	return value_truth(document_find(row, SLICE("sparse"))) ||
+		document_find(row, SLICE("partialFilterExpression")).type == BT_OBJECT;
+}
+
+static void write_listed(
+	struct document_writer *w, const struct listed *listed, struct slice row, bool sparse)
 {
 	struct document_writer keys;
 	int64_t expire = -1;
-	bool sparse = value_truth(document_find(row, SLICE("sparse"))) ||
-		document_find(row, SLICE("partialFilterExpression")).type == BT_OBJECT;
 	writer_init(&keys, 4096);
 	write_keys(&keys, listed->owned, document_find(row, SLICE("key")).data);
 	(void)value_whole(document_find(row, SLICE("expireAfterSeconds")), &expire);
@@ -121,7 +126,7 @@ static int each_index(struct mongodb_command *c, listed_fn fn, void *arg)
 static int list_one(
 	struct mongodb_command *c, const struct listed *listed, struct slice row, void *arg)
 {
-	write_listed(&c->t->out, listed, row);
+	write_listed(&c->t->out, listed, row, is_sparse(row));
 	c->t->result.n++;
 	return 0;
 }
@@ -143,29 +148,39 @@ struct survey {
 	bool owned;
 	bool same;  /* it is there already */
 	bool other; /* its name is taken */
+	bool dense; /* it is there, and not sparse as far as the server says */
 };
+
+/* Whether the index that the server lists is the wanted one. */
+static bool is_wanted(
+	const struct survey *s, const struct listed *listed, struct slice row, bool sparse)
+{
+	struct document_writer theirs;
+	struct document_writer ours;
+	writer_init(&theirs, 8192);
+	writer_init(&ours, 8192);
+	write_listed(&theirs, listed, row, sparse);
+	index_write(&ours, s->spec->keys, s->spec->name, s->spec->unique, s->spec->sparse,
+		s->spec->expire);
+	bool same = listed->owned == s->owned &&
+		slice_eq(buffer_slice(&theirs.b), buffer_slice(&ours.b));
+	writer_deinit(&theirs);
+	writer_deinit(&ours);
+	return same;
+}
 
 static int survey_one(
 	struct mongodb_command *c, const struct listed *listed, struct slice row, void *arg)
 {
 	struct survey *s = (struct survey *)arg;
-	struct document_writer theirs;
-	struct document_writer ours;
 	s->n += slice_eq(listed->name, SLICE("_id_")) ? 0 : 1;
-	if (!slice_eq(listed->name, s->spec->name)) {
-		return 0;
+	if (slice_eq(listed->name, s->spec->name)) {
+		bool same = is_wanted(s, listed, row, is_sparse(row));
+		bool dense = !same && s->spec->sparse && is_wanted(s, listed, row, true);
+		s->same = s->same || same;
+		s->dense = s->dense || dense;
+		s->other = s->other || (!same && !dense);
 	}
-	writer_init(&theirs, 8192);
-	writer_init(&ours, 8192);
-	write_listed(&theirs, listed, row);
-	index_write(&ours, s->spec->keys, s->spec->name, s->spec->unique, s->spec->sparse,
-		s->spec->expire);
-	bool same = listed->owned == s->owned &&
-		slice_eq(buffer_slice(&theirs.b), buffer_slice(&ours.b));
-	s->same = s->same || same;
-	s->other = s->other || !same;
-	writer_deinit(&theirs);
-	writer_deinit(&ours);
 	return 0;
 }
 
@@ -219,15 +234,27 @@ static void create_command(
 	bson_append_array_end(ret, &list);
 }
 
-static void create(struct mongodb_command *c, const struct index_spec *s, bool owned)
+static void refuse_name(struct store_task *t, const struct index_spec *s)
 {
+	(void)store_task_fail(t, STORE_E_INVALID, "there is another index with the name %.*s",
+		STORE_NAME(s->name));
+}
+
+static void create(struct mongodb_command *c, const struct index_spec *s, bool owned, bool dense)
+{
+	enum { OPTIONS_CONFLICT = 85, KEY_CONFLICT = 86 };
 	bson_t command;
 	bson_t reply;
 	bson_error_t error = { 0 };
 	create_command(c->t, s, owned, &command);
 	if (!mongoc_database_write_command_with_opts(
 		    c->session->database, &command, NULL, &reply, &error)) {
-		(void)mongodb_fail(c->t, &error, &reply, true);
+		bool conflict = error.code == OPTIONS_CONFLICT || error.code == KEY_CONFLICT;
+		if (dense && error.domain == MONGOC_ERROR_SERVER && conflict) {
+			refuse_name(c->t, s);
+		} else {
+			(void)mongodb_fail(c->t, &error, &reply, true);
+		}
 	}
 	bson_destroy(&reply);
 	bson_destroy(&command);
@@ -242,14 +269,16 @@ static void create_checked(struct mongodb_command *c, const struct index_spec *s
 		return;
 	}
 	if (survey.other) {
-		(void)store_task_fail(t, STORE_E_INVALID,
-			"there is another index with the name %.*s", STORE_NAME(spec->name));
+		refuse_name(t, spec);
+	} else if (survey.dense) {
+		/* Not every server tells that an index is sparse (FerretDB does not): it knows. */
+		create(c, spec, survey.owned, true);
 	} else if (survey.n >= t->limits->indexes) {
 		(void)store_task_fail(t, STORE_E_LIMIT,
 			"more than %u indexes of a collection (MOZAIKS_MAX_INDEXES)",
 			t->limits->indexes);
 	} else {
-		create(c, spec, survey.owned);
+		create(c, spec, survey.owned, false);
 	}
 }
 
