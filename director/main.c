@@ -182,6 +182,11 @@ static int listen_on_sockets(int first, int n)
 	return 0;
 }
 
+static int ask_again(void *arg, const struct user_context *user)
+{
+	return auth_ask_again(director.auth, user);
+}
+
 /* Some connections are left for those that are not WebSockets. */
 static int open_websockets(unsigned connections)
 {
@@ -192,6 +197,8 @@ static int open_websockets(unsigned connections)
 		.per_user = (unsigned)settings.websockets_per_user,
 		.limits = { settings.websocket_frame_bytes, settings.websocket_message_bytes },
 		.send_bytes = settings.websocket_send_bytes,
+		.buffer_bytes = settings.websocket_buffer_bytes,
+		.judge = ask_again,
 		.message_rate = (unsigned)settings.websocket_message_rate,
 		.ping_rate = (unsigned)settings.websocket_ping_rate,
 		.ping_ms = (unsigned)settings.websocket_ping_ms,

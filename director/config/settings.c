@@ -390,6 +390,9 @@ static const struct setting table[] = {
 		64 * MIB,
 		.help = "What may wait for a client that does not read; above it its WebSocket is closed "
 			"with 1013." },
+	{ "MOZAIKS_MAX_WEBSOCKET_BUFFER_BYTES", SETTING_BYTES, AT(websocket_buffer_bytes), "256M", MIB,
+		65536 * MIB,
+		.help = "Messages of all clients that are not complete yet, in bytes; above it 1013." },
 	{ "MOZAIKS_WEBSOCKET_MESSAGE_RATE", SETTING_NUMBER, AT(websocket_message_rate), "50", 0, MILLION,
 		.help = "Messages a second from one client; those of one second may come at once; above it "
 			"1008. 0: any number." },

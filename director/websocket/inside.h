@@ -64,6 +64,7 @@ struct websockets {
 	uint64_t last_id;
 	struct broadcast *broadcasts; /* one after another */
 	struct websocket *cursor;     /* the next that the first of them is sent to */
+	size_t buffered;              /* in `message` of all */
 	bool draining;
 	struct uvx_later later; /* broadcasts, a part in each turn */
 	void (*closed)(void *arg);

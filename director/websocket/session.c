@@ -115,6 +115,9 @@ static void take_ping(struct session *s, const struct session_message *m)
 
 static void take_execute(struct session *s, const struct session_message *m)
 {
+	if (!websocket_is_good(s->socket)) {
+		return;
+	}
 	if (!is_id(m->id)) {
 		session_error(s, SLICE_NULL, "invalid_message",
 			"execute needs an \"id\": a string or number of at most 128 bytes");
@@ -247,7 +250,10 @@ static void on_body(void *owner, struct http_request *r, struct slice body)
 	struct user_context *user = NULL;
 	int who = websocket_authenticate(d->websockets, d->auth, r, &q, &user);
 	if (who != AUTH_OK) {
-		websocket_refuse(d->websockets, r, &q, WEBSOCKET_UNAUTHENTICATED,
+		/* What is no fault of the token must not log its user out. */
+		bool later = who < 0 || who == AUTH_UNKNOWN || who == AUTH_NO_KEYS;
+		websocket_refuse(d->websockets, r, &q,
+			later ? WS_TRY_LATER : WEBSOCKET_UNAUTHENTICATED,
 			slice_str(auth_result_text(who)));
 		return;
 	}

@@ -11,8 +11,8 @@
 
 enum {
 	PIECES_MAX = 4,
-	/* The wall clock may be set: the end of a token is looked at again after this. */
-	EXPIRY_LOOK_MS = 60 * 1000,
+	/* The wall clock may be set, and sessions end: users are looked at again after this. */
+	LOOK_MS = 10 * 1000,
 	REASON_SIZE = WS_REASON_MAX + 1,
 };
 
@@ -68,6 +68,25 @@ size_t websocket_queued(const struct websocket *w)
 	return w->tunnel == NULL ? 0 : http_tunnel_queued(w->tunnel);
 }
 
+/* The message that comes in pieces */
+
+static void drop_message(struct websocket *w)
+{
+	w->all->buffered -= w->message.n;
+	buffer_deinit(&w->message);
+}
+
+/* @return 0, or a negative errno. */
+static int keep_piece(struct websocket *w, struct slice piece)
+{
+	if (piece.n > w->all->config.buffer_bytes - w->all->buffered) {
+		return -ENOBUFS;
+	}
+	int r = buffer_append(&w->message, piece);
+	w->all->buffered += r < 0 ? 0 : piece.n;
+	return r;
+}
+
 /* The end */
 
 static void on_timer_closed(void *arg)
@@ -75,7 +94,7 @@ static void on_timer_closed(void *arg)
 	struct websocket *w = arg;
 	struct websockets *all = w->all;
 	(void)user_context_unref(w->user);
-	buffer_deinit(&w->message);
+	drop_message(w);
 	buffer_deinit(&w->held);
 	free(w);
 	websockets_freed(all);
@@ -107,7 +126,7 @@ void websocket_close(struct websocket *w, uint16_t code, struct slice reason)
 	w->state = WEBSOCKET_CLOSING;
 	w->code = code;
 	w->close_ms = now_ms(w) + w->all->config.close_ms;
-	buffer_deinit(&w->message);
+	drop_message(w);
 	uvx_timer_once(&w->timer, w->all->config.close_ms);
 	if (w->paused) {
 		/* The client's close frame is still to be read. */
@@ -160,13 +179,15 @@ static void take_data(struct websocket *w, const struct ws_item *item)
 		deliver(w, item->binary, item->data);
 		return;
 	}
-	if (buffer_append(&w->message, item->data) < 0) {
-		fail(w, WS_TRY_LATER, SLICE("no memory for this message now"));
+	if (keep_piece(w, item->data) < 0) {
+		fail(w, WS_TRY_LATER,
+			SLICE("no room for this message now (MOZAIKS_MAX_WEBSOCKET_BUFFER_BYTES)"));
 		return;
 	}
 	if (item->last) {
 		/* The handler may close, which drops what is kept of a message. */
 		struct buffer whole = w->message;
+		w->all->buffered -= whole.n;
 		buffer_init(&w->message, whole.limit);
 		deliver(w, item->binary, buffer_slice(&whole));
 		buffer_deinit(&whole);
@@ -232,7 +253,20 @@ static void take_bytes(struct websocket *w, struct ws_bytes in)
 static uint64_t until_expiry_ms(const struct websocket *w)
 {
 	int64_t left = w->user == NULL ? INT64_MAX : w->user->expires_at * 1000 - clock_unix_ms();
-	return left <= 0 ? 0 : left > EXPIRY_LOOK_MS ? EXPIRY_LOOK_MS : (uint64_t)left;
+	return left <= 0 ? 0 : left > LOOK_MS ? LOOK_MS : (uint64_t)left;
+}
+
+bool websocket_is_good(struct websocket *w)
+{
+	const struct websockets_config *c = &w->all->config;
+	int r = w->user == NULL || c->judge == NULL ? AUTH_OK : c->judge(c->judge_arg, w->user);
+	if (until_expiry_ms(w) == 0) {
+		r = AUTH_EXPIRED;
+	}
+	if (r == AUTH_EXPIRED || r == AUTH_REVOKED || r == AUTH_DISABLED) {
+		websocket_close(w, WEBSOCKET_TOKEN_EXPIRED, slice_str(auth_result_text(r)));
+	}
+	return w->state == WEBSOCKET_OPEN;
 }
 
 static bool waits_for_pong(const struct websocket *w)
@@ -302,8 +336,7 @@ static void on_timer(void *arg)
 		end_unanswered(w);
 		return;
 	}
-	if (until_expiry_ms(w) == 0) {
-		websocket_close(w, WEBSOCKET_TOKEN_EXPIRED, SLICE("The token has expired"));
+	if (!websocket_is_good(w)) {
 		return;
 	}
 	if (waits_for_pong(w)) {

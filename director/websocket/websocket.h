@@ -53,9 +53,14 @@ struct websockets_config {
 	unsigned total, per_user; /* at a time */
 	struct ws_limits limits;
 	size_t send_bytes;     /* that wait for one client */
+	size_t buffer_bytes;   /* of messages that are not complete, of all clients */
 	unsigned message_rate; /* of one connection, a second; 0: any */
 	unsigned ping_rate;
 	unsigned ping_ms, pong_ms, close_ms;
+	/* Is this user still one? Asked again and again; AUTH_REVOKED and AUTH_DISABLED close with 4401.
+	 * NULL: nobody is asked. */
+	int (*judge)(void *arg, const struct user_context *user);
+	void *judge_arg;
 };
 
 /** @return 0 or -ENOMEM. */
@@ -117,6 +122,9 @@ struct websocket *websocket_open(struct websockets *all,
 
 void *websocket_owner(const struct websocket *w);
 struct user_context *websocket_user(const struct websocket *w);
+
+/** Asks `judge` now. @return false, and it is closing. */
+bool websocket_is_good(struct websocket *w);
 
 /** Goes on with a fresh token of the same user. A reference is taken. */
 void websocket_set_user(struct websocket *w, struct user_context *user);
