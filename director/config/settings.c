@@ -258,7 +258,8 @@ static const struct setting table[] = {
 		1000000 * MILLION,
 		.help = "Documents that one plugin may keep in the embedded store; 0: any number." },
 	{ "MOZAIKS_QUOTA_PLUGIN_BYTES", SETTING_BYTES, AT(quota_plugin_bytes), "4G", 0, 1048576 * MIB,
-		.help = "Size of the documents that one plugin may keep in the embedded store; 0: any." },
+		.help = "Size of the documents that one plugin may keep in the embedded store, with the "
+			"keys of its indexes; 0: any." },
 	{ "MOZAIKS_QUOTA_USER_DOCUMENTS", SETTING_NUMBER, AT(quota_user_documents), "1000000", 0,
 		1000000 * MILLION,
 		.help = "Of these, documents of one user; 0: any number." },

@@ -60,7 +60,8 @@ static const char *const texts[STATEMENTS] = {
 		     "WHERE plugin = (SELECT pid FROM plugin WHERE name = ?1) AND user IN ('', ?2)",
 	/* What follows sees one state of the file, until COMMIT. */
 	[ST_SNAPSHOT] = "BEGIN",
-	[ST_INDEX_ALL] = "SELECT iid, owned, spec, loose FROM idx WHERE cid = ?1 ORDER BY iid",
+	[ST_INDEX_ALL] =
+		"SELECT iid, owned, spec, loose, dropped FROM idx WHERE cid = ?1 ORDER BY dropped, iid",
 	[ST_INDEX_ADD] = "INSERT INTO idx (cid, name, owned, spec, expire, loose) "
 			 "VALUES (?1, ?2, ?3, ?4, ?5, 0)",
 	[ST_INDEX_LOOSE] = "UPDATE idx SET loose = 1 WHERE iid = ?1",
@@ -70,7 +71,12 @@ static const char *const texts[STATEMENTS] = {
 	[ST_KEY_ADD] = "INSERT OR IGNORE INTO key (iid, k, rid) VALUES (?1, ?2, ?3)",
 	[ST_KEY_REMOVE] = "DELETE FROM key WHERE iid = ?1 AND k = ?2 AND rid = ?3",
 	[ST_KEY_OTHER] = "SELECT 1 FROM key WHERE iid = ?1 AND k = ?2 AND rid <> ?3 LIMIT 1",
-	[ST_KEY_CLEAR] = "DELETE FROM key WHERE iid = ?1",
+	/* The name is free again; none begins with NUL. */
+	[ST_INDEX_RETIRE] = "UPDATE idx SET dropped = 1, expire = NULL, "
+			    "name = CAST(char(0) || iid AS BLOB) WHERE iid = ?1",
+	[ST_INDEX_RETIRED] = "SELECT iid FROM idx WHERE dropped <> 0 LIMIT 1",
+	[ST_KEY_SWEEP] = "DELETE FROM key WHERE (iid, k, rid) IN "
+			 "(SELECT iid, k, rid FROM key WHERE iid = ?1 LIMIT 200)",
 	[ST_KEY_BETWEEN] = "SELECT rid FROM key WHERE iid = ?1 AND k >= ?2 AND k < ?3 LIMIT 1",
 	[ST_DOC_BY_KEY] =
 		"SELECT rid, doc FROM doc WHERE rid IN "

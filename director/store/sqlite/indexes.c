@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { DROPPED_MAX = 64 };
+
 /* --- reading them --- */
 
 static int add_row(struct sqlite_indexes *x, sqlite3_stmt *st)
 {
-	struct sqlite_index *p = reallocarray(x->p, x->n + 1, sizeof(*p));
+	struct sqlite_index *p = reallocarray(x->p, x->all + 1, sizeof(*p));
 	if (p == NULL) {
 		return -ENOMEM;
 	}
@@ -23,7 +25,9 @@ static int add_row(struct sqlite_indexes *x, sqlite3_stmt *st)
 	if (n > 0) {
 		memcpy(bytes, sqlite3_column_blob(st, 2), n);
 	}
-	struct sqlite_index *index = &x->p[x->n++];
+	struct sqlite_index *index = &x->p[x->all++];
+	/* The dropped ones come last. */
+	x->n += sqlite3_column_int(st, 4) == 0 ? 1 : 0;
 	*index = (struct sqlite_index){ .iid = sqlite3_column_int64(st, 0),
 		.owned = sqlite3_column_int(st, 1) != 0,
 		.loose = sqlite3_column_int(st, 3) != 0,
@@ -54,7 +58,7 @@ int indexes_load(struct sqlite_indexes *x, struct connection *c, int64_t cid, un
 
 void indexes_deinit(struct sqlite_indexes *x)
 {
-	for (unsigned i = 0; i < x->n; i++) {
+	for (unsigned i = 0; i < x->all; i++) {
 		index_deinit(&x->p[i].spec);
 		free(x->p[i].bytes);
 	}
@@ -167,7 +171,9 @@ static int visit_all(struct sqlite_indexes *x,
 	index_key_fn fn)
 {
 	int r = 0;
-	for (unsigned i = 0; i < x->n && r == 0; i++) {
+	/* What is dropped has keys for a while, which go with their documents. */
+	unsigned n = statement == ST_KEY_REMOVE ? x->all : x->n;
+	for (unsigned i = 0; i < n && r == 0; i++) {
 		struct visit v = { x, c, &x->p[i], statement, rid };
 		if (fn != visit_check || x->p[i].spec.unique) {
 			r = visit_keys(&v, document, fn);
@@ -273,6 +279,10 @@ int indexes_create(
 		r = store_fail(&x->failure, STORE_E_LIMIT,
 			"more than %u indexes of a collection (MOZAIKS_MAX_INDEXES)",
 			t->limits->indexes);
+	} else if (r == 0 && x->all - x->n > DROPPED_MAX) {
+		r = store_fail(&x->failure, STORE_E_LIMIT,
+			"%d indexes of the collection were dropped and are still being removed",
+			DROPPED_MAX);
 	} else if (r == 0) {
 		r = add_index(c, cid, &index, t);
 		r = r != 0 ? r : fill(x, c, &index, cid, t);
@@ -281,27 +291,39 @@ int indexes_create(
 	return r;
 }
 
-static int drop_one(struct connection *c, int64_t iid)
-{
-	int r = run_on(c, ST_KEY_CLEAR, iid);
-	return r < 0 ? r : run_on(c, ST_INDEX_DROP, iid);
-}
-
 int indexes_drop(
 	struct sqlite_indexes *x, struct connection *c, int64_t cid, const struct store_task *t)
 {
 	int r = 0;
 	if (slice_eq(t->field, SLICE("*"))) {
 		for (unsigned i = 0; i < x->n && r == 0; i++) {
-			r = drop_one(c, x->p[i].iid);
+			r = run_on(c, ST_INDEX_RETIRE, x->p[i].iid);
 		}
 		return r;
 	}
 	const struct sqlite_index *index = find(x, t->field);
 	return index != NULL
-		? drop_one(c, index->iid)
+		? run_on(c, ST_INDEX_RETIRE, index->iid)
 		: store_fail(&x->failure, STORE_E_INVALID, "there is no index with the name %.*s",
 			  STORE_NAME(t->field));
+}
+
+int indexes_sweep(struct connection *c)
+{
+	sqlite3_stmt *st = sqlite_connection_statement(c, ST_INDEX_RETIRED);
+	int r = st == NULL ? -EIO : sqlite_connection_step(c, st);
+	int64_t iid = r > 0 ? sqlite3_column_int64(st, 0) : 0;
+	if (st != NULL) {
+		(void)sqlite3_reset(st);
+	}
+	if (r <= 0) {
+		return r;
+	}
+	r = run_on(c, ST_KEY_SWEEP, iid);
+	if (r == 0 && sqlite3_changes(c->db) == 0) {
+		r = run_on(c, ST_INDEX_DROP, iid);
+	}
+	return r < 0 ? r : 1;
 }
 
 void indexes_list(const struct sqlite_indexes *x, struct store_task *t)

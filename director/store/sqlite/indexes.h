@@ -24,6 +24,7 @@ struct sqlite_index {
 struct sqlite_indexes {
 	struct sqlite_index *p;
 	unsigned n;
+	unsigned all;                 /* with those behind them that were dropped and have keys */
 	unsigned keys;                /* of one document in one index, at most; 0: any number */
 	struct store_failure failure; /* of the last function that returned a positive number */
 };
@@ -52,4 +53,7 @@ int indexes_create(
 	struct sqlite_indexes *x, struct connection *c, int64_t cid, const struct store_task *t);
 int indexes_drop(
 	struct sqlite_indexes *x, struct connection *c, int64_t cid, const struct store_task *t);
+/** Removes some keys of an index that was dropped. @return 1: there may be more; 0; -EIO. */
+int indexes_sweep(struct connection *c);
+
 void indexes_list(const struct sqlite_indexes *x, struct store_task *t);

@@ -1,7 +1,7 @@
 /*
  * How much a plugin and each of its users may store. The table `usage` is kept by triggers, in the
  * transaction of every change, whoever makes it: so it is exact after a rollback, a taken-back job and a
- * kill. Core's own collections are not counted against anybody.
+ * kill. What declared indexes keep of a document counts with it, in bytes. Core's own collections are not counted against anybody.
  */
 #pragma once
 

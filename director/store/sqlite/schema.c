@@ -28,6 +28,15 @@ enum { FULL_CHECK_BYTES = 256 << 20 };
 	CHARGE_ROW(row, sign, "''", "") \
 	CHARGE_ROW(row, sign, row ".user", " AND " row ".user <> ''")
 
+/* A key and its place in the table: about what it takes on the disk. */
+#define KEY_BYTES(k) "length(" k ") + 16"
+#define CHARGE_KEY(row, sign)                                                                   \
+	"UPDATE usage SET bytes = bytes " sign " (" KEY_BYTES(                                  \
+		row ".k") ")"                                                                   \
+			  " WHERE plugin = (SELECT plugin FROM collection JOIN idx USING (cid)" \
+			  " WHERE iid = " row ".iid)"                                           \
+			  " AND user IN ('', (SELECT user FROM doc WHERE rid = " row ".rid));"
+
 /* What makes version i + 1 of version i; version 0 is an empty file. */
 static const char *const migrations[] = {
 	"PRAGMA application_id=1297763155;"
@@ -73,6 +82,23 @@ static const char *const migrations[] = {
 	" PRIMARY KEY (iid, k, rid)) STRICT, WITHOUT ROWID;",
 	/* Of an index that was there before it is not known. */
 	"ALTER TABLE idx ADD COLUMN loose INTEGER NOT NULL DEFAULT 1;",
+	/* A dropped index goes key by key (indexes_sweep()). Keys count as their documents do. */
+	"ALTER TABLE idx ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX idx_dropped ON idx (iid) WHERE dropped <> 0;"
+	"CREATE TRIGGER key_added AFTER INSERT ON key BEGIN " CHARGE_KEY("NEW",
+		"+") " END;"
+		     "CREATE TRIGGER key_gone AFTER DELETE ON key BEGIN " CHARGE_KEY("OLD",
+			     "-") " END;"
+				  "INSERT INTO usage SELECT c.plugin, d.user, 0, sum(" KEY_BYTES(
+					  "k") ") FROM key"
+					       " JOIN idx USING (iid) JOIN collection c ON c.cid = idx.cid"
+					       " JOIN doc d ON d.rid = key.rid WHERE c.plugin IS NOT NULL AND d.user <> ''"
+					       " GROUP BY 1, 2 ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;"
+					       "INSERT INTO usage SELECT c.plugin, '', 0, sum(" KEY_BYTES(
+						       "k") ") FROM key"
+							    " JOIN idx USING (iid) JOIN collection c ON c.cid = idx.cid"
+							    " WHERE c.plugin IS NOT NULL"
+							    " GROUP BY 1 ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;",
 };
 
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,

@@ -431,12 +431,13 @@ static int source_insert(struct engine_source *engine, struct slice document, st
 	return r < 0 ? r : 1;
 }
 
-/* Takes the keys of a stored document away; `after`: those that it is to have instead. */
-static int change_keys(struct source *s, int64_t rid, const struct slice *after)
+/* Takes the keys of a stored document away. @param after what it is to be instead, or NULL: whether it
+ * may is asked before. */
+static int take_keys(struct source *s, int64_t rid, const struct slice *after)
 {
 	struct slice document = SLICE_NULL;
 	int r = read_indexes(s);
-	if (r < 0 || s->indexes.n == 0) {
+	if (r < 0 || s->indexes.all == 0) {
 		return r;
 	}
 	r = source_load(&s->engine, rid, &document);
@@ -448,21 +449,18 @@ static int change_keys(struct source *s, int64_t rid, const struct slice *after)
 	if (r == 0 && after != NULL && !s->restoring) {
 		r = refused(s, indexes_check(&s->indexes, s->c, rid, *after));
 	}
-	r = r < 0 ? r
-		  : refused(s, indexes_remove(&s->indexes, s->c, rid, buffer_slice(&s->before)));
-	if (r == 0 && after != NULL) {
-		r = refused(s, indexes_add(&s->indexes, s->c, rid, *after));
-	}
-	return r;
+	return r < 0 ? r
+		     : refused(s, indexes_remove(&s->indexes, s->c, rid, buffer_slice(&s->before)));
 }
 
+/* The keys go before and come afterwards: they are charged with the document, to its owner. */
 static int source_replace(struct engine_source *engine, int64_t rid, struct slice document)
 {
 	struct source *s = source_of(engine);
 	if (s->undo != 0 && undo_keep(s->c, s->undo, rid) < 0) {
 		return -EIO;
 	}
-	int keys = change_keys(s, rid, &document);
+	int keys = take_keys(s, rid, &document);
 	if (keys < 0) {
 		return keys;
 	}
@@ -477,7 +475,8 @@ static int source_replace(struct engine_source *engine, int64_t rid, struct slic
 	if (r == 0 && owner) {
 		r = bind_owner(s, st, 3, document);
 	}
-	return r < 0 ? r : change(s, st);
+	r = r < 0 ? r : change(s, st);
+	return r < 0 ? r : refused(s, indexes_add(&s->indexes, s->c, rid, document));
 }
 
 static int source_remove(struct engine_source *engine, int64_t rid)
@@ -486,7 +485,7 @@ static int source_remove(struct engine_source *engine, int64_t rid)
 	if (s->undo != 0 && undo_keep(s->c, s->undo, rid) < 0) {
 		return -EIO;
 	}
-	int keys = change_keys(s, rid, NULL);
+	int keys = take_keys(s, rid, NULL);
 	if (keys < 0) {
 		return keys;
 	}

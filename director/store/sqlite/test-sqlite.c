@@ -720,7 +720,7 @@ static void quotas_in_bytes(void **state)
 	expect(&alice, STORE_INSERT, "c", "{_id: 2, s: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'}", NULL, "{ids: [2]}");
 	char update[600];
 	(void)snprintf(update, sizeof(update), "{$set: {s: '%0300d'}}", 0);
-	expect_error(&alice, STORE_UPDATE, "{_id: 1}", update, STORE_E_LIMIT, "bytes of documents stored; the quota is 400 (MOZAIKS_QUOTA_USER_BYTES)");
+	expect_error(&alice, STORE_UPDATE, "{_id: 1}", update, STORE_E_LIMIT, "bytes of documents and their keys stored; the quota is 400 (MOZAIKS_QUOTA_USER_BYTES)");
 	expect_usage(2);
 	/* Lowered below what is there: it may shrink and be deleted, not grow. */
 	close_store();
@@ -1163,10 +1163,10 @@ static void newer_files_are_refused(void **state)
 	execute_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
 	db_path(path);
 	assert_int_equal(stat(path, &before), 0);
-	expect_refused(-EINVAL, "has schema version 99, this program knows up to 5");
+	expect_refused(-EINVAL, "has schema version 99, this program knows up to 6");
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
-	execute_sql("UPDATE meta SET value = '5' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '6' WHERE key = 'schema'");
 	open_store();
 }
 
@@ -1215,7 +1215,8 @@ static void older_indexes_are_not_trusted(void **state)
 	expect(&alice, STORE_INSERT, "c", "{_id: 1, a: [0, 10]}", NULL, "{ids: [1]}");
 	close_store();
 	assert_int_equal(ask_file("SELECT loose FROM idx"), 1);
-	execute_sql("ALTER TABLE idx DROP COLUMN loose;"
+	execute_sql("DROP TRIGGER key_added; DROP TRIGGER key_gone; DROP INDEX idx_dropped;"
+		    "ALTER TABLE idx DROP COLUMN dropped; ALTER TABLE idx DROP COLUMN loose;"
 		    "UPDATE meta SET value = '4' WHERE key = 'schema'");
 	open_store();
 	expect(&alice, STORE_FIND, "c", "{a: {$gt: 3, $lt: 5}}", NULL,
@@ -1260,6 +1261,107 @@ static void keys_follow_the_documents(void **state)
 	expect(&alice, STORE_FIND, "c", "{b: 'x', a: 'z'}", NULL,
 		"{_id: 3, a: [1, 2, 2, 'z'], b: 'x', user_id: 'alice'}");
 	assert_int_equal(count_where(&alice, "{a: 2}"), 15);
+}
+
+/* Bytes of documents and of their keys, for everybody, as they are counted and as they are. */
+static void expect_charged(void)
+{
+	static const char counted[] = "SELECT plugin, user, documents, bytes FROM usage";
+	static const char there[] =
+		"SELECT c.plugin, o.user, count(*), sum(length(d.doc) + (SELECT "
+		"ifnull(sum(length(k) + 16), 0) FROM key WHERE key.rid = d.rid)) FROM doc d "
+		"JOIN collection c USING (cid) JOIN (SELECT rid, user FROM doc UNION ALL SELECT rid, '' "
+		"FROM doc) o USING (rid) WHERE c.plugin IS NOT NULL AND o.user IS NOT NULL GROUP BY 1, 2";
+	char sql[1500];
+	(void)snprintf(sql, sizeof(sql),
+		"SELECT count(*) FROM (SELECT * FROM (%s EXCEPT SELECT * FROM (%s)) UNION ALL "
+		"SELECT * FROM (SELECT * FROM (%s) EXCEPT %s))",
+		counted, there, there, counted);
+	assert_int_equal(ask_file(sql), 0);
+}
+
+/* clang-format off */
+/* What an index keeps of a document counts as the document does. */
+static void keys_are_charged(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	const struct store_scope bob = user_scope("app", "p", "bob");
+	const struct store_scope shared = user_scope("app", "p", NULL);
+	fx.config.user_bytes = 20000;
+	open_store();
+	expect(&alice, STORE_INSERT, "c", "{_id: 1, a: ['x', 'y', 3], b: 1}", NULL, "{ids: [1]}");
+	make_index(&alice, "{key: {a: 1}, name: 'a'}");
+	make_index(&shared, "{key: {b: 1, a: 1}, name: 'ba'}");
+	expect_charged();
+	expect(&bob, STORE_INSERT, "c", "{_id: 2, a: [1, 2], b: [1, 2]}", NULL, "{ids: [2]}");
+	expect(&shared, STORE_INSERT, "c", "{_id: 3, a: 1}", NULL, "{ids: [3]}");
+	expect(&alice, STORE_UPDATE, "c", "{_id: 1}", "{$push: {a: 'z'}}", "");
+	expect_charged();
+	expect(&shared, STORE_UPDATE, "c", "{_id: 1}", "{$set: {user_id: 'bob', a: [1]}}", "");
+	expect_charged();
+	expect(&bob, STORE_DELETE, "c", "{_id: 2}", NULL, "");
+	expect_charged();
+	/* Few bytes of a document, many of its keys. */
+	char text[8000];
+	size_t n = (size_t)snprintf(text, sizeof(text), "{_id: 4, b: '%0800d', a: [0", 0);
+	for (int i = 1; i < 30; i++) {
+		n += (size_t)snprintf(text + n, sizeof(text) - n, ", %d", i);
+	}
+	(void)snprintf(text + n, sizeof(text) - n, "]}");
+	expect_error(&alice, STORE_INSERT, text, NULL, STORE_E_LIMIT, "bytes of documents and their keys stored; the quota is 20000 (MOZAIKS_QUOTA_USER_BYTES)");
+	expect_charged();
+}
+/* clang-format on */
+
+static void drop_index(const struct store_scope *scope, const char *name)
+{
+	struct store_command c = { .op = STORE_INDEX_DROP, .collection = SLICE("c") };
+	struct reply reply = { 0 };
+	unsigned left = 1;
+	c.field = slice_str(name);
+	reply.left = &left;
+	assert_int_equal(store_submit(fx.store, scope, &c, on_reply, &reply), 0);
+	wait_for(&left);
+	assert_int_equal(reply.error, STORE_OK);
+	reply_free(&reply);
+}
+
+/* A dropped index is gone at once; its keys go later, some with each transaction, across a restart too. */
+static void a_dropped_index_is_removed_in_pieces(void **state)
+{
+	const struct store_scope alice = user_scope("app", "p", "alice");
+	open_store();
+	make_index(&alice, "{key: {a: 1}, name: 'a'}");
+	for (int i = 0; i < 3; i++) {
+		char text[8000];
+		size_t n = (size_t)snprintf(text, sizeof(text), "{_id: %d, a: [0", i);
+		for (int j = 1; j < 900; j++) {
+			n += (size_t)snprintf(text + n, sizeof(text) - n, ", %d", j);
+		}
+		(void)snprintf(text + n, sizeof(text) - n, "]}");
+		struct reply r = run(&alice, STORE_INSERT, "c", text, NULL);
+		assert_int_equal(r.error, STORE_OK);
+		reply_free(&r);
+	}
+	assert_int_equal(ask_file("SELECT count(*) FROM key"), 2700);
+	drop_index(&alice, "a");
+	close_store();
+	/* What one transaction and the moments until the close have swept. */
+	unsigned left = ask_file("SELECT count(*) FROM key");
+	assert_in_range(left, 0, 2500);
+	execute_sql("UPDATE idx SET dropped = 1");
+	open_store();
+	/* The name is free, and what changes meanwhile takes its old keys along. */
+	make_index(&alice, "{key: {b: 1}, name: 'a'}");
+	expect(&alice, STORE_DELETE, "c", "{_id: 1}", NULL, "");
+	expect(&alice, STORE_UPDATE, "c", "{_id: 2}", "{$set: {a: 1}}", "");
+	for (int i = 0; ask_file("SELECT count(*) FROM idx") != 1; i++) {
+		assert_in_range(i, 0, 4000);
+		(void)usleep(5000);
+	}
+	assert_int_equal(ask_file("SELECT count(*) FROM key"), 2);
+	expect_charged();
+	assert_int_equal(count_where(&alice, "{b: null}"), 2);
 }
 
 /* What is over goes when the store is at rest, and only that. */
@@ -1482,6 +1584,8 @@ int main(void)
 		TEST(newer_files_are_refused),
 		TEST(older_files_are_taken_over),
 		TEST(older_indexes_are_not_trusted),
+		TEST(keys_are_charged),
+		TEST(a_dropped_index_is_removed_in_pieces),
 		TEST(keys_follow_the_documents),
 		TEST(documents_expire),
 		TEST(keys_are_taken_back),

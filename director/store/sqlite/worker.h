@@ -28,7 +28,7 @@ struct sqlite_store {
 	unsigned n_readers;
 	/* Of the writer's thread: */
 	bool failed;           /* takes no more writes */
-	bool garbage;          /* ended jobs have left rows behind */
+	bool garbage;          /* ended jobs or dropped indexes have left rows behind */
 	int64_t last_job;      /* the number of the last job */
 	uint64_t expire_at_ms; /* clock_ms() of the next look for documents whose time is over */
 	int wal_pages;         /* in the log after the last commit */

@@ -210,6 +210,7 @@ static void run_task(struct sqlite_store *s, struct store_task *t)
 		return; /* the savepoint went with the transaction */
 	}
 	bool keeps = r == 0 && store_task_keeps(t);
+	s->garbage = s->garbage || (keeps && t->op == STORE_INDEX_DROP);
 	if (!keeps) {
 		/* Collections that it made are gone again. */
 		sqlite_connection_forget(&s->writer);
@@ -331,6 +332,7 @@ static void end_batch(struct sqlite_store *s, struct batch *b)
 {
 	if (!b->lost && s->garbage) {
 		int n = undo_sweep(&s->writer);
+		n = n != 0 ? n : indexes_sweep(&s->writer);
 		s->garbage = n != 0;
 		b->lost = sqlite3_get_autocommit(s->writer.db) != 0;
 	}
@@ -432,6 +434,7 @@ void *writer_main(void *store)
 	struct store_task *t;
 	(void)pthread_setname_np(pthread_self(), "store-writer");
 	(void)sqlite3_wal_hook(s->writer.db, on_wal, s);
+	s->garbage = true; /* the last life may have left some */
 	while ((t = next_task(s)) != NULL) {
 		run_batch(s, t);
 		expire(s);
