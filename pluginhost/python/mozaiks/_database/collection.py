@@ -79,7 +79,7 @@ class Collection:
         """The plugin's database."""
         from mozaiks._database.database import Database
 
-        return Database()
+        return Database(self._all_users)
 
     def with_options(self, **options: Any) -> "Collection":
         """The same: every write is acknowledged when it is durable, every read sees it."""

@@ -179,7 +179,8 @@ class Cursor(Batches):
 
     async def distinct(self, key: str) -> List[Any]:
         """The different values of a field, among all that match."""
-        command = {name: self._command[name] for name in ("collection", "filter") if name in self._command}
+        kept = ("collection", "all_users", "filter")
+        command = {name: self._command[name] for name in kept if name in self._command}
         result = await _client.request(
             _mozaiks.DATABASE_DISTINCT, _client.BSON, {**command, "field": key}
         )

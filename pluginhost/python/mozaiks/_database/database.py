@@ -16,17 +16,29 @@ class Database:
     No name reaches the collections of another plugin or of the application.
     """
 
+    def __init__(self, all_users: bool = False) -> None:
+        self._all_users = all_users
+
+    @property
+    def all_users(self) -> "Database":
+        """The same collections with the documents of all users, and of nobody, as they are.
+
+        Needs the permission ``database.cross_user``, which only an operator grants; without it
+        every method raises ``PermissionError``.
+        """
+        return Database(all_users=True)
+
     # Or Python would take db[0], db[1], … for what is in it.
     __iter__ = None
     __contains__ = None
 
     def __getitem__(self, name: str) -> Collection:
-        return Collection(name)
+        return Collection(name, self._all_users)
 
     def __getattr__(self, name: str) -> Collection:
         if name.startswith("_"):
             raise AttributeError(f"use db[{name!r}] for a collection of that name")
-        return Collection(name)
+        return Collection(name, self._all_users)
 
     @property
     def name(self) -> str:
@@ -36,7 +48,7 @@ class Database:
     def get_collection(self, name: str, **options: Any) -> Collection:
         """The same as ``db[name]``."""
         arguments.ignore_concerns("get_collection", options)
-        return Collection(name)
+        return Collection(name, self._all_users)
 
     def with_options(self, **options: Any) -> "Database":
         """The same: see ``Collection.with_options()``."""
@@ -46,16 +58,16 @@ class Database:
     async def create_collection(self, name: str, **options: Any) -> Collection:
         """The same as ``db[name]``: a collection is there once a document is."""
         arguments.ignore_concerns("create_collection", options)
-        return Collection(name)
+        return Collection(name, self._all_users)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Database)
+        return isinstance(other, Database) and other._all_users == self._all_users
 
     def __hash__(self) -> int:
-        return hash(_NAME)
+        return hash((_NAME, self._all_users))
 
     def __repr__(self) -> str:
-        return "Database()"
+        return "Database(all_users=True)" if self._all_users else "Database()"
 
     async def command(self, *args: Any, **options: Any) -> NoReturn:
         """Not offered."""
