@@ -275,6 +275,7 @@ static int make_user(const struct claims_policy *p, const struct claims *c, stru
 		.session = f->external ? SLICE_NULL : c->session,
 		.email = c->email,
 		.external = f->external,
+		.key_serial = f->serial,
 		.issued_at = c->iat_ms / 1000,
 		.expires_at = c->exp_ms / 1000,
 	};
@@ -341,10 +342,19 @@ void auth_set_session_hook(struct auth *a, auth_judge_fn judge_token, void *arg)
 	a->judge_arg = arg;
 }
 
+static bool key_is_known(const void *arg, uint32_t serial)
+{
+	const struct auth *a = arg;
+	return key_set_has_serial(&a->own, serial) || key_set_has_serial(&a->issuer, serial);
+}
+
 int auth_ask_again(struct auth *a, const struct user_context *user)
 {
 	if (a->unix_ms() >= user->expires_at * 1000 + a->leeway_ms) {
 		return AUTH_EXPIRED;
+	}
+	if (!key_is_known(a, user->key_serial)) {
+		return AUTH_KEY;
 	}
 	return a->judge == NULL ? AUTH_OK : a->judge(a->judge_arg, user);
 }
@@ -409,12 +419,6 @@ void auth_set_missing_hook(struct auth *a, auth_missing_fn missing, void *arg)
 {
 	a->missing = missing;
 	a->missing_arg = arg;
-}
-
-static bool key_is_known(const void *arg, uint32_t serial)
-{
-	const struct auth *a = arg;
-	return key_set_has_serial(&a->own, serial) || key_set_has_serial(&a->issuer, serial);
 }
 
 size_t auth_install_keys(struct auth *a, struct key_set *fresh)

@@ -47,6 +47,7 @@ struct user_context {
 	struct slice session; /* claim sid of a token that we made; empty without one */
 	struct slice email;   /* of an issuer's token; empty without one, or when not verified */
 	bool external;        /* the issuer's token, not one of ours */
+	uint32_t key_serial;  /* of the key that the token was checked with */
 	int64_t issued_at;    /* seconds since 1970; 0 without iat */
 	int64_t expires_at;
 };
@@ -134,7 +135,8 @@ typedef int (*auth_judge_fn)(void *arg, const struct user_context *user);
 /** Asks `judge` about every token from now on; NULL: nobody. */
 void auth_set_session_hook(struct auth *a, auth_judge_fn judge, void *arg);
 
-/** Asks again about the user of a long connection. @return as auth_judge_fn, or AUTH_EXPIRED. */
+/** Asks again about the user of a long connection. @return as auth_judge_fn, AUTH_EXPIRED, or AUTH_KEY
+ * when the key of its token is gone. */
 int auth_ask_again(struct auth *a, const struct user_context *user);
 
 /**

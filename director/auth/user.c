@@ -106,6 +106,7 @@ int user_context_new(struct user_context **ret, const struct user_identity *iden
 		.session = slice_of(session, identity->session.n),
 		.email = slice_of(email, identity->email.n),
 		.external = identity->external,
+		.key_serial = identity->key_serial,
 		.issued_at = identity->issued_at,
 		.expires_at = identity->expires_at,
 	};

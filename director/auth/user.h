@@ -13,6 +13,7 @@ struct user_identity {
 	struct slice session;
 	struct slice email;
 	bool external;
+	uint32_t key_serial;
 	int64_t issued_at; /* seconds since 1970 */
 	int64_t expires_at;
 };

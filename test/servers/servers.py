@@ -207,14 +207,16 @@ def run_with(name, command):
 
 
 def main(arguments):
+    import keycloak  # which uses this module
+    others = {"keycloak": keycloak.why_not}
     if arguments[:1] == ["list"]:
-        for name in MONGODB:
-            print(f"{name}: {why_not(name) or 'can be had'}")
+        for name in [*MONGODB, *others]:
+            print(f"{name}: {others.get(name, lambda: why_not(name))() or 'can be had'}")
         return 0
     if arguments[:1] == ["build"]:
         failed = 0
-        for name in arguments[1:] or candidates():
-            reason = why_not(name)
+        for name in arguments[1:] or [*candidates(), *others]:
+            reason = others.get(name, lambda: why_not(name))()
             if reason:
                 print(f"not run: {name}: {reason}")
                 failed += 1

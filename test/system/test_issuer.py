@@ -430,10 +430,28 @@ def test_https(tmp_path):
         runtime = runtime_of(issuer)
         try:
             runtime.start_director()
-            wait_for(lambda: "certificate" in runtime.director.text.lower(), 15, "a refusal")
+            # Not that the system's certificates cannot be read behind the fence.
+            wait_for(lambda: "self-signed" in runtime.director.text.lower().replace("self ", "self-"),
+                     15, "a refusal")
             assert echo(runtime, issuer.token()).status == 503
         finally:
             runtime.close()
+
+
+def test_names_are_looked_up_behind_the_fence():
+    """getaddrinfo() on a thread of libcurl's, with all that it asks the kernel for."""
+    with Issuer() as issuer:
+        issuer.name = f"http://localhost:{issuer.port}"
+        issuer.discovery = {"issuer": issuer.name, "jwks_uri": issuer.name + KEYS_PATH}
+        with runtime_of(issuer) as runtime:
+            assert echo(runtime, issuer.token()).status == 200
+            runtime.stop()
+            runtime.env.update(MOZAIKS_ISSUER="https://id.example.invalid/realms/x",
+                               MOZAIKS_ISSUER_TIMEOUT_SECONDS="5")
+            runtime.start_director()
+            wait_for(lambda: "discovery document cannot be had" in runtime.director.text, 20)
+            assert runtime.get("/livez").status == 200
+            assert runtime.stop() == [0]
 
 
 # ---- Settings
