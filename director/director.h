@@ -23,6 +23,7 @@ struct events;
 struct fetcher;
 struct host;
 struct issuer;
+struct limiter;
 struct queue_events;
 struct quota_users;
 struct schemas;
@@ -71,6 +72,8 @@ struct director {
 
 	struct quota_users *capability_users;
 	struct admission admission;
+	struct limiter *user_rates; /* NULL: any number */
+	struct limiter *plugin_rates;
 	struct memory_watch memory;
 	struct quarantine *quarantine;
 	struct injector *injector;

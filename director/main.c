@@ -2,6 +2,7 @@
  * mozaiks-director: wires the modules. start() is the order in which they open, stop.c the order in
  * which they close.
  */
+#include "common/base/limiter.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/service/notify.h"
@@ -251,6 +252,7 @@ static int open_http(void)
 	config.limits.per_address = (unsigned)(settings.connections_per_address == 0
 			? (connections + 3) / 4
 			: settings.connections_per_address);
+	config.limits.address_rate = settings.address_rate;
 	config.proxies = settings.proxies.n > 0 ? &settings.proxies : NULL;
 	if (connections < settings.connections) {
 		enum log_level level =
@@ -381,6 +383,18 @@ static int open_registry(void)
 	return r < 0 ? refuse("registry.failed", why[0] != '\0' ? why : strerror(-r)) : 0;
 }
 
+/* Users and plugins that are remembered at a time: 512 KiB for the first. */
+enum { RATE_WINDOW_MS = 60000, RATE_USERS = 32768, RATE_PLUGINS = 4096 };
+
+static int open_rates(void)
+{
+	struct limit user = { settings.user_rate, RATE_WINDOW_MS };
+	struct limit plugin = { settings.plugin_rate, RATE_WINDOW_MS };
+	int r = user.n == 0 ? 0 : limiter_new(&director.user_rates, user, RATE_USERS);
+	r = r < 0 || plugin.n == 0 ? r : limiter_new(&director.plugin_rates, plugin, RATE_PLUGINS);
+	return r;
+}
+
 static int open_modules(void)
 {
 	director.admission.limits = (struct admit_limits){
@@ -389,7 +403,8 @@ static int open_modules(void)
 		.total = (unsigned)settings.inflight,
 	};
 	director_wire(&director);
-	int r = injector_new(&director.injector);
+	int r = open_rates();
+	r = r < 0 ? r : injector_new(&director.injector);
 	r = r < 0 ? r : quarantine_new(&director.quarantine, &settings.quarantine);
 	r = r < 0 ? r : events_new(&director.events, &director);
 	r = r < 0 ? r : schemas_new(&director.schemas, &director);

@@ -1,5 +1,6 @@
 #include "director/stop.h"
 
+#include "common/base/limiter.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/service/notify.h"
@@ -229,6 +230,8 @@ void director_free(struct director *d)
 	d->injector = injector_free(d->injector);
 	d->quarantine = quarantine_free(d->quarantine);
 	admission_deinit(&d->admission);
+	d->user_rates = limiter_free(d->user_rates);
+	d->plugin_rates = limiter_free(d->plugin_rates);
 	memory_watch_close(&d->memory);
 	auth_close_end(d);
 }

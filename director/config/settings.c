@@ -347,6 +347,17 @@ static const struct setting table[] = {
 			"plugins are answered 503, all else is served. 0: what its cgroup allows "
 			"(MemoryHigh=, MemoryMax=), if that says anything." },
 
+	{ "MOZAIKS_RATE_PER_ADDRESS", SETTING_NUMBER, AT(address_rate), "0", 0, 100 * MILLION,
+		.help = "Requests a minute of one client address (IPv6: of one /64), of any kind; those of "
+			"one minute may come at once; above it 429. Trusted proxies are not counted. 0: "
+			"any number, since many people may share an address, and how many requests are too "
+			"many only the application's operator knows." },
+	{ "MOZAIKS_RATE_PER_USER", SETTING_NUMBER, AT(user_rate), "0", 0, 100 * MILLION,
+		.help = "Requests a minute of one user to plugins, counted in the same way; above it 429. "
+			"0: any number; MOZAIKS_MAX_INFLIGHT_PER_USER holds all the same." },
+	{ "MOZAIKS_RATE_PER_PLUGIN", SETTING_NUMBER, AT(plugin_rate), "0", 0, 100 * MILLION,
+		.help = "Requests a minute to one plugin, counted in the same way; above it 503. 0: any "
+			"number; MOZAIKS_MAX_INFLIGHT_PER_PLUGIN holds all the same." },
 	{ "MOZAIKS_MAX_CAPABILITY_CALLS_PER_REQUEST", SETTING_NUMBER, AT(capability_calls_per_request),
 		"64", 1, 65536,
 		.help = "Capability calls of one request that wait for their answers at once; the runtime "

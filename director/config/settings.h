@@ -39,6 +39,9 @@ struct settings {
 	int forwarded_header;                                     /* enum proxies_header */
 	struct proxies proxies;                                   /* what they mean */
 	uint64_t connections_per_address;
+	uint64_t address_rate; /* requests a minute */
+	uint64_t user_rate;
+	uint64_t plugin_rate;
 	const char *tls_certificate; /* NULL: without TLS */
 	const char *tls_key;
 	uint64_t tls_check_ms;

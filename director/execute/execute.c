@@ -1,6 +1,7 @@
 #include "director/execute/execute.h"
 
 #include "common/base/error.h"
+#include "common/base/limiter.h"
 #include "common/base/log.h"
 #include "common/json/scan.h"
 #include "director/director.h"
@@ -196,11 +197,62 @@ static void give_up(struct execution *x, struct call *c)
 	call_free(c);
 }
 
+/* @return true, or false with the time until the next one is allowed. */
+static bool take_rate(struct execution *x,
+	struct limiter *limiter,
+	const char *name,
+	struct slice key,
+	uint64_t *ret_retry_ms)
+{
+	struct limit_state state;
+	if (limiter == NULL) {
+		return true;
+	}
+	struct limit limit = limiter_limit(limiter);
+	limiter_take(limiter, key, uv_now(x->director->loop), &state);
+	const struct http_quota quota = {
+		.name = name,
+		.n = limit.n,
+		.window_s = (unsigned)(limit.window_ms / 1000),
+		.left = state.left,
+		.full_s = (unsigned)((state.full_ms + 999) / 1000),
+	};
+	if (x->client->quota != NULL) {
+		x->client->quota(x->client_owner, &quota);
+	}
+	*ret_retry_ms = state.retry_ms;
+	return state.allowed;
+}
+
+/* @return false after answering. */
+static bool take_rates(struct execution *x)
+{
+	struct director *d = x->director;
+	uint64_t retry_ms;
+	if (!take_rate(x, d->user_rates, "user", x->user->user_id, &retry_ms)) {
+		execution_problem(x, 429, "too_many_requests", seconds_of(retry_ms),
+			"More than %llu requests a minute of this user (MOZAIKS_RATE_PER_USER)",
+			(unsigned long long)limiter_limit(d->user_rates).n);
+		return false;
+	}
+	if (!take_rate(x, d->plugin_rates, "plugin", plugin_slice(x->plugin), &retry_ms)) {
+		x->plugin->counters.shed++;
+		execution_problem(x, 503, "plugin_overloaded", seconds_of(retry_ms),
+			"More than %llu requests a minute to plugin '%s' (MOZAIKS_RATE_PER_PLUGIN)",
+			(unsigned long long)limiter_limit(d->plugin_rates).n, x->plugin->id);
+		return false;
+	}
+	return true;
+}
+
 /* Steps 4 to 6 for a body that was checked. */
 static void admit_and_dispatch(
 	struct execution *x, struct slice body, bool repeatable, uint8_t work_flags)
 {
 	struct director *d = x->director;
+	if (!take_rates(x)) {
+		return;
+	}
 	struct call *c = call_new(d);
 	if (c != NULL) {
 		c->stream_events = &execution_stream_events;

@@ -41,6 +41,9 @@ struct execution_client {
 	void (*cut)(void *owner);
 	/* A body that goes to the plugin in pieces: may execution_body() be called? */
 	void (*want_body)(void *owner, bool want);
+
+	/* What is left of the limits of the request. May be NULL. */
+	void (*quota)(void *owner, const struct http_quota *quota);
 };
 
 /** @return an execution for that user, or NULL without memory. */

@@ -29,6 +29,11 @@ static struct slice on_request_id(void *owner)
 	return http_request_id(owner);
 }
 
+static void on_quota(void *owner, const struct http_quota *quota)
+{
+	http_request_set_quota(owner, quota);
+}
+
 static void on_begin(void *owner, const struct http_response *head)
 {
 	http_stream_begin(owner, head);
@@ -58,6 +63,7 @@ static const struct execution_client http_client = {
 	.respond = on_answer,
 	.problem = on_problem,
 	.request_id = on_request_id,
+	.quota = on_quota,
 	.begin = on_begin,
 	.piece = on_answer_piece,
 	.end = on_end,

@@ -140,6 +140,7 @@ static struct response_frame frame_of(struct connection *c)
 		.keep_alive = c->keep && c->request.head.http10,
 		.varies = s->config.site != NULL && s->config.site->origins.n > 0,
 		.origin = trusted_origin(c),
+		.quota = c->request.quota.n > 0 ? &c->request.quota : NULL,
 		.hsts_s = (c->trusted && c->request.live ? connection_forwarded(c)->https
 							 : transport_is_secure(&c->transport))
 			? s->config.hsts_s

@@ -80,6 +80,7 @@ static void request_begin(struct connection *c)
 	r->path = r->head.path;
 	r->decoded = NULL;
 	r->match.route = NULL;
+	r->quota.n = 0;
 	r->resolved = false;
 	r->id = SLICE_NULL;
 	r->context = NULL;
@@ -151,6 +152,7 @@ static void begin_nothing(struct connection *c)
 	r->path = SLICE_NULL;
 	r->match.route = NULL;
 	r->answered = false;
+	r->quota.n = 0;
 	r->resolved = false;
 	r->id = SLICE_NULL;
 	r->began = c->server->config.observe != NULL ? uv_hrtime() : 0;
@@ -256,6 +258,47 @@ const struct forwarded *connection_forwarded(struct connection *c)
 	return &r->forwarded;
 }
 
+/* Does its address send too many? @return false when the request is answered already. */
+static bool take_rate(struct connection *c)
+{
+	struct http_server *s = c->server;
+	if (s->addresses == NULL || !c->has_peer) {
+		return true;
+	}
+	const struct address *client = &connection_forwarded(c)->client;
+	if (c->trusted && proxies_trust(s->config.proxies, client)) {
+		/* It has not said whose this is, and is not to suffer for all of them. */
+		return true;
+	}
+	struct address key = address_client(client);
+	struct limit_state state;
+	struct limit limit = limiter_limit(s->addresses);
+	limiter_take(s->addresses, slice_of(&key, sizeof(key)), uv_now(s->config.loop), &state);
+	const struct http_quota quota = {
+		.name = "address",
+		.n = limit.n,
+		.window_s = (unsigned)(limit.window_ms / 1000),
+		.left = state.left,
+		.full_s = (unsigned)((state.full_ms + 999) / 1000),
+	};
+	http_request_set_quota(&c->request, &quota);
+	if (!state.allowed) {
+		char text[120];
+		(void)snprintf(text, sizeof(text),
+			"More than %llu requests a minute from this address "
+			"(MOZAIKS_RATE_PER_ADDRESS)",
+			(unsigned long long)limit.n);
+		struct connection_problem problem = {
+			.status = 429,
+			.code = "too_many_requests",
+			.retry_after_s = (unsigned)((state.retry_ms + 999) / 1000),
+			.detail = slice_str(text),
+		};
+		connection_problem(c, &problem);
+	}
+	return state.allowed;
+}
+
 /* Finds the route. @return false when the request is answered already. */
 static bool route_request(struct connection *c)
 {
@@ -347,7 +390,7 @@ static void take_request(struct connection *c)
 		return;
 	}
 	request_begin(c);
-	if (route_request(c)) {
+	if (take_rate(c) && route_request(c)) {
 		const struct http_route *route = r->match.route;
 		if (route->handler->on_head != NULL) {
 			bool accepted = route->handler->on_head(route->owner, r);

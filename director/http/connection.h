@@ -77,10 +77,11 @@ struct http_request {
 	bool live; /* between its head and its end */
 	bool seen; /* a handler knows it */
 	bool answered;
-	int status;      /* of the answer */
-	size_t answer_n; /* bytes of its body */
-	uint64_t began;  /* uv_hrtime(), with an observer only */
-	bool resolved;   /* `forwarded` is */
+	int status;              /* of the answer */
+	size_t answer_n;         /* bytes of its body */
+	uint64_t began;          /* uv_hrtime(), with an observer only */
+	bool resolved;           /* `forwarded` is */
+	struct http_quota quota; /* n is 0: none */
 	struct forwarded forwarded;
 	struct slice id; /* empty until somebody asks */
 	char made_id[REQUEST_ID_LENGTH];

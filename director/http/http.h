@@ -66,6 +66,9 @@ struct http_limits {
 	/* Of one address (v6: one /64), trusted proxies not counted; over it a connection is closed at
 	 * once. 0: any number. */
 	unsigned per_address;
+	/* Requests a minute of one address (v6: one /64), trusted proxies not counted; over it 429.
+	 * 0: any number. */
+	uint64_t address_rate;
 	bool spare_loopback;   /* the machine itself is not held to it */
 	unsigned handshake_ms; /* time for a TLS handshake; then closed [10000] */
 	unsigned header_ms;    /* time for a head, from its first byte or the accept: 408 [10000] */
@@ -186,6 +189,18 @@ struct http_header {
 	struct slice name;
 	struct slice value;
 };
+
+/* What is left of a limit, for the RateLimit headers (draft-ietf-httpapi-ratelimit-headers). */
+struct http_quota {
+	const char *name; /* of the policy; a static text of letters and dashes */
+	uint64_t n;       /* in the window */
+	unsigned window_s;
+	uint64_t left;
+	unsigned full_s; /* until all are there again */
+};
+
+/** The answer will tell it; of several the one of which least is left. */
+void http_request_set_quota(struct http_request *r, const struct http_quota *quota);
 
 struct http_response {
 	int status;                        /* 200 to 599, else it becomes 500 */

@@ -65,6 +65,13 @@ struct slice http_request_id(struct http_request *r)
 	return connection_request_id(r->connection);
 }
 
+void http_request_set_quota(struct http_request *r, const struct http_quota *quota)
+{
+	if (r->quota.n == 0 || quota->left < r->quota.left) {
+		r->quota = *quota;
+	}
+}
+
 bool http_request_client(struct http_request *r, struct address *ret)
 {
 	if (!r->connection->has_peer) {

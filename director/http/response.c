@@ -123,8 +123,8 @@ static bool is_reserved(struct slice name)
 {
 	static const char *const reserved[] = { "access-control-allow-credentials",
 		"access-control-allow-origin", "connection", "content-length", "content-type",
-		"date", "keep-alive", "strict-transport-security", "te", "trailer",
-		"transfer-encoding", "upgrade", "vary", "x-content-type-options",
+		"date", "keep-alive", "ratelimit", "ratelimit-policy", "strict-transport-security",
+		"te", "trailer", "transfer-encoding", "upgrade", "vary", "x-content-type-options",
 		"x-mozaiks-runtime-version", "x-request-id" };
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
 		if (slice_eq_nocase(name, slice_str(reserved[i]))) {
@@ -241,6 +241,24 @@ static void put_defaults(
 	}
 }
 
+static void put_quota(struct buffer *out, const struct http_quota *q)
+{
+	struct slice name = slice_str(q->name);
+	put(out, SLICE("RateLimit-Policy: \""));
+	put(out, name);
+	put(out, SLICE("\";q="));
+	put_number(out, q->n);
+	put(out, SLICE(";w="));
+	put_number(out, q->window_s);
+	put(out, SLICE("\r\nRateLimit: \""));
+	put(out, name);
+	put(out, SLICE("\";r="));
+	put_number(out, q->left);
+	put(out, SLICE(";t="));
+	put_number(out, q->full_s);
+	put(out, SLICE("\r\n"));
+}
+
 static void put_cors(struct buffer *out, const struct response_frame *frame)
 {
 	if (frame->varies) {
@@ -280,6 +298,9 @@ int response_append_head(struct buffer *out,
 	}
 	put_defaults(out, response, frame);
 	put_cors(out, frame);
+	if (frame->quota != NULL) {
+		put_quota(out, frame->quota);
+	}
 	for (size_t i = 0; i < response->n_headers; i++) {
 		if (may_send(&response->headers[i])) {
 			put(out, response->headers[i].name);

@@ -21,10 +21,11 @@ void response_clock_update(struct response_clock *c);
 struct response_frame {
 	const struct response_clock *clock;
 	struct slice request_id;
-	unsigned hsts_s;     /* 0: no Strict-Transport-Security */
-	bool close;          /* say that the connection ends */
-	bool keep_alive;     /* say that it stays: HTTP/1.0 must be told */
-	bool varies;         /* other origins get other headers */
+	unsigned hsts_s;                /* 0: no Strict-Transport-Security */
+	const struct http_quota *quota; /* NULL: no RateLimit */
+	bool close;                     /* say that the connection ends */
+	bool keep_alive;                /* say that it stays: HTTP/1.0 must be told */
+	bool varies;                    /* other origins get other headers */
 	struct slice origin; /* whose pages may read the answer; empty: none but our own */
 	bool pieces;         /* the length is not known … */
 	bool chunked;        /* … and the body's coding says where it ends */

@@ -12,6 +12,9 @@
 /* After a connection could not be taken for want of memory or descriptors. */
 enum { RETRY_MS = 100, COMPLAIN_MS = 10000 };
 
+/* Of MOZAIKS_RATE_PER_ADDRESS, and how many addresses are remembered: 512 KiB. */
+enum { RATE_WINDOW_MS = 60000, HTTP_ADDRESSES = 32768 };
+
 static const struct http_limits default_limits = {
 	.head_bytes = 16 * 1024,
 	.body_bytes = 1000000,
@@ -274,11 +277,17 @@ int http_server_new(struct http_server **ret, const struct http_config *config)
 	s->config = *config;
 	int r = set_limits(&s->config.limits);
 	r = r < 0 ? r : router_new(&s->router, config->routes, config->n_routes);
+	if (r == 0 && s->config.limits.address_rate > 0) {
+		r = limiter_new(&s->addresses,
+			(struct limit){ s->config.limits.address_rate, RATE_WINDOW_MS },
+			HTTP_ADDRESSES);
+	}
 	if (r == 0 && config->tls != NULL) {
 		s->secure = secure_hub_new(config->loop, config->tls);
 		r = s->secure == NULL ? -ENOMEM : 0;
 	}
 	if (r < 0) {
+		(void)limiter_free(s->addresses);
 		(void)router_free(s->router);
 		free(s);
 		return r;
@@ -388,6 +397,7 @@ void http_server_free(struct http_server *s)
 	buffer_deinit(&s->out);
 	buffer_deinit(&s->words);
 	secure_hub_free(s->secure);
+	(void)limiter_free(s->addresses);
 	(void)router_free(s->router);
 	free(s);
 }

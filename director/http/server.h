@@ -1,6 +1,7 @@
 /* The server's inside, for director/http only. */
 #pragma once
 
+#include "common/base/limiter.h"
 #include "common/uvx/later.h"
 #include "common/uvx/listener.h"
 #include "director/http/connection.h"
@@ -23,6 +24,7 @@ struct http_server {
 	struct router *router;
 	struct http_listener *listeners;
 	struct crowd crowd;
+	struct limiter *addresses; /* by rate; NULL: any number */
 	struct connection *connections;
 	unsigned n_connections;
 	struct connection *ready;
