@@ -198,6 +198,7 @@ static int open_websockets(unsigned connections)
 		.per_user = (unsigned)settings.websockets_per_user,
 		.limits = { settings.websocket_frame_bytes, settings.websocket_message_bytes },
 		.send_bytes = settings.websocket_send_bytes,
+		.answer_bytes = settings.websocket_answer_bytes,
 		.buffer_bytes = settings.websocket_buffer_bytes,
 		.judge = ask_again,
 		.message_rate = (unsigned)settings.websocket_message_rate,

@@ -402,6 +402,9 @@ static const struct setting table[] = {
 		64 * MIB,
 		.help = "What may wait for a client that does not read; above it its WebSocket is closed "
 			"with 1013." },
+	{ "MOZAIKS_MAX_WEBSOCKET_ANSWER_BYTES", SETTING_BYTES, AT(websocket_answer_bytes), "16M", 4 * KIB,
+		1024 * MIB,
+		.help = "Likewise for answers to what the client itself has asked for." },
 	{ "MOZAIKS_MAX_WEBSOCKET_BUFFER_BYTES", SETTING_BYTES, AT(websocket_buffer_bytes), "256M", MIB,
 		65536 * MIB,
 		.help = "Messages of all clients that are not complete yet, in bytes; above it 1013." },

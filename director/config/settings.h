@@ -168,6 +168,7 @@ struct settings {
 	uint64_t websocket_frame_bytes;
 	uint64_t websocket_message_bytes;
 	uint64_t websocket_send_bytes;
+	uint64_t websocket_answer_bytes;
 	uint64_t websocket_buffer_bytes;
 	uint64_t websocket_message_rate; /* 0: any */
 	uint64_t websocket_ping_rate;

@@ -1,6 +1,9 @@
-/* Calls of plugins over a session: {"type":"execute","id","plugin","data"}, the same steps as a POST,
+/*
+ * Calls of plugins over a session: {"type":"execute","id","plugin","data"}, the same steps as a POST,
  * answered with {"type":"execute_result","id","plugin","status","data"}, where data is the body that the
- * POST would have got. */
+ * POST would have got. An answer in pieces is execute_begin with its status and content_type, execute_piece
+ * with text (or base64, for what is no text), then execute_end, or execute_cut when it is not complete.
+ */
 #include "director/execute/execute.h"
 
 #include "common/base/buffer.h"
@@ -11,16 +14,28 @@
 #include "director/http/problem.h"
 #include "director/websocket/session_inside.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PREFIX_MAX = 1024, PROBLEM_MAX = 1 << 20 };
+enum {
+	PREFIX_MAX = 2048,
+	PROBLEM_MAX = 1 << 20,
+	/* Of a piece as text, all of it escaped. */
+	PIECE_MAX = 8 << 20,
+	/* Bytes of an unfinished character. */
+	CARRY_MAX = 3,
+};
 
 struct ws_execution {
 	struct ws_execution *prev, *next;
 	struct session *session;
 	struct execution *execution;
 	char request_id[REQUEST_ID_LENGTH];
+	bool binary;     /* its pieces are no text */
+	bool waits;      /* for the client to read */
+	uint8_t carry_n; /* the start of a character, whose rest comes with the next piece */
+	uint8_t carry[CARRY_MAX];
 	size_t id_n, plugin_n;
 	uint8_t text[]; /* the id and the plugin's name, as they stood in the message */
 };
@@ -62,7 +77,7 @@ static void answer(struct ws_execution *x,
 	r = r < 0 ? r : buffer_append(&b, SLICE(",\"data\":"));
 	if (r == 0) {
 		struct slice pieces[4] = { buffer_slice(&b), body[0], body[1], SLICE("}") };
-		(void)websocket_send(s->socket, false, pieces, 4);
+		(void)websocket_answer(s->socket, false, pieces, 4);
 	} else {
 		websocket_close(s->socket, WS_TRY_LATER, SLICE("no memory for this answer now"));
 	}
@@ -102,7 +117,156 @@ static struct slice on_request_id(void *owner)
 	return slice_of(x->request_id, sizeof(x->request_id));
 }
 
-static const struct execution_client client = { on_answer, on_problem, on_request_id };
+/* Answers in pieces */
+
+static int begin_message(struct buffer *b, const struct ws_execution *x, const char *type)
+{
+	int r = buffer_printf(b, "{\"type\":\"%s\",\"id\":", type);
+	r = r < 0 ? r : buffer_append(b, id_of(x));
+	r = r < 0 ? r : buffer_append(b, SLICE(",\"plugin\":"));
+	return r < 0 ? r : buffer_append(b, plugin_of(x));
+}
+
+/* Sends `b` with the end of its object. @return as websocket_answer(). */
+static int send_message(const struct ws_execution *x, struct buffer *b, int r)
+{
+	struct slice pieces[2] = { buffer_slice(b), SLICE("}") };
+	if (r < 0) {
+		websocket_close(
+			x->session->socket, WS_TRY_LATER, SLICE("no memory for this answer now"));
+	} else {
+		r = websocket_answer(x->session->socket, false, pieces, 2);
+	}
+	buffer_deinit(b);
+	return r;
+}
+
+static bool is_text(struct slice type)
+{
+	struct slice texts[] = { SLICE("text/"), SLICE("application/json"),
+		SLICE("application/x-ndjson") };
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (type.n >= texts[i].n &&
+			slice_eq_nocase(slice_of(type.p, texts[i].n), texts[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void on_begin(void *owner, const struct http_response *head)
+{
+	struct ws_execution *x = owner;
+	struct buffer b;
+	buffer_init(&b, PREFIX_MAX);
+	x->binary = !is_text(head->content_type);
+	int r = begin_message(&b, x, "execute_begin");
+	r = r < 0 ? r : buffer_printf(&b, ",\"status\":%d,\"content_type\":", head->status);
+	r = r < 0 ? r : buffer_append_json(&b, head->content_type);
+	(void)send_message(x, &b, r);
+}
+
+/* How much of the text's end is the start of a character. */
+static size_t unfinished(struct slice text)
+{
+	for (size_t n = 1; n <= CARRY_MAX && n <= text.n; n++) {
+		uint8_t c = text.p[text.n - n];
+		if (c >= 0xC0) {
+			size_t whole = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
+			return n < whole ? n : 0;
+		}
+		if (c < 0x80) {
+			return 0;
+		}
+	}
+	return 0;
+}
+
+/* As JSON strings are text and pieces are cut anywhere, a character may come in two of them. */
+static int append_text(struct buffer *b, struct ws_execution *x, struct slice piece)
+{
+	struct buffer text;
+	buffer_init(&text, PIECE_MAX);
+	int r = buffer_append(&text, slice_of(x->carry, x->carry_n));
+	r = r < 0 ? r : buffer_append(&text, piece);
+	if (r == 0) {
+		size_t rest = unfinished(buffer_slice(&text));
+		text.n -= rest;
+		x->carry_n = (uint8_t)rest;
+		memcpy(x->carry, text.p + text.n, rest);
+		r = buffer_append(b, SLICE(",\"data\":"));
+		r = r < 0 ? r : buffer_append_json(b, buffer_slice(&text));
+	}
+	buffer_deinit(&text);
+	return r;
+}
+
+static int append_base64(struct buffer *b, struct slice piece)
+{
+	size_t n = sodium_base64_ENCODED_LEN(piece.n, sodium_base64_VARIANT_ORIGINAL);
+	int r = buffer_append(b, SLICE(",\"base64\":\""));
+	r = r < 0 ? r : buffer_reserve(b, n);
+	if (r == 0) {
+		(void)sodium_bin2base64(
+			(char *)b->p + b->n, n, piece.p, piece.n, sodium_base64_VARIANT_ORIGINAL);
+		b->n += n - 1;
+	}
+	return r < 0 ? r : buffer_append_byte(b, '"');
+}
+
+static bool on_piece(void *owner, struct slice piece)
+{
+	struct ws_execution *x = owner;
+	struct buffer b;
+	buffer_init(&b, PIECE_MAX);
+	int r = begin_message(&b, x, "execute_piece");
+	r = r < 0 ? r : x->binary ? append_base64(&b, piece) : append_text(&b, x, piece);
+	/* Once it is closing nothing more is asked for: the end abandons the call. */
+	x->waits = send_message(x, &b, r) != 0;
+	return !x->waits;
+}
+
+static void end_pieces(struct ws_execution *x, const char *type)
+{
+	struct session *s = x->session;
+	struct buffer b;
+	buffer_init(&b, PREFIX_MAX);
+	(void)send_message(x, &b, begin_message(&b, x, type));
+	drop(x);
+	session_check_drain(s);
+}
+
+static void on_end(void *owner)
+{
+	end_pieces(owner, "execute_end");
+}
+
+static void on_cut(void *owner)
+{
+	end_pieces(owner, "execute_cut");
+}
+
+void session_go_on(struct session *s)
+{
+	struct ws_execution *x;
+	struct ws_execution *next;
+	DL_FOREACH_SAFE (s->executions, x, next) {
+		if (x->waits && websocket_queued(s->socket) == 0) {
+			x->waits = false;
+			execution_sent(x->execution);
+		}
+	}
+}
+
+static const struct execution_client client = {
+	.respond = on_answer,
+	.problem = on_problem,
+	.request_id = on_request_id,
+	.begin = on_begin,
+	.piece = on_piece,
+	.end = on_end,
+	.cut = on_cut,
+};
 
 static bool is_in_flight(const struct session *s, struct slice id)
 {

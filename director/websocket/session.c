@@ -209,8 +209,14 @@ static void on_closed(struct websocket *w, uint16_t code)
 	free(s);
 }
 
+static void on_writable(struct websocket *w)
+{
+	session_go_on(websocket_owner(w));
+}
+
 static const struct websocket_handler websocket_handler = {
 	.message = on_message,
+	.writable = on_writable,
 	.drain = on_drain,
 	.closed = on_closed,
 };

@@ -24,6 +24,9 @@ void session_execute(struct session *s, const struct session_message *m);
 /** The client is gone: its calls are cancelled. */
 void session_abandon(struct session *s);
 
+/** All that was sent has gone: answers in pieces go on. */
+void session_go_on(struct session *s);
+
 /** Sends {"type":"error",…}. @param id of the client's message; empty: none. */
 void session_error(struct session *s, struct slice id, const char *code, const char *detail);
 

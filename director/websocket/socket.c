@@ -41,7 +41,17 @@ int socket_send(struct websocket *w, enum ws_opcode opcode, const struct slice *
 	return http_tunnel_send(w->tunnel, bufs, 1 + n);
 }
 
-int websocket_send(struct websocket *w, bool binary, const struct slice *pieces, unsigned n)
+/* What may wait for a client, and what says so. */
+struct backlog {
+	size_t bytes;
+	const char *setting;
+};
+
+static int send_within(struct websocket *w,
+	bool binary,
+	const struct slice *pieces,
+	unsigned n,
+	const struct backlog *most)
 {
 	size_t total = 0;
 	if (w->state != WEBSOCKET_OPEN || w->tunnel == NULL) {
@@ -51,16 +61,29 @@ int websocket_send(struct websocket *w, bool binary, const struct slice *pieces,
 		total += pieces[i].n;
 	}
 	size_t queued = http_tunnel_queued(w->tunnel);
-	if (queued > 0 && queued + total > w->all->config.send_bytes) {
+	if (queued > 0 && queued + total > most->bytes) {
 		char text[REASON_SIZE];
 		int length = snprintf(text, sizeof(text),
-			"more than %zu bytes wait to be read (MOZAIKS_MAX_WEBSOCKET_SEND_BYTES)",
-			w->all->config.send_bytes);
+			"more than %zu bytes wait to be read (%s)", most->bytes, most->setting);
 		websocket_close(w, WS_TRY_LATER, slice_of(text, (size_t)length));
 		return -EPIPE;
 	}
 	int r = socket_send(w, binary ? WS_BINARY : WS_TEXT, pieces, n);
 	return r < 0 ? -EPIPE : r;
+}
+
+int websocket_send(struct websocket *w, bool binary, const struct slice *pieces, unsigned n)
+{
+	const struct backlog most = { w->all->config.send_bytes,
+		"MOZAIKS_MAX_WEBSOCKET_SEND_BYTES" };
+	return send_within(w, binary, pieces, n, &most);
+}
+
+int websocket_answer(struct websocket *w, bool binary, const struct slice *pieces, unsigned n)
+{
+	const struct backlog most = { w->all->config.answer_bytes,
+		"MOZAIKS_MAX_WEBSOCKET_ANSWER_BYTES" };
+	return send_within(w, binary, pieces, n, &most);
 }
 
 size_t websocket_queued(const struct websocket *w)

@@ -53,6 +53,7 @@ struct websockets_config {
 	unsigned total, per_user; /* at a time */
 	struct ws_limits limits;
 	size_t send_bytes;     /* that wait for one client */
+	size_t answer_bytes;   /* the same, when it asked for them */
 	size_t buffer_bytes;   /* of messages that are not complete, of all clients */
 	unsigned message_rate; /* of one connection, a second; 0: any */
 	unsigned ping_rate;
@@ -135,6 +136,9 @@ void websocket_set_user(struct websocket *w, struct user_context *user);
  * @return 0; 1 when a part of it waits and `writable` follows; -EPIPE when it is closing.
  */
 int websocket_send(struct websocket *w, bool binary, const struct slice *pieces, unsigned n);
+
+/** The same for what the client has asked for: MOZAIKS_MAX_WEBSOCKET_ANSWER_BYTES may wait. */
+int websocket_answer(struct websocket *w, bool binary, const struct slice *pieces, unsigned n);
 
 /** Bytes that wait. A source that can wait does so while there are any, until `writable`. */
 size_t websocket_queued(const struct websocket *w);

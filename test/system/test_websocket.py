@@ -597,3 +597,146 @@ def test_who_does_not_read_is_closed_and_others_are_served():
             pass
         with opened(r) as again:
             assert again.headers
+
+
+# Answers in pieces
+
+PIECES = {"logic.py": """
+import asyncio
+
+from mozaiks.streams import StreamingResponse
+
+state = {"made": 0, "ended": 0}
+
+
+async def numbers(n, wait):
+    for i in range(n):
+        yield {"i": i}
+        await asyncio.sleep(wait)
+
+
+async def raw(pieces):
+    for piece in pieces:
+        yield piece
+
+
+async def much():
+    try:
+        for i in range(100_000):
+            state["made"] += 1
+            yield "x" * 50_000
+    finally:
+        state["ended"] += 1
+
+
+async def broken():
+    yield {"i": 0}
+    raise ValueError("secret")
+
+
+async def execute(data):
+    action = data["action"]
+    if action == "events":
+        return numbers(data["n"], data.get("wait", 0))
+    if action == "text":
+        text = "a\\u20ac\\U0001f600".encode()
+        return StreamingResponse(raw([text[:2], text[2:5], text[5:]]), media_type="text/plain")
+    if action == "bytes":
+        return StreamingResponse(raw([b"\\xff\\x00", b"\\xfe"]), media_type="image/x")
+    if action == "much":
+        return StreamingResponse(much(), media_type="text/plain")
+    if action == "broken":
+        return broken()
+    return dict(state)
+"""}
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    with Runtime(plugins={"pieces": PIECES}) as r:
+        r.wait_plugin("pieces", lambda p: p["state"] == "ready")
+        yield r
+
+
+def collect(ws, id_):
+    """(what execute_begin said, the pieces, the type of what ended them)"""
+    begin = ws.receive()
+    assert begin["type"] == "execute_begin" and begin["id"] == id_, begin
+    got = []
+    while True:
+        message = ws.receive()
+        assert message["id"] == id_ and message["plugin"] == "pieces"
+        if message["type"] != "execute_piece":
+            return begin, got, message["type"]
+        got.append(message)
+
+
+def test_an_answer_in_pieces(pieces):
+    import base64
+    with opened(pieces) as ws:
+        call(ws, 1, {"action": "events", "n": 5}, "pieces")
+        begin, got, end = collect(ws, 1)
+        assert begin["status"] == 200 and begin["content_type"].startswith("text/event-stream")
+        assert "".join(g["data"] for g in got) == "".join(
+            'data: {"i":%d}\n\n' % i for i in range(5))
+        assert end == "execute_end"
+        # Characters that are cut come whole.
+        call(ws, 2, {"action": "text"}, "pieces")
+        _, got, end = collect(ws, 2)
+        assert "".join(g["data"] for g in got) == "a€😀" and end == "execute_end"
+        call(ws, 3, {"action": "bytes"}, "pieces")
+        _, got, end = collect(ws, 3)
+        assert b"".join(base64.b64decode(g["base64"]) for g in got) == b"\xff\0\xfe"
+        call(ws, 4, {"action": "broken"}, "pieces")
+        _, got, end = collect(ws, 4)
+        assert end == "execute_cut" and "secret" not in json.dumps(got)
+
+
+def test_other_messages_come_between_pieces(pieces):
+    with opened(pieces) as ws:
+        call(ws, 1, {"action": "events", "n": 3, "wait": 0.3}, "pieces")
+        assert ws.receive()["type"] == "execute_begin"
+        ws.send({"type": "ping"})
+        types = []
+        while "execute_end" not in types:
+            types.append(ws.receive()["type"])
+        assert "pong" in types and types.index("pong") < types.index("execute_end")
+
+
+def test_a_slow_client_stops_the_plugin(pieces):
+    def state():
+        return pieces.execute("pieces", {"action": "state"}).json
+    ended = state()["ended"]
+    ws = opened(pieces, receive_buffer=4096)
+    call(ws, 1, {"action": "much"}, "pieces")
+    assert ws.receive()["type"] == "execute_begin"
+    time.sleep(1)
+    held = state()["made"]
+    time.sleep(0.5)
+    # It stands still long before its end, and the socket stays open.
+    assert state()["made"] == held < 5000
+    for _ in range(held + 200):
+        assert ws.receive()["type"] == "execute_piece"
+    ws.socket.close()
+    wait_for(lambda: state()["ended"] == ended + 1, what="the end of the generator")
+
+
+def test_over_tls():
+    """The same over HTTPS: the close codes and the bytes in between are TLS's business."""
+    import shutil
+
+    from not_run import cannot_run
+    from test_tls import Secure, client_context
+    if not shutil.which("openssl"):
+        cannot_run("openssl is missing")
+    with Secure({"talk": PLUGIN}) as r:
+        wrap = client_context().wrap_socket
+        text = "x" * 900_000
+        with opened(r, wrap=wrap) as ws:
+            call(ws, 1, {"text": text})
+            assert result(ws, 1)["data"]["text"] == text
+            ws.raw(frame(CLOSE, close_payload(1000)))
+            assert ws.closed(answer=False) == (1000, "")
+            ws.expect_end()
+        with connect(r, "alice", "/ws/notifications/bob", wrap=wrap) as ws:
+            assert ws.closed()[0] == 4003
