@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "director/api/account_answers.h"
 #include "director/api/api.h"
+#include "director/api/form.h"
 #include "director/director.h"
 #include "director/store/query/document.h"
 
@@ -148,36 +149,34 @@ static void add(void *owner, struct http_request *r, struct slice body)
 	json_decref(tree);
 }
 
-/* ?skip=0&limit=100&q=text, undecoded: mozaiksctl sends digits, and letters of names. */
-static struct slice parameter(struct slice query, struct slice name)
-{
-	while (query.n > 0) {
-		const uint8_t *end = memchr(query.p, '&', query.n);
-		size_t n = end == NULL ? query.n : (size_t)(end - query.p);
-		struct slice pair = slice_of(query.p, n);
-		if (slice_starts(pair, name) && pair.n > name.n && pair.p[name.n] == '=') {
-			return slice_skip(pair, name.n + 1);
-		}
-		query = slice_skip(query, end == NULL ? n : n + 1);
-	}
-	return SLICE_NULL;
-}
-
+/* ?skip=0&limit=100&q=text */
 static void list(void *owner, struct http_request *r, struct slice body)
 {
 	struct director *d = owner;
 	struct slice query = http_request_query(r);
-	struct slice skip = parameter(query, SLICE("skip"));
-	struct slice limit = parameter(query, SLICE("limit"));
-	struct users_request q = { .limit = PAGE_DEFAULT, .search = parameter(query, SLICE("q")) };
-	if ((skip.n > 0 && !slice_to_u64(skip, d->settings->skip, &q.skip)) ||
-		(limit.n > 0 && (!slice_to_u64(limit, PAGE_MAX, &q.limit) || q.limit == 0))) {
+	struct form form = { 0 };
+	struct slice skip = SLICE_NULL;
+	struct slice limit = SLICE_NULL;
+	struct users_request q = { .limit = PAGE_DEFAULT };
+	uint8_t *room = malloc(query.n + 1);
+	if (room == NULL) {
+		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
+		return;
+	}
+	bool good = form_parse(query, room, &form) == NULL;
+	(void)form_find(&form, SLICE("skip"), &skip);
+	(void)form_find(&form, SLICE("limit"), &limit);
+	(void)form_find(&form, SLICE("q"), &q.search);
+	good = good && (skip.n == 0 || slice_to_u64(skip, d->settings->skip, &q.skip));
+	good = good && (limit.n == 0 || slice_to_u64(limit, PAGE_MAX, &q.limit)) && q.limit > 0;
+	if (good) {
+		account_begin(owner, r, &users_list, &q, append_list);
+	} else {
 		http_problem(r, 400, "invalid_argument", 0,
 			"limit is a number from 1 to %d, skip one up to %llu (MOZAIKS_MAX_SKIP)",
 			PAGE_MAX, (unsigned long long)d->settings->skip);
-		return;
 	}
-	account_begin(owner, r, &users_list, &q, append_list);
+	free(room);
 }
 
 static void show(void *owner, struct http_request *r, struct slice body)

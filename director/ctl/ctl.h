@@ -29,7 +29,9 @@ struct ctl {
 	unsigned ttl_s;
 	unsigned timeout_s;
 	bool force;
-	char *const *args; /* what is no option, after the command's words */
+	const char *email;     /* NULL: not given */
+	const char *full_name; /* NULL: not given */
+	char *const *args;     /* what is no option, after the command's words */
 	int n_args;
 };
 
@@ -42,6 +44,13 @@ int ctl_plugin_reset(const struct ctl *ctl);
 int ctl_plugin_restart(const struct ctl *ctl);
 int ctl_plugin_enable(const struct ctl *ctl);
 int ctl_plugin_disable(const struct ctl *ctl);
+int ctl_user_add(const struct ctl *ctl);
+int ctl_user_list(const struct ctl *ctl);
+int ctl_user_show(const struct ctl *ctl);
+int ctl_user_disable(const struct ctl *ctl);
+int ctl_user_enable(const struct ctl *ctl);
+int ctl_user_password(const struct ctl *ctl);
+int ctl_user_roles(const struct ctl *ctl);
 int ctl_call(const struct ctl *ctl);
 int ctl_backup(const struct ctl *ctl);
 int ctl_restore(const struct ctl *ctl);

@@ -7,9 +7,10 @@
 
 enum { HASH_LENGTH = 40, VERSION_SHOWN = 12 };
 
-int document_fetch(const struct ctl *ctl, const char *path, bool post, struct document *ret)
+static int fetch(
+	const struct ctl *ctl, const char *path, bool post, struct slice body, struct document *ret)
 {
-	struct client_request request = { .path = path, .post = post, .body = SLICE("{}") };
+	struct client_request request = { .path = path, .post = post, .body = body };
 	*ret = (struct document){ 0 };
 	int status = client_send(ctl, &request, &ret->answer);
 	if (status != CTL_OK) {
@@ -27,17 +28,27 @@ int document_fetch(const struct ctl *ctl, const char *path, bool post, struct do
 	return status;
 }
 
+int document_fetch(const struct ctl *ctl, const char *path, bool post, struct document *ret)
+{
+	return fetch(ctl, path, post, SLICE("{}"), ret);
+}
+
+int document_post(const struct ctl *ctl, const char *path, struct slice body, struct document *ret)
+{
+	return fetch(ctl, path, true, body, ret);
+}
+
 void document_deinit(struct document *d)
 {
 	json_decref(d->tree);
 	client_answer_deinit(&d->answer);
 }
 
-int document_fetch_named(const struct ctl *ctl,
+static int fetch_named(const struct ctl *ctl,
 	const char *prefix,
 	const char *name,
 	const char *suffix,
-	bool post,
+	const struct slice *body,
 	struct document *ret)
 {
 	char *path = NULL;
@@ -47,10 +58,31 @@ int document_fetch_named(const struct ctl *ctl,
 		output_error("no memory for a request");
 		return CTL_FAILURE;
 	}
-	int status = document_fetch(ctl, path, post, ret);
+	int status = fetch(ctl, path, body != NULL, body == NULL ? SLICE_NULL : *body, ret);
 	curl_free(segment);
 	free(path);
 	return status;
+}
+
+int document_fetch_named(const struct ctl *ctl,
+	const char *prefix,
+	const char *name,
+	const char *suffix,
+	bool post,
+	struct document *ret)
+{
+	static const struct slice nothing = { (const uint8_t *)"{}", 2 };
+	return fetch_named(ctl, prefix, name, suffix, post ? &nothing : NULL, ret);
+}
+
+int document_post_named(const struct ctl *ctl,
+	const char *prefix,
+	const char *name,
+	const char *suffix,
+	struct slice body,
+	struct document *ret)
+{
+	return fetch_named(ctl, prefix, name, suffix, &body, ret);
 }
 
 struct slice member_text(const json_t *object, const char *name)

@@ -27,6 +27,15 @@ int document_fetch_named(const struct ctl *ctl,
 	bool post,
 	struct document *ret);
 
+/** POST of a JSON object. @return as document_fetch(). */
+int document_post(const struct ctl *ctl, const char *path, struct slice body, struct document *ret);
+int document_post_named(const struct ctl *ctl,
+	const char *prefix,
+	const char *name,
+	const char *suffix,
+	struct slice body,
+	struct document *ret);
+
 /** The member's string; empty when it is missing, null or something else. */
 struct slice member_text(const json_t *object, const char *name);
 /** The member's number; 0 when it is missing, null or something else. */

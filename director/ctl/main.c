@@ -14,6 +14,8 @@ enum {
 	TAKES_ROLES = 2,
 	TAKES_TTL = 4,
 	TAKES_FORCE = 8,
+	TAKES_EMAIL = 16,
+	TAKES_FULL_NAME = 32,
 };
 
 struct command {
@@ -44,6 +46,23 @@ static const struct command commands[] = {
 		"Enables a plugin, for good.", ctl_plugin_enable },
 	{ { "plugin", "disable" }, 1, 1, 0, "NAME",
 		"Disables a plugin, for good.", ctl_plugin_disable },
+	{ { "user", "add" }, 1, 1, TAKES_ROLES | TAKES_EMAIL | TAKES_FULL_NAME,
+		"NAME [--email E] [--full-name N] [--roles A,B]",
+		"Makes an account; its password is asked for, or read from standard input.", ctl_user_add },
+	{ { "user", "list" }, 0, 1, 0, "[TEXT]",
+		"Lists the accounts, or those with TEXT in their name or e-mail address.", ctl_user_list },
+	{ { "user", "show" }, 1, 1, 0, "NAME",
+		"Shows an account.", ctl_user_show },
+	{ { "user", "disable" }, 1, 1, 0, "NAME",
+		"Disables an account: its sessions end, its tokens are refused.", ctl_user_disable },
+	{ { "user", "enable" }, 1, 1, 0, "NAME",
+		"Enables an account.", ctl_user_enable },
+	{ { "user", "password" }, 1, 1, 0, "NAME",
+		"Gives an account a new password, asked for or read as for add; its sessions end.",
+		ctl_user_password },
+	{ { "user", "roles" }, 2, 2, 0, "NAME A,B",
+		"Gives an account these roles and no others (\"\": none); its sessions end.",
+		ctl_user_roles },
 	{ { "call", NULL }, 2, 2, TAKES_USER | TAKES_ROLES,
 		"PLUGIN JSON --user U [--roles A,B]",
 		"Runs a plugin as a user; JSON is an object, or - for standard input.", ctl_call },
@@ -62,6 +81,8 @@ static const char options_help[] =
 	"  -u, --user U          who the token is for\n"
 	"  -r, --roles A,B       the user's roles\n"
 	"      --ttl SECONDS     how long the token is valid: 86400\n"
+	"      --email E         the e-mail address of a new account\n"
+	"      --full-name N     the name of its user, for people\n"
 	"  -f, --force           a backup replaces FILE when it is there\n"
 	"  -h, --help            this text\n"
 	"  -V, --version         the version\n"
@@ -70,7 +91,13 @@ static const char options_help[] =
 	"allowed.\n";
 /* clang-format on */
 
-enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]), OPTION_TTL = 256, OPTION_JSON };
+enum {
+	N_COMMANDS = sizeof(commands) / sizeof(commands[0]),
+	OPTION_TTL = 256,
+	OPTION_JSON,
+	OPTION_EMAIL,
+	OPTION_FULL_NAME
+};
 enum { TTL_DEFAULT_S = 86400, TTL_MAX_S = 315360000, TIMEOUT_DEFAULT_S = 60 };
 
 static void print_command(FILE *file, const struct command *c)
@@ -161,6 +188,14 @@ static int take_option(struct line *line, int option)
 		return take_number(optarg, TTL_MAX_S, &line->ctl.ttl_s)
 			? CTL_OK
 			: usage("--ttl must be a whole number of seconds from 1 to %d", TTL_MAX_S);
+	case OPTION_EMAIL:
+		line->ctl.email = optarg;
+		line->given |= TAKES_EMAIL;
+		return CTL_OK;
+	case OPTION_FULL_NAME:
+		line->ctl.full_name = optarg;
+		line->given |= TAKES_FULL_NAME;
+		return CTL_OK;
 	case OPTION_JSON:
 		line->ctl.output = CTL_JSON;
 		return CTL_OK;
@@ -188,6 +223,8 @@ static int read_line(int argc, char **argv, struct line *line)
 		{ "ttl", required_argument, NULL, OPTION_TTL },
 		{ "json", no_argument, NULL, OPTION_JSON },
 		{ "force", no_argument, NULL, 'f' },
+		{ "email", required_argument, NULL, OPTION_EMAIL },
+		{ "full-name", required_argument, NULL, OPTION_FULL_NAME },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
@@ -237,13 +274,16 @@ static bool roles_are_good(const char *roles)
 
 static int check_line(const struct command *c, const struct line *line)
 {
+	/* In the order of TAKES_*. */
+	static const char *const names[] = { "user", "roles", "ttl", "force", "email",
+		"full-name" };
 	unsigned surplus = line->given & ~c->options;
-	if (surplus != 0) {
-		return usage("%s takes no --%s", c->words[0],
-			(surplus & TAKES_USER) != 0            ? "user"
-				: (surplus & TAKES_ROLES) != 0 ? "roles"
-				: (surplus & TAKES_TTL) != 0   ? "ttl"
-							       : "force");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if ((surplus & (1U << i)) != 0) {
+			return usage("%s%s%s takes no --%s", c->words[0],
+				c->words[1] == NULL ? "" : " ",
+				c->words[1] == NULL ? "" : c->words[1], names[i]);
+		}
 	}
 	if ((c->options & TAKES_USER) != 0 && (line->given & TAKES_USER) == 0) {
 		return usage("%s needs --user U", c->words[0]);

@@ -143,8 +143,8 @@ class CommandLine(Case):
             (["token", "--user", "a", "--timeout", "0"], "--timeout must be"),
             (["token", "--user", "a", "--state", ""], "--state needs a directory"),
             (["plugin", "list", "x"], "plugin list takes 0 arguments, not 1"),
-            (["plugin", "list", "--user", "a"], "plugin takes no --user"),
-            (["plugin", "refresh", "--ttl", "5"], "plugin takes no --ttl"),
+            (["plugin", "list", "--user", "a"], "plugin list takes no --user"),
+            (["plugin", "refresh", "--ttl", "5"], "plugin refresh takes no --ttl"),
             (["plugin", "status", "a", "b"], "plugin status takes at most 1 arguments, not 2"),
             (["plugin", "reset"], "plugin reset takes 1 arguments, not 0"),
             (["plugin", "disable", "a", "b"], "plugin disable takes 1 arguments, not 2"),
@@ -172,7 +172,7 @@ class CommandLine(Case):
         text = self.expect(OK, "--help").stdout.decode()
         commands = re.findall(r"^  mozaiksctl ((?:[a-z]+ ?)+)", text, re.M)
         options = re.findall(r"--[a-z]+", text)
-        self.assertEqual(len(commands), 11)
+        self.assertEqual(len(commands), 18)
         self.assertGreaterEqual(len(set(options)), 8)
         for command in commands:
             self.assertIn("\n.B %s\n" % command.strip(), manual)

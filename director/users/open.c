@@ -13,6 +13,7 @@
 
 enum {
 	OLDER_AT_ONCE = 100,
+	PURGE_MS = 3600000,
 	/* Changes of other nodes that the store shows late, and clocks that differ. */
 	OVERLAP_MS = 60000,
 };
@@ -37,14 +38,46 @@ static const struct index {
 
 enum { N_INDEXES = sizeof(indexes) / sizeof(indexes[0]) };
 
+static void take_indexes(struct operation *o, const struct store_result *r)
+{
+	free(o->rows);
+	o->rows = store_result_steal_documents(r, &o->rows_n);
+}
+
+/* Which there are: a server may not tell of an index all that it was made with, so that making it again
+ * would be refused. */
+static enum step_result list_indexes(struct operation *o, struct slice collection)
+{
+	struct store_command c = { .op = STORE_INDEX_LIST, .collection = collection };
+	return o->users->opened ? STEP_ON : operation_submit(o, &c, take_indexes);
+}
+
+static enum step_result step_list_user_indexes(struct operation *o)
+{
+	return list_indexes(o, USERS);
+}
+
+static enum step_result step_list_session_indexes(struct operation *o)
+{
+	return list_indexes(o, SESSIONS);
+}
+
+static bool is_listed(const struct operation *o, struct slice name)
+{
+	struct slice rows = slice_of(o->rows, o->rows_n);
+	struct slice row;
+	bool found = false;
+	while (!found && document_take(&rows, &row)) {
+		struct value v = document_find(row, SLICE("name"));
+		found = v.type == BT_STRING && slice_eq(value_string(v), name);
+	}
+	return found;
+}
+
 static void take_index(struct operation *o, const struct store_result *r)
 {
-	if (r->error == STORE_E_UNSUPPORTED) {
-		/* FerretDB 1 lets no document expire; what has expired is judged by its date anyway. */
-		log_event(LOG_WARNING, "users.no_index",
-			"the database server does not know an index of the accounts: what has ended "
-			"stays stored");
-	} else if (r->error != STORE_OK) {
+	o->tolerated = STORE_OK;
+	if (r->error == STORE_E_DUPLICATE) {
 		(void)operation_end(o, USERS_E_STORE, r->message);
 	}
 }
@@ -66,7 +99,6 @@ static enum step_result make_index(struct operation *o, const struct index *x)
 	if (x->expire) {
 		writer_int32(&w, SLICE("expireAfterSeconds"), 0);
 	}
-	o->optional = x->expire;
 	writer_close(&w, root);
 	struct store_command c = {
 		.op = STORE_INDEX_CREATE, .collection = x->collection, .index = buffer_slice(&w.b)
@@ -77,11 +109,17 @@ static enum step_result make_index(struct operation *o, const struct index *x)
 	return r;
 }
 
-/* The step itself counts: it is in the list once for each. */
+/* Documents that expire are also removed by step_purge(): a server without that may say so. */
 static enum step_result step_make_index(struct operation *o)
 {
-	invariant(o->step >= 1 && o->step <= N_INDEXES);
-	return o->users->opened ? STEP_ON : make_index(o, &indexes[o->step - 1]);
+	const struct index *x = &indexes[o->n_indexes];
+	invariant(o->n_indexes < N_INDEXES);
+	o->n_indexes++;
+	if (o->users->opened || is_listed(o, slice_str(x->field))) {
+		return STEP_ON;
+	}
+	o->tolerated = x->expire ? STORE_E_UNSUPPORTED : STORE_OK;
+	return make_index(o, x);
 }
 
 /* ---- older accounts ------------------------------------------------------------------------- */
@@ -270,6 +308,7 @@ static void take_disabled(struct operation *o, const struct store_result *r)
 		}
 	}
 	revocations_list_end(&u->revocations);
+	u->known = true;
 }
 
 static enum step_result step_load_disabled(struct operation *o)
@@ -296,10 +335,30 @@ static enum step_result step_load_disabled(struct operation *o)
 	return r;
 }
 
-static const step_fn open_steps[] = { step_make_index, step_make_index, step_make_index,
-	step_make_index, step_make_index, step_find_older, step_key_older, step_find_bcrypt,
-	step_load_sessions, step_load_disabled, NULL };
+static void take_purged(struct operation *o, const struct store_result *r)
+{
+	o->users->purged_ms = o->now_ms;
+}
 
-_Static_assert(sizeof(open_steps) / sizeof(open_steps[0]) == N_INDEXES + 6, "one step an index");
+/* Where the store does not do it by itself. */
+static enum step_result step_purge(struct operation *o)
+{
+	struct document_writer w;
+	if (o->now_ms < o->users->purged_ms + PURGE_MS) {
+		return STEP_ON;
+	}
+	size_t root = filter_open(&w);
+	size_t inner = writer_open_in(&w, BT_OBJECT, SLICE("expires_at"));
+	writer_date(&w, SLICE("$lt"), o->now_ms);
+	writer_close(&w, inner);
+	writer_close(&w, root);
+	struct store_command c = { .op = STORE_DELETE, .collection = SESSIONS, .multi = true };
+	return operation_submit_written(o, &c, &w, NULL, take_purged);
+}
+
+static const step_fn open_steps[] = { step_list_user_indexes, step_make_index, step_make_index,
+	step_list_session_indexes, step_make_index, step_make_index, step_make_index,
+	step_find_older, step_key_older, step_find_bcrypt, step_load_sessions, step_load_disabled,
+	step_purge, NULL };
 
 const struct operation_kind users_open_kind = { "open", open_steps };

@@ -92,9 +92,7 @@ void operation_tick(struct operation *o)
 
 static void take_result(struct operation *o, const struct store_result *r)
 {
-	bool optional = o->optional && r->error == STORE_E_UNSUPPORTED;
-	o->optional = false;
-	if (r->error == STORE_OK || r->error == STORE_E_DUPLICATE || optional) {
+	if (r->error == STORE_OK || r->error == STORE_E_DUPLICATE || r->error == o->tolerated) {
 		o->take(o, r);
 	} else {
 		(void)operation_end(o, USERS_E_STORE, r->message);

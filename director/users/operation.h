@@ -38,11 +38,13 @@ struct users {
 	struct revocations revocations;
 	uint64_t changes; /* of the disabled users, on this node */
 	bool known;       /* what is in `revocations` is all there is */
+	bool told;        /* that loading fails */
 	bool closing;
 	struct uvx_timer timer;    /* loads again */
 	struct operation *loading; /* or NULL */
 	bool opened;               /* indexes are made, older accounts have their keys */
 	int64_t loaded_ms;         /* sessions that ended before then are known */
+	int64_t purged_ms;
 	struct uvx_later later; /* first steps: an answer never comes from within users_begin() */
 	struct operation *starting; /* whose first step that is */
 	struct operation *ops;      /* that run */
@@ -82,6 +84,8 @@ struct operation {
 	struct users_answer answer;
 	char text[STORE_MESSAGE_MAX];
 	void (*take)(struct operation *o, const struct store_result *r);
+	enum store_error tolerated; /* by the next `take`, beside DUPLICATE */
+	size_t n_indexes;           /* that are made */
 
 	struct user_record user;
 	char roles[ROLES_TEXT_MAX];
@@ -89,8 +93,7 @@ struct operation {
 	uint8_t oid[OID_BYTES]; /* of a new user */
 	char new_hash[PASSWORD_HASH_SIZE];
 	bool match;
-	bool raced;    /* somebody else was faster */
-	bool optional; /* the next command: a database that does not know it is no failure */
+	bool raced; /* somebody else was faster */
 	char asker[USER_ID_MAX + 1];
 	char session[SESSION_ID_SIZE]; /* of the asker, or the one to keep or end */
 	struct session_token token;

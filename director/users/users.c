@@ -36,12 +36,12 @@ static void on_loaded(void *owner, const struct users_answer *answer)
 		return;
 	}
 	if (!loaded) {
-		log_event(u->known ? LOG_DEBUG : LOG_WARNING, "users.not_loaded",
+		log_event(u->told ? LOG_DEBUG : LOG_WARNING, "users.not_loaded",
 			"which users are disabled and which sessions have ended cannot be read from the "
 			"store: %s",
 			answer->text == NULL ? "?" : answer->text);
 	}
-	u->known = u->known || loaded;
+	u->told = !loaded;
 	uint64_t ms = loaded ? u->config.poll_ms : RETRY_MS;
 	if (ms > 0) {
 		uvx_timer_once(&u->timer, ms);
