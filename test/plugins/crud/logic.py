@@ -20,7 +20,7 @@ NAMES = {
     "findOneAndUpdate": "find_one_and_update", "findOneAndReplace": "find_one_and_replace",
     "findOneAndDelete": "find_one_and_delete", "countDocuments": "count_documents",
     "count": "count_documents", "estimatedDocumentCount": "estimated_document_count",
-    "bulkWrite": "bulk_write", "createIndex": "create_index",
+    "bulkWrite": "bulk_write", "createIndex": "create_index", "dropIndexes": "drop_indexes",
 }
 
 ARGUMENTS = {
@@ -148,8 +148,11 @@ async def run(collection, operation, answer):
 async def answer_of(collection, operation):
     try:
         return json_util.dumps(await call(collection, operation))
+    except BulkWriteError as error:
+        errors = [{k: v for k, v in e.items() if k != "op"} for e in error.details["writeErrors"]]
+        return json_util.dumps({"result": partial_result(error), "errors": errors})
     except (PyMongoError, ValueError, TypeError) as error:
-        return type(error).__name__
+        return f"{type(error).__name__}: {error}"
 
 
 async def execute(data):
