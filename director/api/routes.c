@@ -1,5 +1,6 @@
 #include "director/api/api.h"
 #include "director/execute/execute.h"
+#include "director/websocket/plugin.h"
 #include "director/websocket/session.h"
 
 #include <errno.h>
@@ -19,6 +20,10 @@ static const struct row public_rows[] = {
 	{ HTTP_M_GET, "/info", &health_info },
 	{ HTTP_M_POST, "/api/execute/{plugin}", &execute_handler },
 	{ HTTP_M_GET, "/ws/notifications/{user_id}", &session_handler },
+	{ HTTP_M_GET, "/ws/plugins/{plugin}", &plugin_socket_handler },
+	{ HTTP_M_GET, "/ws/plugins/{plugin}/{a}", &plugin_socket_handler },
+	{ HTTP_M_GET, "/ws/plugins/{plugin}/{a}/{b}", &plugin_socket_handler },
+	{ HTTP_M_GET, "/ws/plugins/{plugin}/{a}/{b}/{c}", &plugin_socket_handler },
 	{ HTTP_M_POST, "/api/ws/ticket", &session_ticket_handler },
 	{ HTTP_M_POST, "/ws/ticket", &session_ticket_handler },
 	{ HTTP_M_POST, "/api/auth/token-exchange", &tokens_exchange },

@@ -328,6 +328,9 @@ static const struct setting table[] = {
 	{ "MOZAIKS_MAX_UPLOAD_BYTES", SETTING_BYTES, AT(upload_bytes), "100M", 1, 1048576 * MIB,
 		.help = "Size of a body that is streamed to a plugin whose manifest says uploads; above it "
 			"413." },
+	{ "MOZAIKS_MAX_PLUGIN_WEBSOCKET_MESSAGE_BYTES", SETTING_BYTES, AT(plugin_message_bytes), "16M",
+		125, 64 * MIB,
+		.help = "Size of one message on a WebSocket that a plugin serves, either way; above it 1009." },
 	{ "MOZAIKS_MAX_PLUGIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(max_plugin_ms), "3600", 10,
 		24 * HOUR_MS,
 		.help = "The longest such time that a manifest can ask for; more is cut to it." },

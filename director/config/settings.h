@@ -114,6 +114,7 @@ struct settings {
 	uint64_t stream_max_ms; /* 0: as long as it takes */
 	uint64_t heartbeat_ms;  /* of an event stream; 0: none */
 	uint64_t upload_bytes;
+	uint64_t plugin_message_bytes; /* of a WebSocket that a plugin serves */
 	/* The most that a manifest may ask for. */
 	uint64_t max_plugin_ms;
 	uint64_t max_concurrency;

@@ -333,17 +333,28 @@ bool execution_takes_uploads(const struct execution *x)
 	return x->plugin->manifest.uploads;
 }
 
-bool execution_run_with_body(struct execution *x, struct slice data)
+static bool run_with_stream(
+	struct execution *x, struct slice data, uint8_t work_flags, size_t message_bytes)
 {
 	bool running = false;
-	x->stream = execution_stream_new();
+	x->stream = execution_stream_new(message_bytes);
 	if (x->stream == NULL) {
 		no_memory(x);
 		return false;
 	}
 	x->told_running = &running;
-	run(x, data, false, WORK_BODY);
+	run(x, data, false, work_flags);
 	return running;
+}
+
+bool execution_run_with_body(struct execution *x, struct slice data)
+{
+	return run_with_stream(x, data, WORK_BODY, 0);
+}
+
+bool execution_run_socket(struct execution *x, struct slice data, size_t message_bytes)
+{
+	return run_with_stream(x, data, WORK_SOCKET, message_bytes);
 }
 
 void execution_abandon(struct execution *x)

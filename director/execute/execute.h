@@ -39,7 +39,10 @@ struct execution_client {
 	void (*end)(void *owner);
 	/* It will not be completed, and the client is to see that. */
 	void (*cut)(void *owner);
-	/* A body that goes to the plugin in pieces: may execution_body() be called? */
+	/* A WebSocket: a piece of a message, flags as in enum data_flag; with DATA_LAST the plugin closes,
+	 * and the piece is its code and reason. @return as `piece`. */
+	bool (*message)(void *owner, struct slice piece, uint8_t flags);
+	/* A body, or messages, that go to the plugin in pieces: may there be more of it? */
 	void (*want_body)(void *owner, bool want);
 
 	/* What is left of the limits of the request. May be NULL. */
@@ -71,6 +74,16 @@ bool execution_run_with_body(struct execution *x, struct slice data);
 
 /** The next piece of the body, valid during the call, until `want_body` says no. */
 void execution_body(struct execution *x, struct slice piece, bool last);
+
+/** Steps 4 to 9 for a WebSocket; as execution_run_with_body(). @param message_bytes of one message. */
+bool execution_run_socket(struct execution *x, struct slice data, size_t message_bytes);
+
+/** A whole message for the plugin, when `want_body` does not say no. */
+void execution_message(struct execution *x, bool binary, struct slice message);
+
+/** The client has closed. The plugin is told, and its call goes on for a while, so that it can put away
+ * what it has; `end` or `cut` follow. */
+void execution_socket_closed(struct execution *x, uint16_t code);
 
 /** What `piece` said had to wait has gone. */
 void execution_sent(struct execution *x);

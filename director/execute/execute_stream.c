@@ -28,6 +28,7 @@ enum answer_mode {
 	ANSWER_NONE,   /* nothing came yet */
 	ANSWER_VALUE,  /* JSON that is too long for a frame: collected, judged, sent */
 	ANSWER_PIECES, /* goes to the client as it comes */
+	ANSWER_SOCKET, /* messages of a WebSocket, likewise */
 };
 
 struct execution_stream {
@@ -40,13 +41,15 @@ struct execution_stream {
 	bool body_last;     /* nothing comes after it … */
 	bool body_done;     /* … and that was said */
 	bool body_paused;
+	bool text; /* the message that waits is */
 };
 
-struct execution_stream *execution_stream_new(void)
+struct execution_stream *execution_stream_new(size_t message_bytes)
 {
 	struct execution_stream *s = calloc(1, sizeof(*s));
 	if (s != NULL) {
-		buffer_init(&s->body, BODY_PENDING_MAX);
+		s->mode = message_bytes > 0 ? ANSWER_SOCKET : ANSWER_NONE;
+		buffer_init(&s->body, message_bytes > 0 ? message_bytes : BODY_PENDING_MAX);
 	}
 	return s;
 }
@@ -143,7 +146,7 @@ static void on_head(struct call *c, const struct msg_result_head *m)
 {
 	struct execution *x = c->owner;
 	json_t *headers = NULL;
-	x->stream = x->stream == NULL ? execution_stream_new() : x->stream;
+	x->stream = x->stream == NULL ? execution_stream_new(0) : x->stream;
 	if (x->stream == NULL) {
 		fail(x, 503, "out_of_memory",
 			"answers in pieces, and there is no memory for that now");
@@ -212,7 +215,10 @@ static void on_data(struct call *c, struct slice piece, uint8_t flags)
 		note_event_end(s, piece);
 	}
 	s->held += stream_cost(piece.n);
-	if (piece.n == 0 || x->client->piece(x->client_owner, piece)) {
+	bool gone = s->mode == ANSWER_SOCKET
+		? x->client->message(x->client_owner, piece, flags)
+		: piece.n == 0 || x->client->piece(x->client_owner, piece);
+	if (gone) {
 		execution_sent(x);
 	} else {
 		c->stream->client_owes = true;
@@ -260,7 +266,16 @@ bool execution_stream_done(struct execution *x,
 		buffer_deinit(&value);
 		return true;
 	}
-	if (good && ended) {
+	if (end == CALL_END_RESULT && result->outcome == RESULT_NO_ENTRY) {
+		execution_problem(x, 404, "plugin_has_no_websocket", 0,
+			"Plugin '%s' has no websocket()", x->plugin->id);
+		return true;
+	}
+	if (s->mode == ANSWER_SOCKET && end != CALL_END_RESULT && !c->stream->begun) {
+		/* It never ran. */
+		return false;
+	}
+	if (good && (ended || s->mode == ANSWER_SOCKET)) {
 		x->client->end(x->client_owner);
 		return true;
 	}
@@ -326,11 +341,84 @@ void execution_body(struct execution *x, struct slice piece, bool last)
 	}
 }
 
+/* ---- messages ------------------------------------------------------------------------------- */
+
+/* Sends what there is room for of the message at hand; the client waits for the rest. */
+static void send_message(struct execution *x)
+{
+	struct execution_stream *s = x->stream;
+	struct call *c = x->call;
+	struct slice left = slice_skip(buffer_slice(&s->body), s->body_sent);
+	uint8_t kind = s->text ? DATA_TEXT : 0;
+	while (s->body_paused && c->state == CALL_RUNNING) {
+		size_t room = streams_room(c);
+		struct slice piece = slice_of(left.p, left.n < room ? left.n : room);
+		bool more = piece.n < left.n;
+		if ((piece.n == 0 && more) ||
+			!streams_send(c, piece, kind | (more ? DATA_MORE : 0))) {
+			return;
+		}
+		s->body_sent += piece.n;
+		left = slice_skip(left, piece.n);
+		if (!more) {
+			buffer_deinit(&s->body);
+			s->body_sent = 0;
+			s->body_paused = false;
+			x->client->want_body(x->client_owner, true);
+			return;
+		}
+	}
+}
+
+void execution_message(struct execution *x, bool binary, struct slice message)
+{
+	struct execution_stream *s = x->stream;
+	if (x->call == NULL || s == NULL || s->body_paused) {
+		return;
+	}
+	if (buffer_append(&s->body, message) < 0) {
+		fail(x, 503, "out_of_memory",
+			"cannot get a message: there is no memory for it now");
+		return;
+	}
+	s->text = !binary;
+	s->body_paused = true;
+	x->client->want_body(x->client_owner, false);
+	send_message(x);
+}
+
+void execution_socket_closed(struct execution *x, uint16_t code)
+{
+	uint8_t payload[2];
+	struct call *c = x->call;
+	if (c == NULL) {
+		return;
+	}
+	if (c->state != CALL_RUNNING) {
+		/* Nobody knows of it yet. */
+		execution_abandon(x);
+		x->client->end(x->client_owner);
+		return;
+	}
+	put_u16(payload, code);
+	if (!x->stream->body_paused) {
+		(void)streams_send(c, slice_of(payload, sizeof(payload)), DATA_LAST);
+	}
+	streams_reset(c, code, "the client has closed the WebSocket");
+	/* It may put things away, but not for ever. */
+	c->stream->silent = false;
+	streams_set_timer(c);
+}
+
 static void on_room(struct call *c)
 {
 	struct execution *x = c->owner;
 	struct execution_stream *s = x == NULL ? NULL : x->stream;
-	if (s == NULL || s->body_done || c->work_flags != WORK_BODY) {
+	if (s == NULL || s->body_done || c->work_flags == 0) {
+		return;
+	}
+	if (c->work_flags == WORK_SOCKET) {
+		send_message(x);
 		return;
 	}
 	send_body(x);

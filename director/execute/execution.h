@@ -34,8 +34,9 @@ void execution_answer_value(struct execution *x, struct slice text);
 /** What the plugin raised is for its author. */
 void execution_log_exception(struct execution *x, struct slice body);
 
-/** NULL without memory. */
-struct execution_stream *execution_stream_new(void);
+/** @param message_bytes not 0: it is a WebSocket with messages of that size.
+ * @return NULL without memory. */
+struct execution_stream *execution_stream_new(size_t message_bytes);
 /** NULL is allowed. */
 void execution_stream_free(struct execution_stream *s);
 

@@ -53,7 +53,8 @@ static struct slice take_until(struct slice *in, uint8_t c)
 	return head;
 }
 
-int query_append_json(struct buffer *out, struct slice query)
+int query_append_json_but(
+	struct buffer *out, struct slice query, const char *not_this, const char *nor_this)
 {
 	struct buffer scratch;
 	int e = 0;
@@ -64,6 +65,11 @@ int query_append_json(struct buffer *out, struct slice query)
 			continue;
 		}
 		struct slice name = take_until(&value, '=');
+		if (not_this != NULL &&
+			(slice_eq(name, slice_str(not_this)) ||
+				slice_eq(name, slice_str(nor_this)))) {
+			continue;
+		}
 		e = append_text(out, &scratch, name);
 		e = e < 0 ? e : buffer_append_byte(out, ':');
 		e = e < 0 ? e : append_text(out, &scratch, value);
@@ -71,4 +77,9 @@ int query_append_json(struct buffer *out, struct slice query)
 	}
 	buffer_deinit(&scratch);
 	return e;
+}
+
+int query_append_json(struct buffer *out, struct slice query)
+{
+	return query_append_json_but(out, query, NULL, NULL);
 }

@@ -112,6 +112,11 @@ static bool read_length(struct ws_reader *r)
 	return true;
 }
 
+static const char *setting_of(const struct ws_reader *r, const char *usual)
+{
+	return r->limits.setting == NULL ? usual : r->limits.setting;
+}
+
 /* A data frame begins: its message may become too long. @return WS_GOT_NOTHING, or WS_FAILED. */
 static enum ws_verdict begin_data(struct ws_reader *r, struct ws_item *ret)
 {
@@ -122,16 +127,15 @@ static enum ws_verdict begin_data(struct ws_reader *r, struct ws_item *ret)
 		r->text = (struct utf8){ 0 };
 	}
 	if (r->frame_n > r->limits.frame_bytes) {
-		return fail(r, ret, WS_TOO_BIG,
-			"a frame of more than %zu bytes (MOZAIKS_MAX_WEBSOCKET_FRAME_BYTES)",
-			r->limits.frame_bytes);
+		return fail(r, ret, WS_TOO_BIG, "a frame of more than %zu bytes (%s)",
+			r->limits.frame_bytes, setting_of(r, "MOZAIKS_MAX_WEBSOCKET_FRAME_BYTES"));
 	}
 	/* Neither is more than the limit, so their sum is no more than twice that. */
 	r->message_n += r->frame_n;
 	if (r->message_n > r->limits.message_bytes) {
-		return fail(r, ret, WS_TOO_BIG,
-			"a message of more than %zu bytes (MOZAIKS_MAX_WEBSOCKET_MESSAGE_BYTES)",
-			r->limits.message_bytes);
+		return fail(r, ret, WS_TOO_BIG, "a message of more than %zu bytes (%s)",
+			r->limits.message_bytes,
+			setting_of(r, "MOZAIKS_MAX_WEBSOCKET_MESSAGE_BYTES"));
 	}
 	if (++r->fragments > WS_FRAGMENTS_MAX) {
 		return fail(

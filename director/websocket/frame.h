@@ -49,6 +49,7 @@ enum {
 struct ws_limits {
 	size_t frame_bytes;
 	size_t message_bytes;
+	const char *setting; /* that says both; NULL: each has its usual one */
 };
 
 struct ws_reader {

@@ -475,7 +475,8 @@ struct websocket *socket_new(struct websockets *all,
 	}
 	struct ws_limits limits = all->config.limits;
 	if (config->message_bytes > 0) {
-		limits.message_bytes = config->message_bytes;
+		limits.frame_bytes = limits.message_bytes = config->message_bytes;
+		limits.setting = config->message_setting;
 	}
 	w->all = all;
 	w->handler = config->handler;

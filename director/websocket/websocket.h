@@ -109,9 +109,10 @@ struct websocket_open_config {
 	struct user_context *user; /* a reference is taken */
 	const struct websocket_handler *handler;
 	void *owner;
-	bool pushed;           /* gets what is sent to its user, and broadcasts */
-	struct slice protocol; /* to answer with; empty: mozaiks or what carried the token */
-	size_t message_bytes;  /* of one message; 0: the setting's */
+	bool pushed;                 /* gets what is sent to its user, and broadcasts */
+	struct slice protocol;       /* to answer with; empty: mozaiks or what carried the token */
+	size_t message_bytes;        /* of one message, or frame; 0: the settings' */
+	const char *message_setting; /* that says so; static */
 };
 
 /** Opens it. @return NULL when it was refused: 503 without memory or over the total, or a close with

@@ -428,6 +428,12 @@ static bool take_reply(struct native *n, const struct frame *f)
 	return true;
 }
 
+/* It has no streams: what comes for one has no taker. */
+static bool take_nothing(struct native *n, const struct frame *f)
+{
+	return true;
+}
+
 static bool take_ping(struct native *n, const struct frame *f)
 {
 	const struct frame pong = { .type = MSG_PONG };
@@ -464,6 +470,9 @@ static bool take_frame(struct native *n, const struct frame *f)
 		{ MSG_REPLY, take_reply },
 		{ MSG_CANCEL, take_cancel },
 		{ MSG_PING, take_ping },
+		{ MSG_DATA, take_nothing },
+		{ MSG_CREDIT, take_nothing },
+		{ MSG_RESET, take_nothing },
 		{ MSG_DRAIN, take_drain },
 		{ MSG_HTTP, take_unknown_work },
 		{ MSG_HEALTH, take_unknown_work },
