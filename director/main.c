@@ -316,6 +316,7 @@ static int open_store(void)
 	config.index_fields = (unsigned)settings.index_fields;
 	config.index_keys = (unsigned)settings.index_keys;
 	config.regex_bytes = (unsigned)settings.regex_bytes;
+	config.regex_steps = (unsigned)settings.regex_steps;
 	return store_open(&director.store, &config, why) < 0 ? refuse("store.failed", why) : 0;
 }
 

@@ -239,6 +239,8 @@ static const struct setting table[] = {
 		.help = "Largest skip of a find." },
 	{ "MOZAIKS_MAX_REGEX_BYTES", SETTING_BYTES, AT(regex_bytes), "1000", 1, 32768,
 		.help = "Length of a $regex pattern." },
+	{ "MOZAIKS_MAX_REGEX_STEPS", SETTING_NUMBER, AT(regex_steps), "200000", 1000, 100 * MILLION,
+		.help = "Steps of backtracking that a regular expression may take on one value." },
 	{ "MOZAIKS_MAX_PIPELINE_STAGES", SETTING_NUMBER, AT(stages), "50", 1, 200,
 		.help = "Stages of one aggregation." },
 	{ "MOZAIKS_MAX_INDEXES", SETTING_NUMBER, AT(indexes), "20", 0, 64,

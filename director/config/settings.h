@@ -141,6 +141,7 @@ struct settings {
 	uint64_t bson_depth;
 	uint64_t bson_keys;
 	uint64_t regex_bytes;
+	uint64_t regex_steps;
 	uint64_t collections; /* of one plugin */
 	uint64_t quota_plugin_documents;
 	uint64_t quota_plugin_bytes;

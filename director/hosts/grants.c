@@ -26,6 +26,16 @@ enum { PERMISSIONS = sizeof(permissions) / sizeof(permissions[0]) };
 
 /* --- checking --- */
 
+/* An object's iterator takes one that could be changed. */
+static json_t *mutable(const json_t *object)
+{
+	union {
+		const json_t *in;
+		json_t *out;
+	} u = { .in = object };
+	return u.out;
+}
+
 static bool is_permission(const char *name)
 {
 	for (size_t i = 0; i < PERMISSIONS; i++) {
@@ -82,7 +92,7 @@ static bool check_collections(const struct json_fields *f)
 	if (!json_field_object(f, "collections", JSON_OPTIONAL, &names)) {
 		return false;
 	}
-	json_object_foreach((json_t *)(uintptr_t)names.object, name, value)
+	json_object_foreach(mutable(names.object), name, value)
 	{
 		if (!slice_is_name(slice_str(name), GRANTS_ALIAS_MAX) ||
 			!is_physical(slice_str(json_string_value(value)))) {
@@ -100,7 +110,7 @@ static bool check_entry(const struct json_fields *f)
 	static const char *const known[] = { "grant", "deny", "collections" };
 	const char *name;
 	const json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)f->object, name, value)
+	json_object_foreach(mutable(f->object), name, value)
 	{
 		bool found = false;
 		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -124,7 +134,7 @@ static bool check(const json_t *tree, struct json_why *why)
 		!json_field_object(&root, "plugins", JSON_REQUIRED, &plugins)) {
 		return false;
 	}
-	json_object_foreach((json_t *)(uintptr_t)plugins.object, name, value)
+	json_object_foreach(mutable(plugins.object), name, value)
 	{
 		struct json_fields entry;
 		if (!json_field_object(&plugins, name, JSON_REQUIRED, &entry) ||

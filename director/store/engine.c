@@ -39,7 +39,10 @@ static int spent(struct run *run)
 {
 	if (run->budget.regex_limit) {
 		return store_fail(&run->failure, STORE_E_LIMIT,
-			"a regular expression took too many steps on one value");
+			"a regular expression took too many steps on one value; the limit is %u "
+			"(MOZAIKS_MAX_REGEX_STEPS)",
+			run->t->limits->regex_steps == 0 ? MATCH_REGEX_STEPS
+							 : run->t->limits->regex_steps);
 	}
 	if (run->attempt) {
 		return -ETIME;

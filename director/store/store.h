@@ -116,6 +116,7 @@ struct store_config {
 	unsigned in_values;    /* 1000: MOZAIKS_MAX_IN_VALUES */
 	unsigned skip;         /* 10000: MOZAIKS_MAX_SKIP */
 	unsigned regex_bytes;  /* 1000: MOZAIKS_MAX_REGEX_BYTES */
+	unsigned regex_steps;  /* 200000: MOZAIKS_MAX_REGEX_STEPS, on one value */
 	unsigned operation_ms; /* 2000: MOZAIKS_STORE_TIMEOUT_SECONDS, of one command at work */
 	unsigned stages;       /* 50: MOZAIKS_MAX_PIPELINE_STAGES */
 	unsigned indexes;      /* 20: MOZAIKS_MAX_INDEXES, of one collection */

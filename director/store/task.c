@@ -507,7 +507,8 @@ static int compile_pipeline(
 
 int store_task_compile(struct store_task *t)
 {
-	struct match_limits match = { t->limits->in_values, t->limits->regex_bytes };
+	struct match_limits match = { t->limits->in_values, t->limits->regex_bytes,
+		t->limits->regex_steps };
 	struct store_failure f = { 0 };
 	int r = 0;
 	if (t->op == STORE_INSERT) {

@@ -37,6 +37,7 @@ struct store_limits {
 	uint64_t plugin_bytes;
 	uint64_t user_documents;
 	uint64_t user_bytes;
+	unsigned regex_steps; /* 0: MATCH_REGEX_STEPS */
 };
 
 struct store_task {

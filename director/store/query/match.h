@@ -14,9 +14,13 @@
 
 #include "director/store/query/path.h"
 
+/* A few milliseconds at worst. */
+enum { MATCH_REGEX_STEPS = 200000 };
+
 struct match_limits {
 	unsigned in_values;   /* values of one $in, $nin or $all: MOZAIKS_MAX_IN_VALUES */
 	unsigned regex_bytes; /* MOZAIKS_MAX_REGEX_BYTES */
+	unsigned regex_steps; /* MOZAIKS_MAX_REGEX_STEPS: of backtracking, on one text; 0: 200000 */
 };
 
 struct matcher;

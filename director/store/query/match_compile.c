@@ -104,7 +104,9 @@ static int regex_node(
 {
 	struct regex *re = NULL;
 	uint32_t index = 0;
-	int r = regex_compile(&re, pattern, options, c->limits->regex_bytes, c->failure);
+	unsigned steps = c->limits->regex_steps;
+	int r = regex_compile(&re, pattern, options, c->limits->regex_bytes,
+		steps == 0 ? MATCH_REGEX_STEPS : steps, c->failure);
 	if (r != 0) {
 		return r;
 	}

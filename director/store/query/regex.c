@@ -7,8 +7,6 @@
 #include <pcre2.h>
 
 enum {
-	/* Steps of backtracking for one text: a few milliseconds at worst. */
-	MATCH_LIMIT = 200000,
 	DEPTH_LIMIT = 2000,
 	HEAP_LIMIT_KIB = 1024,
 	NEST_LIMIT = 64,
@@ -81,6 +79,7 @@ int regex_compile(struct regex **ret,
 	struct slice pattern,
 	struct slice options,
 	size_t max_bytes,
+	uint32_t max_steps,
 	struct store_failure *f)
 {
 	uint32_t flags = 0;
@@ -114,7 +113,7 @@ int regex_compile(struct regex **ret,
 		regex_free(re);
 		return -ENOMEM;
 	}
-	(void)pcre2_set_match_limit(re->context, MATCH_LIMIT);
+	(void)pcre2_set_match_limit(re->context, max_steps);
 	(void)pcre2_set_depth_limit(re->context, DEPTH_LIMIT);
 	(void)pcre2_set_heap_limit(re->context, HEAP_LIMIT_KIB);
 	*ret = re;

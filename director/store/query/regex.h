@@ -12,12 +12,14 @@ struct regex;
 /**
  * @param options any of "imsx" ("u" is accepted: it is always on).
  * @param max_bytes the longest pattern; the error names MOZAIKS_MAX_REGEX_BYTES.
+ * @param max_steps of backtracking in one regex_match(): MOZAIKS_MAX_REGEX_STEPS.
  * @return 0; STORE_E_INVALID or STORE_E_LIMIT and `f`; -ENOMEM.
  */
 int regex_compile(struct regex **ret,
 	struct slice pattern,
 	struct slice options,
 	size_t max_bytes,
+	uint32_t max_steps,
 	struct store_failure *f);
 struct regex *regex_free(struct regex *re);
 
