@@ -174,14 +174,19 @@ static void reply_error(struct worker *w,
 	uint32_t seq,
 	const char *permission,
 	const char *error,
-	struct slice message)
+	struct slice message,
+	struct slice details)
 {
 	struct buffer b;
-	buffer_init(&b, (size_t)8 * ERROR_MAX);
+	buffer_init(&b, (size_t)8 * ERROR_MAX + details.n);
 	int r = buffer_printf(&b, "{\"code\":\"%s\",\"message\":", error);
 	r = r < 0 ? r : buffer_append_json(&b, message);
 	if (permission[0] != '\0') {
 		r = r < 0 ? r : buffer_printf(&b, ",\"permission\":\"%s\"", permission);
+	}
+	if (details.n > 0) {
+		r = r < 0 ? r : buffer_append(&b, SLICE(",\"details\":"));
+		r = r < 0 ? r : buffer_append(&b, details);
 	}
 	r = r < 0 ? r : buffer_append_byte(&b, '}');
 	struct msg_reply m = { .seq = seq,
@@ -213,7 +218,17 @@ void capability_fail(struct capability_call *c, const char *code, const char *fo
 			: (size_t)n >= sizeof(text) ? sizeof(text) - 1
 						    : (size_t)n;
 		reply_error(c->worker, c->work_id, c->code, c->seq, permission_of(c->code), code,
-			slice_of(text, length));
+			slice_of(text, length), SLICE_NULL);
+	}
+	finish(c);
+}
+
+void capability_fail_with(
+	struct capability_call *c, const char *code, struct slice message, struct slice details)
+{
+	if (c->worker != NULL) {
+		reply_error(c->worker, c->work_id, c->code, c->seq, permission_of(c->code), code,
+			message, details);
 	}
 	finish(c);
 }
@@ -240,7 +255,7 @@ void capability_deny(struct capability_call *c, const char *permission, const ch
 	if (c->worker != NULL) {
 		log_denied(c->worker, permission);
 		reply_error(c->worker, c->work_id, c->code, c->seq, permission, "permission_denied",
-			slice_of(text, n < 0 ? 0 : (size_t)n));
+			slice_of(text, n < 0 ? 0 : (size_t)n), SLICE_NULL);
 	}
 	finish(c);
 }
@@ -320,7 +335,7 @@ void capability_on_call(struct worker *w, uint16_t code, uint64_t work_id, const
 		}
 		reply_error(w, work_id, code, m->seq, permission_of(code),
 			error == NULL ? "unavailable" : error,
-			error == NULL ? SLICE("no memory") : slice_str(text));
+			error == NULL ? SLICE("no memory") : slice_str(text), SLICE_NULL);
 		return;
 	}
 	*c = (struct capability_call){

@@ -53,6 +53,10 @@ void capability_reply(struct capability_call *c, struct slice result);
 void capability_fail(struct capability_call *c, const char *code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** The same with more to say. @param details a JSON object, or empty. */
+void capability_fail_with(
+	struct capability_call *c, const char *code, struct slice message, struct slice details);
+
 typedef void (*capability_handler_fn)(struct capability_call *c);
 
 struct capability {

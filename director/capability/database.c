@@ -5,6 +5,7 @@
  */
 #include "common/base/buffer.h"
 #include "common/json/bson_check.h"
+#include "common/json/bson_json.h"
 #include "common/proto/frame.h"
 #include "director/capability/calls.h"
 #include "director/capability/capability.h"
@@ -431,7 +432,23 @@ static bool append_iter_of(bson_t *out, const char *name, struct slice document,
 		bson_iter_find(&it, member) && bson_append_iter(out, name, -1, &it);
 }
 
-static void append_write_errors(bson_t *out, const struct store_result *result, bool messages)
+/* keyPattern and keyValue of the document with this index, when they are known. */
+static void append_duplicate(bson_t *out, const struct store_result *result, uint32_t index)
+{
+	struct slice row = result->duplicates;
+	struct slice document;
+	while (document_take(&row, &document)) {
+		struct value i = document_find(document, SLICE("index"));
+		if (i.type == BT_INT32 && (uint32_t)value_int32(i) == index) {
+			(void)append_iter_of(out, "keyPattern", document, "keyPattern");
+			(void)append_iter_of(out, "keyValue", document, "keyValue");
+			return;
+		}
+	}
+}
+
+static void append_write_errors(
+	bson_t *out, const struct store_result *result, bool messages, bool duplicates)
 {
 	bson_t errors;
 	bson_append_array_begin(out, "errors", 6, &errors);
@@ -445,6 +462,9 @@ static void append_write_errors(bson_t *out, const struct store_result *result, 
 		(void)bson_append_int32(&item, "index", 5, (int32_t)e->index);
 		(void)bson_append_utf8(&item, "code", 4, store_error_code(e->error), -1);
 		(void)bson_append_utf8(&item, "message", 7, messages ? e->message : "", -1);
+		if (duplicates && e->error == STORE_E_DUPLICATE) {
+			append_duplicate(&item, result, e->index);
+		}
 		bson_append_document_end(&errors, &item);
 	}
 	bson_append_array_end(out, &errors);
@@ -456,7 +476,8 @@ static void append_insert(bson_t *out, const struct store_result *result)
 	(void)append_iter_of(out, "ids", result->documents, "ids");
 	/* run_command() has seen to it that all but the messages fit. */
 	size_t errors = result->n_write_errors * (INSERT_ERROR_BYTES + INSERT_MESSAGE_BYTES);
-	append_write_errors(out, result, out->len + errors < REPLY_MAX);
+	append_write_errors(out, result, out->len + errors < REPLY_MAX,
+		out->len + errors + result->duplicates.n < REPLY_MAX);
 }
 
 static void reply_write(struct capability_call *c, const struct store_result *result)
@@ -505,11 +526,27 @@ static void reply_modify(struct capability_call *c, const struct store_result *r
 	bson_destroy(&b);
 }
 
+/* What a duplicate is of goes with its error. */
+static void fail(struct capability_call *c, const struct store_result *result)
+{
+	struct slice row = result->duplicates;
+	struct slice document;
+	struct buffer details;
+	buffer_init(&details, FRAME_PAYLOAD_MAX / 2);
+	if (result->error == STORE_E_DUPLICATE && document_take(&row, &document)) {
+		/* Without memory, or for a NaN that JSON has not: without it. */
+		(void)bson_to_json(document, JSON_BSON_EXTENDED, &details);
+	}
+	capability_fail_with(c, store_error_code(result->error), slice_str(result->message),
+		buffer_slice(&details));
+	buffer_deinit(&details);
+}
+
 static void on_done(void *owner, const struct store_result *result)
 {
 	struct capability_call *c = owner;
 	if (result->error != STORE_OK && result->n_write_errors == 0) {
-		capability_fail(c, store_error_code(result->error), "%s", result->message);
+		fail(c, result);
 		return;
 	}
 	switch (capability_code(c)) {

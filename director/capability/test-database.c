@@ -140,6 +140,13 @@ void capability_fail(struct capability_call *c, const char *code, const char *fo
 	c->answered = true;
 }
 
+void capability_fail_with(
+	struct capability_call *c, const char *code, struct slice message, struct slice details)
+{
+	capability_fail(c, code, "%.*s%.*s", (int)message.n, (const char *)message.p,
+		(int)details.n, (const char *)details.p);
+}
+
 static int setup(void **state)
 {
 	char why[256] = "";
@@ -273,9 +280,19 @@ static void every_command_is_answered(void **state)
 	expect(&c, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 1, a: 1}, {_id: 2, a: 2}]}",
 		"{inserted: 2L, ids: [1, 2], errors: []}");
 	expect(&c, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 3}, {_id: 1}, {_id: 4}], ordered: false}",
-		"{inserted: 2L, ids: [3, 1, 4], errors: [{index: 1, code: 'duplicate_key', message: 'there is a document with this _id already'}]}");
+		"{inserted: 2L, ids: [3, 1, 4], errors: [{index: 1, code: 'duplicate_key', message: 'there is a document with this _id already', keyPattern: {_id: 1}, keyValue: {_id: 1}}]}");
 	expect(&c, CAP_DATABASE_INSERT, "{collection: 'c', documents: [{_id: 5}, {_id: 1}, {_id: 6}]}",
-		"{inserted: 1L, ids: [5, 1, 6], errors: [{index: 1, code: 'duplicate_key', message: 'there is a document with this _id already'}]}");
+		"{inserted: 1L, ids: [5, 1, 6], errors: [{index: 1, code: 'duplicate_key', message: 'there is a document with this _id already', keyPattern: {_id: 1}, keyValue: {_id: 1}}]}");
+	expect(&c, CAP_DATABASE_CREATE_INDEX, "{collection: 'u', index: {key: {a: 1, 'b.c': -1}, name: 'i', unique: true}}", "{n: 0L}");
+	expect(&c, CAP_DATABASE_INSERT, "{collection: 'u', documents: [{_id: 1, a: 'x', b: {c: 5}}, {_id: 2}]}", "{inserted: 2L, ids: [1, 2], errors: []}");
+	expect(&c, CAP_DATABASE_INSERT, "{collection: 'u', documents: [{_id: 3, a: 'x', b: {c: 5}}, {_id: 4, b: 1}, {_id: 5, a: 2}], ordered: false}",
+		"{inserted: 1L, ids: [3, 4, 5], errors: ["
+		"{index: 0, code: 'duplicate_key', message: 'there is a document with this key in the unique index i already', keyPattern: {a: 1, \"b.c\": -1}, keyValue: {a: 'x', \"b.c\": 5}}, "
+		"{index: 1, code: 'duplicate_key', message: 'there is a document with this key in the unique index i already', keyPattern: {a: 1, \"b.c\": -1}, keyValue: {a: null, \"b.c\": null}}]}");
+	expect_fail(&c, CAP_DATABASE_UPDATE, "{collection: 'u', filter: {_id: 2}, update: {$set: {a: 'x', 'b.c': 5}}}", "duplicate_key",
+		"already{\"index\":0,\"keyPattern\":{\"a\":1,\"b.c\":-1},\"keyValue\":{\"a\":\"x\",\"b.c\":5}}");
+	expect_fail(&c, CAP_DATABASE_MODIFY, "{collection: 'u', filter: {_id: 1, z: 1}, update: {$set: {a: 7}}, upsert: true}", "duplicate_key",
+		"already{\"index\":0,\"keyPattern\":{\"_id\":1},\"keyValue\":{\"_id\":1}}");
 	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c', filter: {a: {$gte: 1}}, sort: {a: -1}, projection: {a: 1}, skip: 1, limit: 5}", false, 1);
 	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'c'}", false, 5);
 	expect_batch(&c, CAP_DATABASE_FIND, "{collection: 'none'}", false, 0);

@@ -43,13 +43,25 @@ static void job_end(struct schema_job *j, const char *error, bool its_fault)
 	free(j);
 }
 
-static struct store_scope scope_of(
-	const struct schema_job *j, enum store_scope_kind kind, bool core)
+/* Core's, for the record. */
+static struct store_scope core_scope(const struct schema_job *j)
 {
 	return (struct store_scope){
-		.kind = kind,
+		.kind = STORE_SCOPE_SHARED,
 		.app = j->config.director->app_id,
-		.plugin = core ? SLICE_NULL : slice_str(j->config.plugin),
+	};
+}
+
+/* Of one of the plugin's collections, wherever the operator has it. */
+static struct store_scope scope_of(
+	const struct schema_job *j, enum store_scope_kind kind, struct slice collection)
+{
+	const struct director *d = j->config.director;
+	return (struct store_scope){
+		.kind = kind,
+		.physical = grants_alias(&d->registry.grants, j->config.plugin, collection),
+		.app = d->app_id,
+		.plugin = slice_str(j->config.plugin),
 	};
 }
 
@@ -82,7 +94,7 @@ static int key_of(const struct schema_job *j, struct buffer *out)
 
 static int send_read(struct schema_job *j)
 {
-	struct store_scope scope = scope_of(j, STORE_SCOPE_SHARED, true);
+	struct store_scope scope = core_scope(j);
 	int r = key_of(j, &j->document);
 	struct store_command c = {
 		.op = STORE_FIND,
@@ -102,7 +114,8 @@ static struct slice text_of(const json_t *object, const char *name)
 static struct store_scope index_scope(const struct schema_job *j, const json_t *index)
 {
 	bool user = json_is_true(json_object_get(index, "user"));
-	return scope_of(j, user ? STORE_SCOPE_APP : STORE_SCOPE_SHARED, false);
+	return scope_of(
+		j, user ? STORE_SCOPE_APP : STORE_SCOPE_SHARED, text_of(index, "collection"));
 }
 
 static int send_drop(struct schema_job *j)
@@ -135,7 +148,7 @@ static int send_create(struct schema_job *j)
 static int send_lookup(struct schema_job *j)
 {
 	const struct plan_insert *insert = &j->plan.inserts[j->next];
-	struct store_scope scope = scope_of(j, STORE_SCOPE_SHARED, false);
+	struct store_scope scope = scope_of(j, STORE_SCOPE_SHARED, slice_str(insert->collection));
 	buffer_clear(&j->document);
 	int r = plan_stored_filter(insert, &j->document);
 	struct store_command c = {
@@ -153,7 +166,7 @@ static int send_documents(struct schema_job *j)
 	if (insert->documents.n == 0) {
 		return 1;
 	}
-	struct store_scope scope = scope_of(j, STORE_SCOPE_SHARED, false);
+	struct store_scope scope = scope_of(j, STORE_SCOPE_SHARED, slice_str(insert->collection));
 	struct store_command c = {
 		.op = STORE_INSERT,
 		.collection = slice_str(insert->collection),
@@ -164,7 +177,7 @@ static int send_documents(struct schema_job *j)
 
 static int send_record(struct schema_job *j)
 {
-	struct store_scope scope = scope_of(j, STORE_SCOPE_SHARED, true);
+	struct store_scope scope = core_scope(j);
 	buffer_clear(&j->other);
 	int r = key_of(j, &j->document);
 	r = r < 0 ? r : plan_write_record(&j->plan, clock_unix_ms(), &j->other);

@@ -338,6 +338,20 @@ static int source_failed(struct run *run, int r)
 
 static const char duplicate[] = "there is a document with this _id already";
 
+/* {_id: 1} */
+static const uint8_t id_keys[] = { 14, 0, 0, 0, BT_INT32, '_', 'i', 'd', 0, 1, 0, 0, 0, 0 };
+
+/* A document was refused: 0, its _id is taken; -EEXIST, an index refuses it. */
+static void note_refused(struct run *run, int r, uint32_t index, struct slice document)
+{
+	if (r == 0) {
+		store_task_note_duplicate(
+			run->t, index, slice_of(id_keys, sizeof(id_keys)), document);
+	} else if (r == -EEXIST && run->s->failure.error == STORE_E_DUPLICATE) {
+		store_task_note_duplicate(run->t, index, run->s->keys, document);
+	}
+}
+
 /* The step is long enough. */
 static bool pauses(const struct run *run)
 {
@@ -361,6 +375,7 @@ static int insert_documents(struct run *run, struct engine_job *job)
 			return spent(run);
 		}
 		int inserted = insert_one(run, document);
+		note_refused(run, inserted, i, document);
 		if (inserted == 0) {
 			r = store_task_write_error(t, i, STORE_E_DUPLICATE, duplicate);
 			job->stopped = t->ordered;
@@ -459,7 +474,9 @@ static int update_one(struct run *run, int64_t rid, struct slice document, struc
 	t->result.n++;
 	if (!slice_eq(document, after)) {
 		t->result.modified++;
-		r = source_failed(run, run->s->ops->replace(run->s, rid, after));
+		r = run->s->ops->replace(run->s, rid, after);
+		note_refused(run, r == 0 ? 1 : r, 0, after);
+		r = source_failed(run, r);
 	}
 	if (ret_after != NULL) {
 		*ret_after = after;
@@ -539,6 +556,7 @@ static int upsert(struct run *run, struct slice *ret_document)
 		return r;
 	}
 	r = insert_one(run, document);
+	note_refused(run, r, 0, document);
 	if (r == 0) {
 		return store_fail(&run->failure, STORE_E_DUPLICATE, "%s", duplicate);
 	}

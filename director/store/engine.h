@@ -36,6 +36,7 @@ struct engine_source_ops {
 struct engine_source {
 	const struct engine_source_ops *ops;
 	struct store_failure failure; /* of the last -EEXIST */
+	struct slice keys;            /* of the index that it is about */
 	bool sorted;                  /* next() gives the documents in the task's order */
 };
 

@@ -88,6 +88,10 @@ struct store_result {
 	struct slice upserted_id; /* a document {_id: …}, or empty */
 	const struct store_write_error *write_errors;
 	size_t n_write_errors;
+	/* Which values were there already: documents {index, keyPattern, keyValue} in a row, of what
+	 * this command wanted to store; index as in write_errors. Of the first only, when they are
+	 * many or large, and of none when the database does not say which index it was. */
+	struct slice duplicates;
 	struct store_task *task; /* the store's own */
 };
 

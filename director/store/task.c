@@ -47,6 +47,9 @@ static int task_refuse(struct store_task *t, int r, const struct store_failure *
 	return r < 0 ? store_task_fail_errno(t, r) : store_task_fail(t, f->error, "%s", f->message);
 }
 
+/* What is said of duplicates: with the errors themselves it fits an answer. */
+enum { DUPLICATES_BYTES = 32 * 1024 };
+
 int store_task_write_error(
 	struct store_task *t, uint32_t index, enum store_error e, const char *message)
 {
@@ -70,6 +73,71 @@ int store_task_write_error(
 	return 0;
 }
 
+/* A field by its path, or by a name with the dots of one; of what is inside arrays nothing is said. */
+static struct value value_at(struct slice document, struct slice path)
+{
+	struct value whole = document_find(document, path);
+	const uint8_t *dot = memchr(path.p, '.', path.n);
+	if (whole.type != BT_MISSING) {
+		return whole;
+	}
+	while (dot != NULL) {
+		size_t n = (size_t)(dot - path.p);
+		struct value v = document_find(document, slice_of(path.p, n));
+		if (v.type != BT_OBJECT) {
+			return VALUE_MISSING;
+		}
+		document = v.data;
+		path = slice_skip(path, n + 1);
+		dot = memchr(path.p, '.', path.n);
+	}
+	return document_find(document, path);
+}
+
+/* The owner, whom the runtime has put into a user's index. */
+static bool is_scope(const struct store_task *t, struct slice name)
+{
+	return t->scope != STORE_SCOPE_SHARED && slice_eq(name, SLICE("user_id"));
+}
+
+void store_task_note_duplicate(
+	struct store_task *t, uint32_t index, struct slice keys, struct slice document)
+{
+	struct document_writer *w = &t->duplicates;
+	struct document_iter it = document_iter(keys);
+	struct element e;
+	size_t before = w->b.n;
+	if (w->error < 0) {
+		return;
+	}
+	size_t root = writer_open(w);
+	writer_int32(w, SLICE("index"), (int32_t)index);
+	size_t pattern = writer_open_in(w, BT_OBJECT, SLICE("keyPattern"));
+	while (document_next(&it, &e)) {
+		if (!is_scope(t, e.name)) {
+			writer_raw(w, e.raw);
+		}
+	}
+	writer_close(w, pattern);
+	it = document_iter(keys);
+	size_t values = writer_open_in(w, BT_OBJECT, SLICE("keyValue"));
+	while (document_next(&it, &e)) {
+		struct value v = value_at(document, e.name);
+		if (is_scope(t, e.name)) {
+			continue;
+		}
+		if (v.type == BT_MISSING) {
+			writer_null(w, e.name);
+		} else {
+			writer_value(w, e.name, v);
+		}
+	}
+	writer_close(w, values);
+	writer_close(w, root);
+	/* No more of them. */
+	w->b.n = w->error < 0 ? before : w->b.n;
+}
+
 void store_task_restart(struct store_task *t)
 {
 	t->result = (struct store_result){ .error = STORE_OK };
@@ -77,6 +145,8 @@ void store_task_restart(struct store_task *t)
 	buffer_clear(&t->id.b);
 	t->out.error = 0;
 	t->id.error = 0;
+	buffer_clear(&t->duplicates.b);
+	t->duplicates.error = 0;
 	t->n_write_errors = 0;
 }
 
@@ -84,6 +154,7 @@ void store_task_finish(struct store_task *t)
 {
 	t->result.documents = buffer_slice(&t->out.b);
 	t->result.upserted_id = buffer_slice(&t->id.b);
+	t->result.duplicates = buffer_slice(&t->duplicates.b);
 	t->result.write_errors = t->write_errors;
 	t->result.n_write_errors = t->n_write_errors;
 }
@@ -410,6 +481,7 @@ int store_task_init(struct store_task *t,
 	};
 	writer_init(&t->out, limits->result_bytes);
 	writer_init(&t->id, limits->document_bytes + SCOPE_BYTES_MAX);
+	writer_init(&t->duplicates, DUPLICATES_BYTES);
 	oid_next(ids, t->oid);
 	int r = scope_check_names(scope, c->collection, &m.failure);
 	r = r != 0 ? r : check_shape(&m);
@@ -438,6 +510,7 @@ void store_task_deinit(struct store_task *t)
 	pipeline_free(t->pipeliner);
 	writer_deinit(&t->out);
 	writer_deinit(&t->id);
+	writer_deinit(&t->duplicates);
 	free(t->write_errors);
 	free(t->memory);
 	*t = (struct store_task){ 0 };

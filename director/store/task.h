@@ -79,6 +79,7 @@ struct store_task {
 	struct store_result result;
 	struct document_writer out;
 	struct document_writer id;
+	struct document_writer duplicates;
 	struct store_write_error *write_errors;
 	size_t n_write_errors;
 
@@ -124,6 +125,15 @@ int store_task_fail_errno(struct store_task *t, int negative_errno);
 /** INSERT: notes that document `index` was refused. @return 0, -ENOMEM. */
 int store_task_write_error(
 	struct store_task *t, uint32_t index, enum store_error e, const char *message);
+
+/**
+ * Notes which value of a document was there already.
+ * @param index of the document in an insert; 0 of other commands.
+ * @param keys of the index: {a: 1, b: -1}.
+ * @param document the one that was refused, or {a: value, b: value}.
+ */
+void store_task_note_duplicate(
+	struct store_task *t, uint32_t index, struct slice keys, struct slice document);
 
 /** Takes back what was answered so far, so that the task can be run again. */
 void store_task_restart(struct store_task *t);

@@ -189,6 +189,25 @@ void mongodb_duplicate_text(const char *server, char ret[static STORE_MESSAGE_MA
 	memcpy(ret, f.message, sizeof(f.message));
 }
 
+void mongodb_note_duplicate(struct store_task *t, uint32_t index, struct slice error)
+{
+	struct value keys = document_find(error, SLICE("keyPattern"));
+	struct value values = document_find(error, SLICE("keyValue"));
+	if (keys.type == BT_OBJECT && values.type == BT_OBJECT) {
+		store_task_note_duplicate(t, index, keys.data, values.data);
+	}
+}
+
+/* Of a command that made one change: in the reply itself, or its only write error. */
+static void note_reply(struct store_task *t, const bson_t *reply)
+{
+	struct slice whole =
+		reply == NULL ? SLICE_NULL : slice_of(bson_get_data(reply), reply->len);
+	struct value errors = document_find(whole, SLICE("writeErrors"));
+	struct value first = document_find(errors.data, SLICE("0"));
+	mongodb_note_duplicate(t, 0, first.type == BT_OBJECT ? first.data : whole);
+}
+
 /* True at most once per interval. Any thread. */
 static bool may_log(void)
 {
@@ -214,6 +233,7 @@ enum store_error mongodb_fail(
 	if (e == STORE_E_DUPLICATE) {
 		char text[STORE_MESSAGE_MAX];
 		mongodb_duplicate_text(error->message, text);
+		note_reply(t, reply);
 		(void)store_task_fail(t, e, "%s", text);
 		return e;
 	}

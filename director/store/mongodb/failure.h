@@ -24,6 +24,13 @@ bool mongodb_is_unconfirmed(const bson_t *reply);
  * them is taken. */
 void mongodb_duplicate_text(const char *server, char ret[static STORE_MESSAGE_MAX]);
 
+/**
+ * Notes which value was there already, as servers from 4.4 on say it.
+ * @param error {keyPattern, keyValue, …}: an item of writeErrors, or a reply. With neither nothing is
+ *   noted.
+ */
+void mongodb_note_duplicate(struct store_task *t, uint32_t index, struct slice error);
+
 /** The sentence for a class. */
 const char *mongodb_class_text(enum store_error e);
 

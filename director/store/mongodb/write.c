@@ -37,6 +37,16 @@ static const char *duplicate_text(bson_iter_t *item, char text[static STORE_MESS
 	return text;
 }
 
+static void note_duplicate(struct store_task *t, bson_iter_t *item)
+{
+	const uint8_t *p = NULL;
+	uint32_t n = 0;
+	if (BSON_ITER_HOLDS_DOCUMENT(item)) {
+		bson_iter_document(item, &n, &p);
+		mongodb_note_duplicate(t, (uint32_t)item_number(item, "index"), slice_of(p, n));
+	}
+}
+
 /* The documents that could not be stored, by index. @return 0; -ENOMEM. */
 static int take_write_errors(struct store_task *t, const bson_t *reply)
 {
@@ -49,6 +59,9 @@ static int take_write_errors(struct store_task *t, const bson_t *reply)
 	}
 	while (r == 0 && bson_iter_next(&item)) {
 		enum store_error e = mongodb_code_class(item_number(&item, "code"), true);
+		if (e == STORE_E_DUPLICATE) {
+			note_duplicate(t, &item);
+		}
 		r = store_task_write_error(t, (uint32_t)item_number(&item, "index"), e,
 			e == STORE_E_DUPLICATE ? duplicate_text(&item, text)
 					       : mongodb_class_text(e));

@@ -114,6 +114,7 @@ static int visit_check(void *arg, struct slice key)
 			STORE_NAME(name));
 	}
 	int r = visit_run(v, key);
+	v->x->failed = v->index->spec.keys;
 	return r <= 0
 		? r
 		: store_fail(&v->x->failure, STORE_E_DUPLICATE,

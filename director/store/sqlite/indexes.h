@@ -27,6 +27,7 @@ struct sqlite_indexes {
 	unsigned all;                 /* with those behind them that were dropped and have keys */
 	unsigned keys;                /* of one document in one index, at most; 0: any number */
 	struct store_failure failure; /* of the last function that returned a positive number */
+	struct slice failed;          /* the keys of the index that a duplicate is of */
 };
 
 /** Reads those of a collection. @return 0; -EIO, -ENOMEM. Deinit it in every case. */

@@ -120,6 +120,7 @@ static int refused(struct source *s, int r)
 		return r;
 	}
 	s->engine.failure = s->indexes.failure;
+	s->engine.keys = s->indexes.failed;
 	return -EEXIST;
 }
 

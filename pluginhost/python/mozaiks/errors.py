@@ -7,6 +7,8 @@ exceptions of ``pymongo.errors`` that code written for motor catches.
 import json
 from typing import Any, Dict, Mapping, Optional, Type
 
+from bson import json_util
+
 from pymongo import errors as pymongo_errors
 
 
@@ -133,6 +135,9 @@ _CLASSES: Dict[str, Type[CapabilityError]] = {
 
 def _duplicate(fields: Mapping[str, Any]) -> Dict[str, Any]:
     """Which value of which index is there already."""
+    if "details" in fields:
+        # Extended JSON, since it goes with an error.
+        fields = json_util.loads(json.dumps(fields["details"]))
     return {name: fields[name] for name in ("keyPattern", "keyValue") if name in fields}
 
 
