@@ -331,7 +331,7 @@ static int judge_origin(const json_t *tree, const struct claims_policy *policy)
 	};
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
 		if (!rules[i].fits(tree, policy)) {
-			return rules[i].result;
+			return (int)rules[i].result;
 		}
 	}
 	return AUTH_OK;

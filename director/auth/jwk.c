@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ecerr.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
@@ -34,6 +35,21 @@ static int __attribute__((format(printf, 2, 3))) skip(const struct jwk *k, const
 	(void)vsnprintf(k->report->why, JWK_WHY_SIZE, format, args);
 	va_end(args);
 	return SKIP;
+}
+
+/* OpenSSL could not make a key of a point: because it is none, which it says; anything else comes of want of
+ * memory. For that no key must be left out: its tokens would end. */
+static bool is_no_point(void)
+{
+	bool found = false;
+	bool no_memory = false;
+	for (unsigned long e = ERR_get_error(); e != 0; e = ERR_get_error()) {
+		int reason = ERR_GET_LIB(e) == ERR_LIB_EC ? ERR_GET_REASON(e) : 0;
+		found |= reason == EC_R_POINT_IS_NOT_ON_CURVE || reason == EC_R_INVALID_ENCODING ||
+			reason == EC_R_COORDINATES_OUT_OF_RANGE;
+		no_memory |= ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+	}
+	return found && !no_memory;
 }
 
 static struct slice text_of(const json_t *object, const char *name)
@@ -127,6 +143,7 @@ static int make_rsa(const struct jwk *k, EVP_PKEY **ret)
 		bool pushed = OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
 			OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1;
 		*ret = pushed ? from_parameters("RSA", builder) : NULL;
+		/* It was checked: nothing else can be missing. */
 		r = *ret == NULL ? -ENOMEM : 0;
 	}
 	OSSL_PARAM_BLD_free(builder);
@@ -174,7 +191,7 @@ static int make_ec(const struct jwk *k, EVP_PKEY **ret)
 	EVP_PKEY *pkey = make_point(a, point, 1 + 2 * a->field_bytes);
 	if (pkey == NULL || !public_key_is_good(pkey)) {
 		EVP_PKEY_free(pkey);
-		return skip(k, "a key that is no point of %s", a->curve);
+		return is_no_point() ? skip(k, "a key that is no point of %s", a->curve) : -ENOMEM;
 	}
 	*ret = pkey;
 	return 0;
@@ -190,7 +207,8 @@ static int make_okp(const struct jwk *k, EVP_PKEY **ret)
 			a->field_bytes);
 	}
 	*ret = EVP_PKEY_new_raw_public_key_ex(NULL, a->group, NULL, bytes, n);
-	return *ret == NULL ? skip(k, "a key that is none of %s", a->curve) : 0;
+	/* Any bytes of that length are one. */
+	return *ret == NULL ? -ENOMEM : 0;
 }
 
 /* ---- What every key says ------------------------------------------------------------------- */
@@ -303,11 +321,11 @@ static int add_jwk(const json_t *object,
 	struct jwk k = { .object = object, .report = report };
 	EVP_PKEY *pkey = NULL;
 	size_t type = 0;
+	ERR_clear_error();
 	int r = check_common(&k, allowed, &type);
 	r = r != 0 ? r : types[type].make(&k, &pkey);
 	if (r == 0) {
 		r = key_set_add_public(set, k.algorithm, k.kid, pkey);
-		r = r == -EINVAL ? skip(&k, "a key that OpenSSL does not take") : r;
 	}
 	ERR_clear_error();
 	return r;

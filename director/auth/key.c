@@ -54,9 +54,11 @@ void key_set_deinit(struct key_set *set)
 /* What OpenSSL could not do, it mostly could not for want of memory; it says so. */
 static int openssl_error(int otherwise)
 {
-	unsigned long e = ERR_peek_last_error();
-	ERR_clear_error();
-	return ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE ? -ENOMEM : otherwise;
+	bool no_memory = false;
+	for (unsigned long e = ERR_get_error(); e != 0; e = ERR_get_error()) {
+		no_memory |= ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+	}
+	return no_memory ? -ENOMEM : otherwise;
 }
 
 /* Takes the key over, also when it fails. */
@@ -162,7 +164,9 @@ int key_set_add_public(struct key_set *set,
 	struct key k = { .algorithm = algorithm, .pkey = pkey };
 	if (!prepare(&k)) {
 		key_deinit(&k);
-		return openssl_error(-EINVAL);
+		ERR_clear_error();
+		/* It is a good key: nothing else can be missing. */
+		return -ENOMEM;
 	}
 	return add_key(set, &k, kid);
 }

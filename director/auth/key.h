@@ -42,7 +42,7 @@ int key_set_add_secret(struct key_set *set,
  * Adds a public key.
  * @param kid empty for none.
  * @param pkey fits the algorithm and was checked (jwk.h); one reference goes to the key in any case.
- * @return 0; -EINVAL when it cannot be used; -ENOMEM.
+ * @return 0, -ENOMEM.
  */
 int key_set_add_public(struct key_set *set,
 	const struct algorithm *algorithm,

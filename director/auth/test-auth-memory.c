@@ -18,6 +18,7 @@
 
 #include "common/base/buffer.h"
 #include "common/base/map.h"
+#include "director/auth/jwk.h"
 
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -206,6 +207,124 @@ static void minting_fails_cleanly(void **state)
 	assert_int_equal(mint(), 0);
 }
 
+/* Three keys of an issuer, and a token of each; exp is 2000. */
+static const char key_set[] =
+	"{\"keys\":[{\"kid\":\"r\",\"alg\":\"RS256\",\"use\":\"sig\",\"kty\":\"RSA\",\"n\":\"1-i2TFlmYFKQX8OT3"
+	"j2gOoViJDte7CHWG0Q8YG8d3WK3RFPKUmuDptr1fsCHQ6FBffpPZyETxsPbmcH_FF6ECZVcXM1Q2nFXe"
+	"OWscUIDqQ0QEzmV9oR0Bk2W7fGLMABX6LqGLAHusyCK9lQC_-ByqRDHLFMqgmOJI08TvkTPhha1PCa1b"
+	"iPLDcUfeQ8NkvnZSuQACfYwyFjTFOgFNC_eASO4CfWkq7TOHq1GJmM007X5nB8Rl9PSrGxrAcENL51Zl"
+	"2vF9Qr03tkK4VrMHHXRqHrK0uoYj7fK5DgOhJhruQbGsLBlxmgoLlziR6XMy0DmoeR_GQYvhIXEg4Zho"
+	"KsWCw\",\"e\":\"AQAB\"},{\"kid\":\"e\",\"alg\":\"ES256\",\"use\":\"sig\",\"kty\":\"EC\",\"crv\":\"P-256\""
+	",\"x\":\"tTcCjFiiA15ok8RQssojKvIUtnmMZ9iow8QHFkOEBaw\",\"y\":\"G1N6OMgWwGFli2RVe5O3LRR0"
+	"hYlfVLOf-UcOu-qG60M\"},{\"kid\":\"o\",\"alg\":\"EdDSA\",\"use\":\"sig\",\"kty\":\"OKP\",\"crv\":\"Ed"
+	"25519\",\"x\":\"wFH2EShsvrlvCB3YiTgfV11h8XZRG5ZKWQoGUOIFZnQ\"}]}";
+
+static const char *const external[] = {
+	"Bearer eyJhbGciOiAiUlMyNTYiLCAidHlwIjogIkpXVCIsICJraWQiOiAiciJ9.eyJzdWIiOiAiYWxp"
+	"Y2UiLCAiaXNzIjogImkiLCAiYXVkIjogImNvcmUiLCAiZXhwIjogMjAwMCwgInJlYWxtX2FjY2VzcyI6"
+	"IHsicm9sZXMiOiBbImEiXX19.Jel-FELgbQP5qzjxujoTwStP77caH1Q8-ggGNx-9L5Cd6KRNvuiRREn"
+	"8PnB4MCbFulAvMmaOP8Mczvdeu6bgTagwE24fNTOT4FVZhvXGOTo61bV6eP9hS1oJpEnPr9lkHyPSciD"
+	"MqLxVDtP2PUu39Mz2nizSIP_PfDy5hsOXRQyDlOgC1QvwuPqcTluzdPSs7Ng92IyBL3GacyeU5bmBspD"
+	"FCgRTAbn1rqGjwG8yF7QCslMDcTwzoBnOkctkx5I44KEfyEr7ZysLCgm_iwZ2sF8eROizBx7qrTivMp3"
+	"MlgKGpXK4iwdkB4VnF81jo7nvhjcfKw7OVFZrdZgyaFq2Hw",
+	"Bearer eyJhbGciOiAiRVMyNTYiLCAidHlwIjogIkpXVCIsICJraWQiOiAiZSJ9.eyJzdWIiOiAiYWxp"
+	"Y2UiLCAiaXNzIjogImkiLCAiYXVkIjogImNvcmUiLCAiZXhwIjogMjAwMCwgInJlYWxtX2FjY2VzcyI6"
+	"IHsicm9sZXMiOiBbImEiXX19.h7eM9zqi-utvetgBgDHPF8LXjyTJCsuRUv9B-agLSmwZ8yj5WX_kPAW"
+	"2UnV-PI4gMBCdbfD1pTKSNe2Q5514Rw",
+	"Bearer eyJhbGciOiAiRWREU0EiLCAidHlwIjogIkpXVCIsICJraWQiOiAibyJ9.eyJzdWIiOiAiYWxp"
+	"Y2UiLCAiaXNzIjogImkiLCAiYXVkIjogImNvcmUiLCAiZXhwIjogMjAwMCwgInJlYWxtX2FjY2VzcyI6"
+	"IHsicm9sZXMiOiBbImEiXX19.zrmOKn_tFLlMCvRwfda9BPFQ0yf3-X6BZ-z-WIeQObCAp_hBO_6pV33"
+	"UOm2ol0YtP-tk5gtopVJcSDQ9uLeuAQ",
+};
+
+static struct auth *new_external(void)
+{
+	struct auth *a = NULL;
+	struct auth_config config;
+	auth_config_init(&config);
+	config.app_id = SLICE("shop");
+	config.external = true;
+	config.issuer = SLICE("i");
+	config.audiences = SLICE("core");
+	config.unix_ms = test_wall;
+	assert_int_equal(auth_new(&a, &config), 0);
+	return a;
+}
+
+static int read_keys(struct key_set *ret)
+{
+	struct jwks_rules rules = { .keys_max = 8 };
+	struct jwks_report report;
+	assert_true(algorithm_list_parse(SLICE("RS256,ES256,EdDSA"), &rules.algorithms));
+	int r = jwks_parse(slice_str(key_set), &rules, ret, &report);
+	until_failure = -1;
+	assert_true(r < 0 || (report.skipped == 0 && ret->n == 3));
+	return r;
+}
+
+static int read_and_free_keys(void)
+{
+	struct key_set set = KEY_SET_NULL;
+	int r = read_keys(&set);
+	key_set_deinit(&set);
+	return r;
+}
+
+/* A key that was left out for want of memory would be a key that was revoked. Not jansson's memory: its
+ * reader (2.14) does not look whether the buffer of a long text has grown. */
+static void no_key_is_lost(void **state)
+{
+	json_set_alloc_funcs(__real_malloc, free);
+	long n = count(read_and_free_keys);
+	assert_true(n > 50);
+	for (long i = 0; i < n; i++) {
+		until_failure = i;
+		int r = read_and_free_keys();
+		if (r != 0 && r != -ENOMEM) {
+			fail_msg("%ld: %d", i, r);
+		}
+	}
+	assert_int_equal(read_and_free_keys(), 0);
+	json_set_alloc_funcs(__wrap_malloc, free);
+}
+
+static size_t which;
+
+static int verify_external(void)
+{
+	long armed = until_failure;
+	until_failure = -1;
+	struct auth *a = new_external();
+	struct user_context *user = NULL;
+	struct key_set set = KEY_SET_NULL;
+	assert_int_equal(read_keys(&set), 0);
+	(void)auth_install_keys(a, &set);
+	allocations = 0;
+	until_failure = armed;
+	int r = auth_verify(a, slice_str(external[which]), &user);
+	until_failure = -1;
+	assert_true((r == AUTH_OK) == (user != NULL));
+	(void)user_context_unref(user);
+	(void)auth_free(a);
+	return r;
+}
+
+/* What OpenSSL does not say was for want of memory looks like a wrong signature. */
+static void an_issuers_token_is_taken_or_refused(void **state)
+{
+	for (which = 0; which < sizeof(external) / sizeof(external[0]); which++) {
+		assert_int_equal(verify_external(), AUTH_OK);
+		long n = count(verify_external);
+		for (long i = 0; i < n; i++) {
+			until_failure = i;
+			int r = verify_external();
+			if (r != AUTH_OK && r != -ENOMEM && r != AUTH_SIGNATURE) {
+				fail_msg("%zu, %ld: %d", which, i, r);
+			}
+		}
+	}
+}
+
 static int make_auth(void)
 {
 	struct auth *a = NULL;
@@ -234,6 +353,8 @@ int main(void)
 		cmocka_unit_test(a_good_token_is_taken_or_refused),
 		cmocka_unit_test(minting_fails_cleanly),
 		cmocka_unit_test(starting_fails_cleanly),
+		cmocka_unit_test(no_key_is_lost),
+		cmocka_unit_test(an_issuers_token_is_taken_or_refused),
 	};
 	/* Before the libraries allocate anything. */
 	if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1) {
