@@ -119,9 +119,10 @@ static void on_request_end(void *owner, const struct http_outcome *o)
 		{ "status", slice_str(status) },
 		{ "duration_us", slice_str(us) },
 		{ "request_id", o->request_id },
+		{ "trace_id", o->trace_id },
 		{ "client", slice_str(client) },
 	};
-	log_fields(LOG_INFO, "http.access", fields, o->client == NULL ? 4 : 5, "request");
+	log_fields(LOG_INFO, "http.access", fields, o->client == NULL ? 5 : 6, "request");
 }
 
 static struct http_config http_config(
@@ -143,6 +144,7 @@ static struct http_config http_config(
 			.keepalive_ms = (unsigned)settings.keepalive_ms,
 			.send_ms = (unsigned)settings.send_ms,
 		},
+		.timing = settings.server_timing,
 		.hsts_s = (unsigned)settings.hsts_s,
 		.development = settings.environment == ENV_DEVELOPMENT,
 		.observe = settings.access_log ? on_request_end : NULL,

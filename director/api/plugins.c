@@ -21,8 +21,7 @@ static void on_body(void *owner, struct http_request *r, struct slice body)
 	if (registry_append_json(&d->registry, REGISTRY_API, &b) < 0) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this answer now");
 	} else {
-		http_respond(
-			r, &(struct http_response){ .status = 200, .body = { buffer_slice(&b) } });
+		http_respond_tagged(r, &(struct http_response){ .body = { buffer_slice(&b) } });
 	}
 	buffer_deinit(&b);
 }

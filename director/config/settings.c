@@ -352,6 +352,9 @@ static const struct setting table[] = {
 			"plugins are answered 503, all else is served. 0: what its cgroup allows "
 			"(MemoryHigh=, MemoryMax=), if that says anything." },
 
+	{ "MOZAIKS_SERVER_TIMING", SETTING_SWITCH, AT(server_timing), "0",
+		.help = "Answers say in milliseconds what took how long (Server-Timing: total, auth, queue, "
+			"plugin), which browsers show. Off: strangers need not know." },
 	{ "MOZAIKS_RATE_PER_ADDRESS", SETTING_NUMBER, AT(address_rate), "0", 0, 100 * MILLION,
 		.help = "Requests a minute of one client address (IPv6: of one /64), of any kind; those of "
 			"one minute may come at once; above it 429. Trusted proxies are not counted. 0: "

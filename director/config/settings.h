@@ -39,6 +39,7 @@ struct settings {
 	int forwarded_header;                                     /* enum proxies_header */
 	struct proxies proxies;                                   /* what they mean */
 	uint64_t connections_per_address;
+	bool server_timing;
 	uint64_t address_rate; /* requests a minute */
 	uint64_t user_rate;
 	uint64_t plugin_rate;

@@ -35,6 +35,12 @@ void call_set_request_id(struct call *c, struct slice id)
 	c->request_id[n] = '\0';
 }
 
+void call_set_trace(struct call *c, struct slice trace)
+{
+	c->trace_n = (uint8_t)(trace.n > CALL_TRACE_MAX ? 0 : trace.n);
+	memcpy(c->trace, trace.p, c->trace_n);
+}
+
 void call_free(struct call *c)
 {
 	struct call_pool *pool = &c->director->calls;
@@ -59,6 +65,7 @@ void call_free(struct call *c)
 	c->capability_calls = 0;
 	c->event_depth = 0;
 	c->request_id[0] = '\0';
+	c->trace_n = 0;
 	pool->used--;
 	LL_PREPEND(pool->free, c);
 }

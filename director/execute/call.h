@@ -21,7 +21,7 @@ struct plugin;
 struct user_context;
 
 /* A longer id is cut. */
-enum { CALL_REQUEST_ID_MAX = 64 };
+enum { CALL_REQUEST_ID_MAX = 64, CALL_TRACE_MAX = 55 };
 
 enum call_state { CALL_FREE, CALL_WAITING, CALL_RUNNING, CALL_ABANDONED, CALL_OVERDUE };
 
@@ -93,6 +93,8 @@ struct call {
 	unsigned event_depth;      /* an event from an event's handler is one deeper */
 	call_done_fn done;
 	void *owner;
+	uint8_t trace_n;
+	char trace[CALL_TRACE_MAX];               /* traceparent; trace_n 0: none */
 	char request_id[CALL_REQUEST_ID_MAX + 1]; /* for the history; "" for none */
 };
 
@@ -112,6 +114,9 @@ struct call_pool {
 
 /** A fresh call, or NULL without memory. */
 struct call *call_new(struct director *d);
+
+/** The traceparent that goes with it. Copied. */
+void call_set_trace(struct call *c, struct slice trace);
 
 /** What the client's request is called in log and history. Copied. */
 void call_set_request_id(struct call *c, struct slice id);

@@ -89,6 +89,7 @@ static struct buffer *begin_frame(
 	struct msg_execute work = {
 		.deadline_ms = remaining_ms(c),
 		.user = c->user == NULL ? SLICE_NULL : c->user->user_id,
+		.trace = slice_of(c->trace, c->trace_n),
 	};
 	*ret_start = b->n;
 	struct frame head = { .flags = c->work_flags, .call_id = c->work.id };

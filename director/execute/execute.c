@@ -292,6 +292,9 @@ static void admit_and_dispatch(
 	c->done = on_done;
 	c->owner = x;
 	call_set_request_id(c, request_id(x));
+	if (x->client->trace != NULL) {
+		call_set_trace(c, x->client->trace(x->client_owner));
+	}
 	x->call = c;
 	unsigned timeout = x->plugin->manifest.timeout_ms;
 	timeout = timeout == 0 ? (unsigned)d->settings->plugin_ms : timeout;
@@ -506,6 +509,11 @@ static void on_done(struct call *c, enum call_end end, const struct msg_result *
 	struct execution *x = c->owner;
 	struct plugin *p = x->plugin;
 	x->call = NULL;
+	if (end == CALL_END_RESULT && x->client->timing != NULL &&
+		x->director->settings->server_timing) {
+		x->client->timing(x->client_owner, "queue", c->sent_ns - c->submitted_ns);
+		x->client->timing(x->client_owner, "plugin", uv_hrtime() - c->sent_ns);
+	}
 	publish_outcome(x, c, end != CALL_END_RESULT || result->outcome != RESULT_VALUE);
 	if (x->stream != NULL && execution_stream_done(x, c, end, result)) {
 		return;

@@ -45,6 +45,10 @@ struct execution_client {
 	/* A body, or messages, that go to the plugin in pieces: may there be more of it? */
 	void (*want_body)(void *owner, bool want);
 
+	/* A traceparent for what the request calls. May be NULL. */
+	struct slice (*trace)(void *owner);
+	/* What a step took. May be NULL. */
+	void (*timing)(void *owner, const char *step, uint64_t ns);
 	/* What is left of the limits of the request. May be NULL. */
 	void (*quota)(void *owner, const struct http_quota *quota);
 };

@@ -59,10 +59,22 @@ static void on_want_body(void *owner, bool want)
 	http_request_pause(owner, !want);
 }
 
+static struct slice on_trace(void *owner)
+{
+	return http_request_trace(owner);
+}
+
+static void on_timing(void *owner, const char *step, uint64_t ns)
+{
+	http_request_add_timing(owner, step, ns);
+}
+
 static const struct execution_client http_client = {
 	.respond = on_answer,
 	.problem = on_problem,
 	.request_id = on_request_id,
+	.trace = on_trace,
+	.timing = on_timing,
 	.quota = on_quota,
 	.begin = on_begin,
 	.piece = on_answer_piece,
@@ -171,9 +183,13 @@ static bool begin_upload(struct director *d, struct execution *x, struct http_re
 static bool on_head(void *owner, struct http_request *r)
 {
 	struct director *d = owner;
+	uint64_t began = d->settings->server_timing ? uv_hrtime() : 0;
 	struct user_context *user = execute_authenticate(d, r);
 	if (user == NULL) {
 		return false;
+	}
+	if (began > 0) {
+		http_request_add_timing(r, "auth", uv_hrtime() - began);
 	}
 	struct execution *x = execution_new(d, user, &http_client, r);
 	(void)user_context_unref(user);

@@ -140,6 +140,9 @@ static struct response_frame frame_of(struct connection *c)
 		.keep_alive = c->keep && c->request.head.http10,
 		.varies = s->config.site != NULL && s->config.site->origins.n > 0,
 		.origin = trusted_origin(c),
+		.timings = c->request.timings,
+		.n_timings = c->request.n_timings,
+		.total_us = s->config.timing ? (uv_hrtime() - c->request.began) / 1000 + 1 : 0,
 		.quota = c->request.quota.n > 0 ? &c->request.quota : NULL,
 		.hsts_s = (c->trusted && c->request.live ? connection_forwarded(c)->https
 							 : transport_is_secure(&c->transport))
@@ -256,6 +259,7 @@ void connection_problem(struct connection *c, const struct connection_problem *p
 		.detail = p->detail,
 		.instance = r->live ? r->path : SLICE_NULL,
 		.request_id = connection_request_id(c),
+		.trace_id = r->live ? connection_trace_id(c) : SLICE_NULL,
 		.extra = p->extra,
 	};
 	struct buffer *words = &c->server->words;

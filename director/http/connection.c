@@ -48,6 +48,11 @@ static struct slice unread(const struct connection *c)
 
 /* Requests */
 
+static bool is_timed(const struct connection *c)
+{
+	return c->server->config.observe != NULL || c->server->config.timing;
+}
+
 static void observe(struct connection *c)
 {
 	const struct http_config *config = &c->server->config;
@@ -60,6 +65,7 @@ static void observe(struct connection *c)
 		.path = r->path,
 		.pattern = r->match.route != NULL ? r->match.route->pattern : NULL,
 		.client = c->has_peer ? &connection_forwarded(c)->client : NULL,
+		.trace_id = c->request.live ? connection_trace_id(c) : SLICE_NULL,
 		.request_id = connection_request_id(c),
 		.status = r->answered ? r->status : 499,
 		.answer_bytes = r->answer_n,
@@ -80,6 +86,8 @@ static void request_begin(struct connection *c)
 	r->path = r->head.path;
 	r->decoded = NULL;
 	r->match.route = NULL;
+	r->traced = false;
+	r->n_timings = 0;
 	r->quota.n = 0;
 	r->resolved = false;
 	r->id = SLICE_NULL;
@@ -90,7 +98,7 @@ static void request_begin(struct connection *c)
 	r->paused = false;
 	r->streaming = false;
 	r->sent_wanted = false;
-	r->began = c->server->config.observe != NULL ? uv_hrtime() : 0;
+	r->began = is_timed(c) ? uv_hrtime() : 0;
 	c->progressed = true;
 	c->taken = c->begin + c->guard.head_end;
 	c->body_done = false;
@@ -152,10 +160,12 @@ static void begin_nothing(struct connection *c)
 	r->path = SLICE_NULL;
 	r->match.route = NULL;
 	r->answered = false;
+	r->traced = false;
+	r->n_timings = 0;
 	r->quota.n = 0;
 	r->resolved = false;
 	r->id = SLICE_NULL;
-	r->began = c->server->config.observe != NULL ? uv_hrtime() : 0;
+	r->began = is_timed(c) ? uv_hrtime() : 0;
 }
 
 /* The server itself ends the request at hand, or what was to become one, with an error. */

@@ -34,7 +34,9 @@
 #include "director/http/head.h"
 #include "director/http/proxies.h"
 #include "director/http/request_id.h"
+#include "director/http/response.h"
 #include "director/http/router.h"
+#include "director/http/trace.h"
 #include "director/http/transport.h"
 
 enum {
@@ -77,10 +79,14 @@ struct http_request {
 	bool live; /* between its head and its end */
 	bool seen; /* a handler knows it */
 	bool answered;
-	int status;              /* of the answer */
-	size_t answer_n;         /* bytes of its body */
-	uint64_t began;          /* uv_hrtime(), with an observer only */
-	bool resolved;           /* `forwarded` is */
+	int status;               /* of the answer */
+	size_t answer_n;          /* bytes of its body */
+	uint64_t began;           /* uv_hrtime(), with an observer only */
+	bool resolved;            /* `forwarded` is */
+	char trace[TRACE_LENGTH]; /* once asked for */
+	bool traced;
+	unsigned n_timings;
+	struct http_timing timings[HTTP_TIMINGS_MAX];
 	struct http_quota quota; /* n is 0: none */
 	struct forwarded forwarded;
 	struct slice id; /* empty until somebody asks */
@@ -191,6 +197,9 @@ const struct forwarded *connection_forwarded(struct connection *c);
 
 /** Puts the answer of the request at hand into the output. */
 void connection_answer(struct connection *c, const struct http_response *response);
+
+/** The id of its trace. */
+struct slice connection_trace_id(struct connection *c);
 
 /** The id of the request at hand, made when it has none. */
 struct slice connection_request_id(struct connection *c);

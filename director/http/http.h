@@ -86,6 +86,7 @@ struct http_outcome {
 	struct slice path;   /* as sent, without the query; empty when the head was refused */
 	const char *pattern; /* of its route; NULL when it has none */
 	const struct address *client; /* NULL: a unix socket */
+	struct slice trace_id;        /* empty when the head was refused */
 	struct slice request_id;
 	int status;          /* 499: the client went away */
 	size_t answer_bytes; /* of the body */
@@ -106,6 +107,7 @@ struct http_config {
 	struct http_limits limits;
 	/* TCP is TLS with this certificate, unix sockets are not. NULL: all is plain. */
 	struct tls_context *tls;
+	bool timing;      /* answers say what took how long (Server-Timing) */
 	unsigned hsts_s;  /* of Strict-Transport-Security over TLS; 0: not sent */
 	bool development; /* a 500 without a code of its own says what went wrong */
 	/* For metrics and the access log: called at the end of every request. May be NULL. */
@@ -157,6 +159,9 @@ struct slice http_request_header_next(
 bool http_request_origin_is_trusted(const struct http_request *r);
 /** Its id: X-Request-Id when it was well-formed, else a UUIDv7. */
 struct slice http_request_id(struct http_request *r);
+/** The trace that it belongs to, as a traceparent for what is called from here: the client's, when
+ * that is well-formed, else one of its own. */
+struct slice http_request_trace(struct http_request *r);
 /** Whose request it is: the address of the connection, or what a trusted proxy says. @return false
  * for a unix socket. */
 bool http_request_client(struct http_request *r, struct address *ret);
@@ -209,6 +214,14 @@ struct http_response {
 	size_t n_headers;
 	struct slice body[2]; /* sent one after the other; copied */
 };
+
+/** Answers with a 200 and its entity tag, or with 304 when the client has this body already. The
+ * response's status and headers are not used. */
+void http_respond_tagged(struct http_request *r, const struct http_response *response);
+
+/** What a step of the work took, for Server-Timing, when http_config.timing is set. At most four; the
+ * name is a static text. */
+void http_request_add_timing(struct http_request *r, const char *name, uint64_t ns);
 
 /** Answers. Content-Length, Date, Connection, X-Request-Id, the version header and what CORS needs are
  * added, and unless the handler says otherwise `Cache-Control: no-store` and a content security

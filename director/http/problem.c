@@ -51,6 +51,7 @@ int problem_append(struct buffer *out, const struct problem *p)
 	r = r < 0 ? r : append_member(out, "instance", p->instance);
 	r = r < 0 ? r : append_member(out, "code", code);
 	r = r < 0 ? r : append_member(out, "request_id", p->request_id);
+	r = r < 0 ? r : append_member(out, "trace_id", p->trace_id);
 	if (r == 0 && p->extra.n > 0) {
 		r = buffer_append_byte(out, ',');
 		r = r < 0 ? r : buffer_append(out, p->extra);

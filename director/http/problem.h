@@ -12,6 +12,7 @@ struct problem {
 	struct slice detail;     /* a sentence */
 	struct slice instance;   /* the path of the request; empty: left out */
 	struct slice request_id; /* empty: left out */
+	struct slice trace_id;   /* empty: left out */
 	struct slice extra;      /* more members as JSON text without braces; empty: none */
 };
 

@@ -1,6 +1,7 @@
 /* What a handler may ask of its request, and how it answers. */
 #include "common/base/error.h"
 #include "director/http/connection.h"
+#include "director/http/etag.h"
 #include "director/http/server.h"
 #include "director/http/site.h"
 
@@ -70,6 +71,59 @@ void http_request_set_quota(struct http_request *r, const struct http_quota *quo
 	if (r->quota.n == 0 || quota->left < r->quota.left) {
 		r->quota = *quota;
 	}
+}
+
+struct slice http_request_trace(struct http_request *r)
+{
+	if (!r->traced) {
+		uint8_t random[TRACE_RANDOM];
+		unsigned at = 0;
+		struct slice parent = head_find_from(&r->head, SLICE("traceparent"), &at);
+		/* With two of them nobody knows which is meant. */
+		bool one = head_find_from(&r->head, SLICE("traceparent"), &at).p == NULL;
+		request_ids_random(&r->connection->server->ids, random, sizeof(random));
+		(void)trace_make(one ? parent : SLICE_NULL, random, r->trace);
+		r->traced = true;
+	}
+	return slice_of(r->trace, sizeof(r->trace));
+}
+
+struct slice connection_trace_id(struct connection *c)
+{
+	return slice_of(http_request_trace(&c->request).p + TRACE_ID_AT, TRACE_ID_LENGTH);
+}
+
+void http_request_add_timing(struct http_request *r, const char *name, uint64_t ns)
+{
+	if (r->connection->server->config.timing && r->n_timings < HTTP_TIMINGS_MAX) {
+		r->timings[r->n_timings++] = (struct http_timing){ name, ns / 1000 };
+	}
+}
+
+void http_respond_tagged(struct http_request *r, const struct http_response *response)
+{
+	char tag[ETAG_LENGTH];
+	struct http_response tagged = *response;
+	invariant(response->body[1].n == 0);
+	etag_make(response->body[0], tag);
+	/* It may be kept, but is to be asked for each time. */
+	const struct http_header headers[] = {
+		{ SLICE("ETag"), slice_of(tag, sizeof(tag)) },
+		{ SLICE("Cache-Control"), SLICE("private, no-cache") },
+	};
+	bool known = false;
+	unsigned at = 0;
+	struct slice list;
+	while (!known && (list = head_find_from(&r->head, SLICE("If-None-Match"), &at)).p != NULL) {
+		known = etag_matches(list, slice_of(tag, sizeof(tag)));
+	}
+	tagged.status = known ? 304 : 200;
+	tagged.headers = headers;
+	tagged.n_headers = 2;
+	if (known) {
+		tagged.body[0] = SLICE_NULL;
+	}
+	http_respond(r, &tagged);
 }
 
 bool http_request_client(struct http_request *r, struct address *ret)

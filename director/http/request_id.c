@@ -6,9 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { RANDOM_BYTES = 10 };
-
-_Static_assert(REQUEST_ID_POOL % RANDOM_BYTES == 0, "the pool is used up exactly");
+enum { RANDOM_BYTES = 10, RANDOM_MAX = 64 };
 
 /* One system call for hundreds of ids. */
 static void fill(struct request_ids *ids)
@@ -23,15 +21,21 @@ static void fill(struct request_ids *ids)
 	ids->left = sizeof(ids->pool);
 }
 
+void request_ids_random(struct request_ids *ids, uint8_t *ret, size_t n)
+{
+	invariant(n <= RANDOM_MAX);
+	if (ids->left < n) {
+		fill(ids);
+	}
+	ids->left -= n;
+	memcpy(ret, ids->pool + ids->left, n);
+}
+
 void request_id_make(struct request_ids *ids, int64_t unix_ms, char ret[static REQUEST_ID_LENGTH])
 {
 	static const char hex[] = "0123456789abcdef";
 	uint8_t id[16];
-	if (ids->left < RANDOM_BYTES) {
-		fill(ids);
-	}
-	ids->left -= RANDOM_BYTES;
-	memcpy(id + 6, ids->pool + ids->left, RANDOM_BYTES);
+	request_ids_random(ids, id + 6, RANDOM_BYTES);
 	for (int i = 0; i < 6; i++) {
 		id[i] = (uint8_t)((uint64_t)unix_ms >> (40 - 8 * i));
 	}

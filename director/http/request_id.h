@@ -11,5 +11,8 @@ struct request_ids {
 	size_t left; /* unused bytes at the end of the pool */
 };
 
+/** Random bytes from the same pool. @param n at most 64. */
+void request_ids_random(struct request_ids *ids, uint8_t *ret, size_t n);
+
 /** @param unix_ms milliseconds since 1970. @param ret not NUL-terminated. */
 void request_id_make(struct request_ids *ids, int64_t unix_ms, char ret[static REQUEST_ID_LENGTH]);

@@ -10,7 +10,7 @@
 #define DEFAULT_TYPE "application/json"
 
 /* Room for everything in a head but the handler's headers and its content type. */
-enum { FIXED_ROOM = 1024, REQUEST_ID_MAX = 128 };
+enum { FIXED_ROOM = 1536, REQUEST_ID_MAX = 128 };
 
 const char *response_reason(int status)
 {
@@ -241,6 +241,28 @@ static void put_defaults(
 	}
 }
 
+/* Milliseconds with three digits behind the point. */
+static void put_ms(struct buffer *out, uint64_t us)
+{
+	char rest[4] = { '.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
+		(char)('0' + us % 10) };
+	put_number(out, us / 1000);
+	put(out, slice_of(rest, sizeof(rest)));
+}
+
+static void put_timings(struct buffer *out, const struct response_frame *frame)
+{
+	put(out, SLICE("Server-Timing: total;dur="));
+	put_ms(out, frame->total_us);
+	for (unsigned i = 0; i < frame->n_timings; i++) {
+		put(out, SLICE(", "));
+		put(out, slice_str(frame->timings[i].name));
+		put(out, SLICE(";dur="));
+		put_ms(out, frame->timings[i].us);
+	}
+	put(out, SLICE("\r\n"));
+}
+
 static void put_quota(struct buffer *out, const struct http_quota *q)
 {
 	struct slice name = slice_str(q->name);
@@ -298,6 +320,9 @@ int response_append_head(struct buffer *out,
 	}
 	put_defaults(out, response, frame);
 	put_cors(out, frame);
+	if (frame->total_us > 0) {
+		put_timings(out, frame);
+	}
 	if (frame->quota != NULL) {
 		put_quota(out, frame->quota);
 	}

@@ -17,11 +17,22 @@ struct response_clock {
 /** Reads the (coarse) real-time clock. */
 void response_clock_update(struct response_clock *c);
 
+enum { HTTP_TIMINGS_MAX = 4 };
+
+/* What a step took. */
+struct http_timing {
+	const char *name;
+	uint64_t us;
+};
+
 /* What the server knows about an answer. */
 struct response_frame {
 	const struct response_clock *clock;
 	struct slice request_id;
-	unsigned hsts_s;                /* 0: no Strict-Transport-Security */
+	unsigned hsts_s; /* 0: no Strict-Transport-Security */
+	const struct http_timing *timings;
+	unsigned n_timings;
+	uint64_t total_us;              /* 0: no Server-Timing */
 	const struct http_quota *quota; /* NULL: no RateLimit */
 	bool close;                     /* say that the connection ends */
 	bool keep_alive;                /* say that it stays: HTTP/1.0 must be told */
