@@ -617,3 +617,21 @@ def test_runtime_while_replies_are_cut(server, proxy, running):
         writers.acknowledge(30)
     writers.check()
     assert any(w.unknown for w in writers.all)
+
+
+def test_an_unknown_outcome_that_no_plugin_caught(proxy, running):
+    """500, never 503: whoever sends it again as it is may write twice. With an _id of the client's own the
+    second one is told that there is the first."""
+    def insert_one(**more):
+        return running.execute("store", {"collection": "c", "op": "insert_one", "args": [{"_id": "mine"}],
+                                         **more})
+
+    proxy.fault = lambda: "lost"
+    answer = insert_one(uncaught=True)
+    proxy.fault = None
+    assert answer.status == 500 and answer.json["code"] == "plugin_exception", answer
+    assert "retry-after" not in answer.headers
+    serving(running)
+    assert insert_one().json["failed"] == "DuplicateKey"
+    found = running.execute("store", {"collection": "c", "op": "count_documents", "args": [{}]})
+    assert found.json == {"result": 1}

@@ -1,7 +1,7 @@
 """Database operations, as they come: {"collection", "op", "args", "kwargs"}.
 
 {"$id": hex} in an argument becomes an ObjectId. A cursor is read to its end. With "all_users" the
-operation is one on the documents of all users.
+operation is one on the documents of all users; with "uncaught" what it raises is not caught.
 """
 from bson import ObjectId
 
@@ -32,6 +32,8 @@ async def execute(data):
             return {"documents": await cursor.to_list(None)}
         result = await method(*args, **kwargs)
     except Exception as error:
+        if data.get("uncaught"):
+            raise
         return {"failed": type(error).__name__, "message": str(error)}
     if data["op"] in ("find_one", "count_documents", "distinct"):
         return {"result": result}
