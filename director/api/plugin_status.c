@@ -173,6 +173,15 @@ static const char *serving_version(const struct plugin *p)
 	return NULL;
 }
 
+static int append_permissions(const struct plugin *p, struct buffer *b)
+{
+	int e = buffer_append(b, SLICE("\"permissions\":{\"granted\":"));
+	e = e < 0 ? e : grants_append_json(&p->manifest, true, b);
+	e = e < 0 ? e : buffer_append(b, SLICE(",\"asked\":"));
+	e = e < 0 ? e : grants_append_json(&p->manifest, false, b);
+	return e < 0 ? e : buffer_append(b, SLICE("},"));
+}
+
 int plugin_status_append(const struct plugin *p, enum plugin_status_view view, struct buffer *b)
 {
 	int e = buffer_append_byte(b, '{');
@@ -185,6 +194,7 @@ int plugin_status_append(const struct plugin *p, enum plugin_status_view view, s
 	e = e < 0 ? e : append_text(b, "error", plugin_error(p));
 	e = e < 0 ? e : append_text(b, "pluginhost", p->host);
 	e = e < 0 ? e : append_json(b, "enabled", p->enabled ? "true" : "false", NULL);
+	e = e < 0 ? e : append_permissions(p, b);
 	e = e < 0 ? e : append_number(b, "in_flight", p->inflight);
 	e = e < 0 ? e : append_text(b, "breaker", breaker_state_name(p->breaker.state));
 	e = e < 0 ? e : append_number(b, "retry_after_ms", plugin_wait_ms(p));

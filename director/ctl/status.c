@@ -108,7 +108,7 @@ static int print_facts(const json_t *p)
 		table_add(&t, slice_str(texts[i]));
 		table_add(&t, member_text(p, texts[i]));
 	}
-	static const char *const groups[] = { "counters", "exit_reasons" };
+	static const char *const groups[] = { "permissions", "counters", "exit_reasons" };
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		table_add(&t, slice_str(groups[i]));
 		add_members(&t, json_object_get(p, groups[i]));

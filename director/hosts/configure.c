@@ -2,7 +2,6 @@
 
 #include "common/base/log.h"
 #include "common/json/tree.h"
-#include "common/proto/capabilities.h"
 #include "director/director.h"
 
 #include <stdio.h>
@@ -21,33 +20,6 @@ int configure_start_spec(const struct worker *w, struct buffer *out)
 	return r < 0 ? r : buffer_append_byte(out, '}');
 }
 
-static int append_permissions(const struct plugin *p, struct buffer *out)
-{
-	static const struct {
-		const char *permission;
-		uint16_t code;
-	} rows[] = {
-#define PERMISSION_ROW(symbol, code_, name, permission_) { permission_, code_ },
-		CAPABILITIES(PERMISSION_ROW)
-#undef PERMISSION_ROW
-	};
-	int r = buffer_append_byte(out, '[');
-	const char *last = "";
-	bool first = true;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && r == 0; i++) {
-		/* Rows with one permission stand together in the table. */
-		if (rows[i].permission[0] == '\0' || !p->manifest.granted[rows[i].code] ||
-			slice_eq(slice_str(last), slice_str(rows[i].permission))) {
-			continue;
-		}
-		last = rows[i].permission;
-		r = first ? 0 : buffer_append_byte(out, ',');
-		r = r < 0 ? r : buffer_append_json(out, slice_str(last));
-		first = false;
-	}
-	return r < 0 ? r : buffer_append_byte(out, ']');
-}
-
 static int append_config(const struct worker *w, struct buffer *out)
 {
 	const struct plugin *p = w->plugin;
@@ -61,7 +33,7 @@ static int append_config(const struct worker *w, struct buffer *out)
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"kind\":"));
 	r = r < 0 ? r : buffer_append_json(out, slice_str(p->kind));
 	r = r < 0 ? r : buffer_append(out, SLICE(",\"permissions\":"));
-	r = r < 0 ? r : append_permissions(p, out);
+	r = r < 0 ? r : grants_append_json(&p->manifest, true, out);
 	return r < 0 ? r
 		     : buffer_printf(out,
 			       ",\"max_response\":%llu,\"max_requests_per_call\":%llu,"

@@ -236,11 +236,33 @@ void grants_apply(const struct grants *g, const char *plugin, struct plugin_mani
 {
 	const char *const names[] = { "*", plugin };
 	memcpy(m->granted, m->asked, sizeof(m->granted));
+#define NOT_BY_ASKING(symbol, code, name, permission) m->granted[code] = false;
+	PERMISSIONS_OF_OPERATORS(NOT_BY_ASKING)
+#undef NOT_BY_ASKING
 	for (size_t i = 0; i < 2; i++) {
 		const json_t *entry = entry_of(g, names[i]);
 		set(m->granted, json_object_get(entry, "grant"), true);
 		set(m->granted, json_object_get(entry, "deny"), false);
 	}
+}
+
+int grants_append_json(const struct plugin_manifest *m, bool granted, struct buffer *out)
+{
+	const char *last = "";
+	int r = buffer_append_byte(out, '[');
+	for (size_t i = 0; i < PERMISSIONS && r == 0; i++) {
+		uint16_t code = permissions[i].code;
+		const char *name = permissions[i].permission;
+		bool wanted = granted ? m->granted[code] : m->asked[code] && !m->granted[code];
+		/* Rows with one permission stand together in the table. */
+		if (name[0] == '\0' || !wanted || slice_eq(slice_str(last), slice_str(name))) {
+			continue;
+		}
+		r = last[0] == '\0' ? 0 : buffer_append_byte(out, ',');
+		r = r < 0 ? r : buffer_append_json(out, slice_str(name));
+		last = name;
+	}
+	return r < 0 ? r : buffer_append_byte(out, ']');
 }
 
 struct slice grants_alias(const struct grants *g, const char *plugin, struct slice collection)

@@ -18,7 +18,7 @@
  */
 #pragma once
 
-#include "common/base/slice.h"
+#include "common/base/buffer.h"
 
 #include <jansson.h>
 
@@ -44,6 +44,10 @@ int grants_parse(struct grants *g, struct slice text, char ret_why[static GRANTS
 
 /** Fills in what a plugin may, from what its manifest asks for. */
 void grants_apply(const struct grants *g, const char *plugin, struct plugin_manifest *m);
+
+/** Appends the names of the permissions that a plugin has, or (not `granted`) those that it asks for and
+ * has not, as a JSON array. @return as buffer_append(). */
+int grants_append_json(const struct plugin_manifest *m, bool granted, struct buffer *out);
 
 /** What a collection of a plugin is called in the database; empty: as all are. */
 struct slice grants_alias(const struct grants *g, const char *plugin, struct slice collection);

@@ -27,7 +27,8 @@ static const struct {
 	const char *permission;
 } permissions[] = {
 #define PERMISSION_ROW(symbol, code_, name, permission_) { code_, permission_ },
-	CAPABILITIES(PERMISSION_ROW) PERMISSIONS_THAT_WIDEN(PERMISSION_ROW)
+	CAPABILITIES(PERMISSION_ROW) PERMISSIONS_OF_OPERATORS(PERMISSION_ROW)
+		PERMISSIONS_THAT_WIDEN(PERMISSION_ROW)
 #undef PERMISSION_ROW
 };
 

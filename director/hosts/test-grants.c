@@ -23,12 +23,24 @@ static void take(struct grants *g, const char *text)
 	}
 }
 
+static void expect_json(const struct plugin_manifest *m, bool granted, const char *expected)
+{
+	struct buffer b;
+	buffer_init(&b, 1000);
+	assert_int_equal(grants_append_json(m, granted, &b), 0);
+	assert_int_equal(buffer_append_byte(&b, 0), 0);
+	assert_string_equal((const char *)b.p, expected);
+	buffer_deinit(&b);
+}
+
 /* A plugin that asks for the database and for what only operators grant. */
 static struct plugin_manifest applied(const struct grants *g, const char *plugin)
 {
 	struct plugin_manifest m = { 0 };
 	m.asked[CAP_DATABASE_FIND] = true;
 	m.asked[CAP_DATABASE_INSERT] = true;
+	m.asked[CAP_DATABASE_COUNT] = true;
+	m.asked[CAP_DATABASE_CROSS_USER] = true;
 	grants_apply(g, plugin, &m);
 	return m;
 }
@@ -40,6 +52,8 @@ static void without_a_policy_what_is_asked_for(void **state)
 	assert_true(m.granted[CAP_DATABASE_FIND] && m.granted[CAP_DATABASE_INSERT]);
 	assert_false(m.granted[CAP_WEBSOCKET_SEND] || m.granted[CAP_DATABASE_CROSS_USER]);
 	assert_int_equal(grants_alias(&g, "notes", SLICE("items")).n, 0);
+	expect_json(&m, true, "[\"database.read\",\"database.write\"]");
+	expect_json(&m, false, "[\"database.cross_user\"]");
 }
 
 static void an_entry_has_the_last_word(void **state)

@@ -123,6 +123,8 @@ def test_only_an_operator_s_word_shows_all_users(store):
             assert refused["failed"] == "PermissionDenied", (op, refused)
             assert '"database.cross_user"' in refused["message"], refused
         assert values(granted.find()) == [0]
+        assert r.status("asking")["permissions"]["asked"] == ["database.cross_user"]
+        assert "database.cross_user" in r.status("store")["permissions"]["granted"]
         assert granted("find", {"user_id": "bob"})["failed"] == "PermissionDenied"
         assert sorted(values(granted.find({}, all_users=True))) == [0, 1]
         assert values(granted.find({"user_id": "bob"}, all_users=True)) == [1]
