@@ -493,6 +493,69 @@ static void files_are_replaced_whole(void **state)
 	(void)close(fd);
 }
 
+static void auth_modes_are_chosen(void **state)
+{
+	static const struct {
+		const char *mode; /* NULL: unset */
+		const char *name;
+		const char *value;
+		int result; /* enum auth_mode; -1: refused */
+	} cases[] = {
+		{ NULL, "APP_NAME", "x", AUTH_MODE_LOCAL },
+		{ NULL, "MOZAIKS_ISSUER", "https://id.example.org", AUTH_MODE_EXTERNAL },
+		{ NULL, "MOZAIKS_PLATFORM_JWKS_URL", "https://id.example.org", AUTH_MODE_EXTERNAL },
+		{ NULL, "MOZAIKS_OIDC_DISCOVERY_URL", "https://id.example.org",
+			AUTH_MODE_EXTERNAL },
+		{ "local", "MOZAIKS_ISSUER", "https://id.example.org", AUTH_MODE_LOCAL },
+		{ "jwt", "APP_NAME", "x", AUTH_MODE_LOCAL },
+		{ "oidc", "MOZAIKS_ISSUER", "https://id.example.org", AUTH_MODE_EXTERNAL },
+		{ "platform", "MOZAIKS_ISSUER", "https://id.example.org", AUTH_MODE_PLATFORM },
+		{ "platform", "APP_NAME", "x", -1 },
+		{ NULL, "MOZAIKS_TOKEN_EXCHANGE", "1", -1 },
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		int r = cases[i].mode == NULL ? load(cases[i].name, cases[i].value, NULL)
+					      : load("MOZAIKS_AUTH_MODE", cases[i].mode,
+							cases[i].name, cases[i].value, NULL);
+		if (cases[i].result < 0 ? r != SETTINGS_E_INVALID
+					: r != 0 || loaded.auth_mode != cases[i].result) {
+			fail_msg("%zu: %d, mode %d", i, r, loaded.auth_mode);
+		}
+	}
+}
+
+/* In production an issuer's token must be for us, and a secret is needed only for our own. */
+static void an_issuer_is_checked(void **state)
+{
+	static const char url[] = "https://id.example.org";
+	assert_int_equal(load("ENV", "production", "MOZAIKS_APP_ID", "shop", "MOZAIKS_ISSUER", url,
+				 "MOZAIKS_AUDIENCE", "core", NULL),
+		0);
+	assert_string_equal(warnings, "");
+	assert_int_equal(
+		load("ENV", "production", "MOZAIKS_APP_ID", "shop", "MOZAIKS_ISSUER", url, NULL),
+		SETTINGS_E_INVALID);
+	assert_memory_equal(message, "MOZAIKS_AUDIENCE is not set", 27);
+	assert_int_equal(load("ENV", "production", "MOZAIKS_APP_ID", "shop", "MOZAIKS_JWKS_URL",
+				 url, "MOZAIKS_AUDIENCE", "core", NULL),
+		SETTINGS_E_INVALID);
+	assert_memory_equal(message, "MOZAIKS_ISSUER is not set", 25);
+	assert_int_equal(load("ENV", "production", "MOZAIKS_APP_ID", "shop", "MOZAIKS_ISSUER", url,
+				 "MOZAIKS_AUDIENCE", "core", "MOZAIKS_TOKEN_EXCHANGE", "1", NULL),
+		SETTINGS_E_INVALID);
+	assert_memory_equal(message, "JWT_SECRET is not set", 21);
+	/* The same are warnings in development. */
+	assert_int_equal(load("MOZAIKS_JWKS_URL", url, NULL), 0);
+	assert_non_null(strstr(warnings, "MOZAIKS_AUDIENCE"));
+	assert_non_null(strstr(warnings, "MOZAIKS_ISSUER"));
+	/* A longer digest needs a longer secret. */
+	assert_int_equal(
+		load("ENV", "production", "MOZAIKS_APP_ID", "shop", "JWT_SECRET",
+			"Abcdefghijklmnopqrstuvwxyz0123456789", "JWT_ALGORITHM", "HS512", NULL),
+		SETTINGS_E_INVALID);
+	assert_non_null(strstr(message, "at least 64 characters"));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -500,6 +563,8 @@ int main(void)
 		cmocka_unit_test(good_values_arrive),
 		cmocka_unit_test(bad_values_stop_the_start),
 		cmocka_unit_test(production_is_strict),
+		cmocka_unit_test(auth_modes_are_chosen),
+		cmocka_unit_test(an_issuer_is_checked),
 		cmocka_unit_test(secrets_leave_the_environment),
 		cmocka_unit_test(refused_secrets_are_not_shown),
 		cmocka_unit_test(secrets_come_from_files),

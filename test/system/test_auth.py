@@ -1,4 +1,6 @@
 """Who may call: every way in which a token can be wrong is a 401, before anything else is looked at."""
+import hmac
+import json
 import time
 
 import pytest
@@ -178,3 +180,19 @@ def test_the_secret_is_in_no_log(runtime):
 def test_lists_need_a_token(runtime, path):
     assert runtime.get(path).status == 401
     assert runtime.get(path, token=mint("alice")).status == 200
+
+
+def test_a_longer_digest():
+    """JWT_ALGORITHM: tokens of another are refused, and our own are made with it."""
+    with Runtime({"answers": PLUGINS / "answers"}, env={"JWT_ALGORITHM": "HS512"},
+                 mint=sign_512) as runtime:
+        assert echo(runtime, sign_512("alice")).status == 200
+        assert echo(runtime, mint("alice")).status == 401
+        token = runtime.ctl("token", "--user", "bob").stdout.strip()
+        assert context(echo(runtime, token))["user_id"] == "bob"
+
+
+def sign_512(user, **more):
+    signed = ".".join(b64url(json.dumps(part).encode())
+                      for part in ({"alg": "HS512"}, claims(sub=user, **more)))
+    return f"{signed}.{b64url(hmac.digest(SECRET.encode(), signed.encode(), 'sha512'))}"
