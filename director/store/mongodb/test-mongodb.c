@@ -494,11 +494,53 @@ static void test_filter(void **state)
 	}
 }
 
+/* A server from 4.4 on says which value was there already; the owner in an index is the runtime's. */
+static void test_duplicates(void **state)
+{
+	static const struct {
+		const char *reply, *noted;
+		enum store_scope_kind scope;
+	} table[] = {
+		{ "{keyPattern: {x: 1}, keyValue: {x: 'foo'}}",
+			"{index: 0, keyPattern: {x: 1}, keyValue: {x: 'foo'}}", STORE_SCOPE_USER },
+		{ "{writeErrors: [{index: 0, keyPattern: {user_id: 1, a: 1}, keyValue: {user_id: 'u', a: 2}}]}",
+			"{index: 0, keyPattern: {a: 1}, keyValue: {a: 2}}", STORE_SCOPE_USER },
+		{ "{keyPattern: {user_id: 1, 'a.b': -1}, keyValue: {user_id: 'u', 'a.b': null}}",
+			"{index: 0, keyPattern: {user_id: 1, 'a.b': -1}, keyValue: {user_id: 'u', 'a.b': null}}",
+			STORE_SCOPE_SHARED },
+		{ "{keyPattern: {x: 1}, keyValue: {}}",
+			"{index: 0, keyPattern: {x: 1}, keyValue: {x: null}}", STORE_SCOPE_APP },
+		{ "{keyPattern: 1, keyValue: {x: 1}}", "", STORE_SCOPE_APP },
+		{ "{writeErrors: [1]}", "", STORE_SCOPE_APP },
+		{ "{}", "", STORE_SCOPE_APP },
+	};
+	const bson_error_t error = { .domain = MONGOC_ERROR_SERVER,
+		.code = 11000,
+		.message = "E11000 duplicate key error collection: c index: i dup key: { : 1 }" };
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct slice reply = notation_parse(table[i].reply);
+		struct slice noted =
+			table[i].noted[0] == '\0' ? SLICE_NULL : notation_parse(table[i].noted);
+		struct store_task t = { .scope = table[i].scope };
+		bson_t b;
+		writer_init(&t.duplicates, 1000);
+		assert_true(bson_init_static(&b, reply.p, reply.n));
+		assert_int_equal(mongodb_fail(&t, &error, &b, true), STORE_E_DUPLICATE);
+		if (!slice_eq(buffer_slice(&t.duplicates.b), noted)) {
+			fail_msg("%s", table[i].reply);
+		}
+		writer_deinit(&t.duplicates);
+		free((void *)(uintptr_t)reply.p);
+		free((void *)(uintptr_t)noted.p);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_unconfirmed),
+		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_address),
 		cmocka_unit_test(test_options),
