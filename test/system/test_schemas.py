@@ -4,7 +4,9 @@ import uuid
 
 import pytest
 
-from runtime import Runtime, wait_for
+import servers
+from conftest import cannot_run
+from runtime import Runtime, account_for, wait_for
 
 SECONDS = 20
 
@@ -215,3 +217,22 @@ def test_collections_of_users(runtime, name):
         assert ask(runtime, name, "insert", user, document={"code": 1}) == "duplicate"
         assert ask(runtime, name, "find", user) == [{"code": 1, "user_id": user}]
     assert list(ask(runtime, name, "indexes")) == ["code_1"]
+
+
+def test_a_store_that_is_away_is_not_the_plugins_fault(name):
+    """It is tried again later, and does not count against the plugin."""
+    server_name = "mongo_java"
+    reason = servers.why_not(server_name)
+    if reason:
+        cannot_run(f"{server_name}: {reason}")
+    with servers.Server(server_name) as server:
+        account_for(server.process.pid)
+        with Runtime({}, server.uri, app=f"app-{uuid.uuid4().hex[:12]}") as r:
+            server.process.kill()
+            server.process.wait()
+            r.put_plugin(name, plugin(1, manifest=FIRST))
+            entry = r.wait_plugin(name, lambda p: p and p["error"], 60)
+            assert "cannot be reached" in entry["error"], entry
+            status = r.status(name)
+            assert status["breaker"] == "closed", status
+            assert {e["reason"] for e in status["exits"]} == {"start_failed"}, status
