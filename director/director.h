@@ -76,6 +76,7 @@ struct director {
 	struct limiter *plugin_rates;
 	struct memory_watch memory;
 	struct quarantine *quarantine;
+	struct idempotency *idempotency;
 	struct injector *injector;
 	struct call_pool calls;
 

@@ -410,6 +410,7 @@ static int open_modules(void)
 	int r = open_rates();
 	r = r < 0 ? r : injector_new(&director.injector);
 	r = r < 0 ? r : quarantine_new(&director.quarantine, &settings.quarantine);
+	r = r < 0 ? r : idempotency_new(&director.idempotency, &settings.idempotency);
 	r = r < 0 ? r : events_new(&director.events, &director);
 	r = r < 0 ? r : schemas_new(&director.schemas, &director);
 	director.capability_users = quota_users_new();

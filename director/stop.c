@@ -229,6 +229,7 @@ void director_free(struct director *d)
 	d->capability_users = quota_users_free(d->capability_users);
 	d->injector = injector_free(d->injector);
 	d->quarantine = quarantine_free(d->quarantine);
+	d->idempotency = idempotency_free(d->idempotency);
 	admission_deinit(&d->admission);
 	d->user_rates = limiter_free(d->user_rates);
 	d->plugin_rates = limiter_free(d->plugin_rates);

@@ -515,6 +515,14 @@ static const struct setting table[] = {
 	{ "MOZAIKS_DRAIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(drain_ms), "30", 10, HOUR_MS,
 		.help = "Time for requests in flight when the director stops." },
 
+	{ "MOZAIKS_IDEMPOTENCY_SECONDS", SETTING_SECONDS, AT(idempotency.ms), "3600", 0, 24 * HOUR_MS,
+		.help = "How long the answer to a call with an Idempotency-Key is kept, and repeated for the "
+			"same key and body; 0: none is." },
+	{ "MOZAIKS_IDEMPOTENCY_BYTES", SETTING_BYTES, AT(idempotency.bytes), "16M", 64 * KIB, 1024 * MIB,
+		.help = "Memory for these answers in all; the oldest make room, and one that takes a quarter "
+			"of it is not kept." },
+	{ "MOZAIKS_IDEMPOTENCY_KEYS", SETTING_NUMBER, AT(idempotency.per_user), "100", 1, MILLION,
+		.help = "Keys of one user at one plugin that are kept; the oldest make room." },
 	{ "MOZAIKS_QUARANTINE_CRASHES", SETTING_NUMBER, AT(quarantine.crashes), "2", 0, 1000,
 		.help = "Crashes that the same request causes, after which it is answered 500 "
 			"request_quarantined; 0: never." },

@@ -13,6 +13,7 @@
 
 #include "common/base/log.h"
 #include "common/base/settings.h"
+#include "director/execute/idempotency.h"
 #include "director/execute/quarantine.h"
 #include "director/hosts/policy.h"
 #include "director/http/proxies.h"
@@ -190,6 +191,7 @@ struct settings {
 	uint64_t isolated_workers; /* of one plugin */
 	uint64_t wait_ms;          /* for a busy worker */
 	struct quarantine_policy quarantine;
+	struct idempotency_policy idempotency;
 	uint64_t channel_bytes; /* that wait for one worker */
 	uint64_t frame_rate;    /* of one worker, a second */
 	uint64_t drain_ms;      /* of the director's own end */

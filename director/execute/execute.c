@@ -47,6 +47,9 @@ struct execution *execution_free(struct execution *x)
 			plugin_unref(x->plugin);
 		}
 		execution_stream_free(x->stream);
+		if (x->kept != NULL) {
+			idempotency_release(x->kept);
+		}
 		free(x);
 	}
 	return NULL;
@@ -358,6 +361,27 @@ bool execution_run_with_body(struct execution *x, struct slice data)
 bool execution_run_socket(struct execution *x, struct slice data, size_t message_bytes)
 {
 	return run_with_stream(x, data, WORK_SOCKET, message_bytes);
+}
+
+int execution_begin_once(struct execution *x,
+	struct slice key,
+	struct slice body,
+	struct idempotency_answer *ret_answer)
+{
+	struct director *d = x->director;
+	uint64_t hash = quarantine_request(
+		d->quarantine, plugin_slice(x->plugin), SLICE("Idempotency-Key"), body);
+	return idempotency_begin(d->idempotency, plugin_slice(x->plugin), x->user->user_id, key,
+		hash, uv_now(d->loop), &x->kept, ret_answer);
+}
+
+void execution_keep(struct execution *x, const struct http_response *response)
+{
+	if (x->kept != NULL) {
+		idempotency_finish(
+			x->kept, response->status, response->body, uv_now(x->director->loop));
+		x->kept = NULL;
+	}
 }
 
 void execution_abandon(struct execution *x)

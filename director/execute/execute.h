@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "director/execute/idempotency.h"
 #include "director/http/http.h"
 
 struct director;
@@ -94,6 +95,20 @@ void execution_sent(struct execution *x);
 
 /** Its plugin takes bodies of any kind in pieces; after execution_find_plugin(). */
 bool execution_takes_uploads(const struct execution *x);
+
+/**
+ * The client's Idempotency-Key.
+ * @param ret_answer with IDEMPOTENCY_KEPT.
+ * @return IDEMPOTENCY_*; with NEW the execution holds the key until it is freed or execution_keep() was
+ *   called; or -ENOMEM.
+ */
+int execution_begin_once(struct execution *x,
+	struct slice key,
+	struct slice body,
+	struct idempotency_answer *ret_answer);
+
+/** An answer of the plugin: kept if the client has sent a key. */
+void execution_keep(struct execution *x, const struct http_response *response);
 
 /** The client is gone: it hears nothing any more, and the plugin's call is cancelled. */
 void execution_abandon(struct execution *x);

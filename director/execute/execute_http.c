@@ -10,6 +10,7 @@ enum { UPLOAD_DATA_MAX = 768 * 1024 };
 
 static void on_answer(void *owner, const struct http_response *response)
 {
+	execution_keep(http_request_context(owner), response);
 	http_respond(owner, response);
 }
 
@@ -245,10 +246,54 @@ static void run_again(struct http_request *r, struct slice body, struct slice id
 	buffer_deinit(&data);
 }
 
+/* What the client's key says. @return false after answering. */
+static bool must_run(struct http_request *r, struct slice key, struct slice body)
+{
+	static const struct http_header replayed = {
+		{ (const uint8_t *)"Idempotency-Replayed", 20 }, { (const uint8_t *)"true", 4 }
+	};
+	struct idempotency_answer kept;
+	if (!idempotency_is_key(key)) {
+		http_problem(r, 400, "invalid_idempotency_key", 0,
+			"An Idempotency-Key has 1 to %d printable ASCII characters",
+			IDEMPOTENCY_KEY_MAX);
+		return false;
+	}
+	switch (execution_begin_once(http_request_context(r), key, body, &kept)) {
+	case IDEMPOTENCY_NEW:
+		return true;
+	case IDEMPOTENCY_RUNNING:
+		http_problem(r, 409, "idempotency_key_in_use", 1,
+			"The first request with this Idempotency-Key is still running");
+		return false;
+	case IDEMPOTENCY_OTHER:
+		http_problem(r, 422, "idempotency_key_reused", 0,
+			"This Idempotency-Key was used with another body");
+		return false;
+	case IDEMPOTENCY_KEPT: {
+		struct http_response response = {
+			.status = kept.status,
+			.headers = &replayed,
+			.n_headers = 1,
+			.body = { kept.body },
+		};
+		http_respond(r, &response);
+		return false;
+	}
+	default:
+		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
+		return false;
+	}
+}
+
 static void on_body(void *owner, struct http_request *r, struct slice body)
 {
 	struct slice last_event = http_request_header(r, SLICE("Last-Event-ID"));
-	bool repeatable = http_request_header(r, SLICE("Idempotency-Key")).n > 0;
+	struct slice key = http_request_header(r, SLICE("Idempotency-Key"));
+	bool repeatable = key.p != NULL;
+	if (repeatable && !must_run(r, key, body)) {
+		return;
+	}
 	if (last_event.n > 0) {
 		run_again(r, body, last_event, repeatable);
 		return;

@@ -15,6 +15,7 @@ struct execution {
 	struct plugin *plugin;
 	struct call *call;               /* while it is with dispatch */
 	struct execution_stream *stream; /* NULL: answer and body are short */
+	struct idempotency_entry *kept;  /* its answer is to be kept */
 	bool *told_running;              /* during execution_run_with_body() */
 };
 

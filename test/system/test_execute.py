@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conftest import EXAMPLES, PLUGINS
-from runtime import APP, Runtime, mint
+from runtime import APP, Runtime, mint, wait_for
 
 SMALL = {
     "runner": {"logic.py": "async def run(data):\n    return {'by': 'run'}\n"},
@@ -239,3 +239,64 @@ def test_two_users_two_contexts(runtime):
     for user in ("alice", "bob", "alice"):
         answer = runtime.execute("answers", {"action": "echo"}, user=user)
         assert answer.json["user_id"] == user and answer.json["app_id"] == APP
+
+
+# Idempotency-Key
+
+COUNTED = {"logic.py": """
+import asyncio
+calls = 0
+async def execute(data):
+    global calls
+    if data.get("how") == "count":
+        return calls
+    calls += 1
+    await asyncio.sleep(data.get("seconds", 0))
+    if data.get("how") == "error":
+        return {"error": "no", "error_code": "CONFLICT", "n": calls}
+    if data.get("how") == "raise":
+        raise RuntimeError("no")
+    if data.get("how") == "pieces":
+        async def pieces():
+            yield "one"
+        return pieces()
+    return {"n": calls}
+"""}
+
+
+def test_idempotency_keys():
+    import threading
+
+    def call(data, key="k", user="alice"):
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return runtime.request("POST", "/api/execute/counted", json.dumps(data), headers, mint(user))
+
+    with Runtime({"counted": COUNTED}, env={"MOZAIKS_IDEMPOTENCY_SECONDS": "2"}) as runtime:
+        first, again = call({"a": 1}), call({"a": 1})
+        assert first.status == again.status == 200 and first.body == again.body
+        assert "idempotency-replayed" not in first.headers
+        assert again.headers["idempotency-replayed"] == "true"
+        assert again.headers["content-type"] == "application/json"
+        other = call({"a": 2})
+        assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+        # Another user's key is another key, and without one all run.
+        assert call({"a": 1}, user="bob").json == {"n": 2}
+        assert call({"a": 1}, key=None).json == {"n": 3}
+        # Plugins' errors are answers; the runtime's are not, nor are pieces.
+        assert call({"how": "error"}, "e").body == call({"how": "error"}, "e").body
+        before = call({"how": "count"}, None).json
+        for how in ("raise", "pieces"):
+            assert call({"how": how}, how).status == call({"how": how}, how).status
+        assert call({"how": "count"}, None).json == before + 4
+        # While the first one runs.
+        answers = []
+        slow = threading.Thread(target=lambda: answers.append(call({"seconds": 1}, "slow")))
+        slow.start()
+        wait_for(lambda: call({"how": "count"}, None).json == before + 5)
+        busy = call({"seconds": 1}, "slow")
+        assert (busy.status, busy.json["code"]) == (409, "idempotency_key_in_use")
+        slow.join()
+        assert call({"seconds": 1}, "slow").body == answers[0].body
+        for bad in ("x" * 256, "\u00e9"):
+            assert call({}, bad).json["code"] == "invalid_idempotency_key"
+        wait_for(lambda: call({"a": 2}).status == 200, 10, "the end of its time")
