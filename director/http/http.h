@@ -286,6 +286,9 @@ struct http_tunnel_ops {
 	void (*closed)(void *owner);
 };
 
+/** True for a request that http_upgrade() may answer: HTTP/1.1 (RFC 9110, 7.8), without a body. */
+bool http_request_may_upgrade(const struct http_request *r);
+
 /**
  * Answers with 101 and hands the connection over. The request must have come without a body and is gone
  * afterwards. `received` is not called before this has returned.

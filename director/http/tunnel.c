@@ -20,6 +20,11 @@ static void say_header(struct connection *c, struct slice name, struct slice val
 	connection_say(c, SLICE("\r\n"));
 }
 
+bool http_request_may_upgrade(const struct http_request *r)
+{
+	return !r->head.http10 && !r->head.chunked && r->head.length == 0;
+}
+
 struct http_tunnel *http_upgrade(struct http_request *r,
 	const struct http_header *headers,
 	size_t n_headers,

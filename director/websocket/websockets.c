@@ -107,6 +107,11 @@ bool websocket_check(struct websockets *all, struct http_request *r, struct webs
 		ask_for_upgrade(r, "Only version 13 of the WebSocket protocol is spoken");
 		return false;
 	}
+	if (!http_request_may_upgrade(r)) {
+		http_problem(r, 400, "bad_handshake", 0,
+			"A handshake is an HTTP/1.1 request without a body");
+		return false;
+	}
 	unsigned at = 0;
 	ret->key = http_request_header_next(r, SLICE("Sec-WebSocket-Key"), &at);
 	if (!handshake_key_is_good(ret->key) ||

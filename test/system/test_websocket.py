@@ -97,6 +97,16 @@ def test_a_bad_key_is_refused(runtime, key):
     assert refused(runtime, {"Sec-WebSocket-Key": key}).status == 400
 
 
+def test_a_handshake_is_http_1_1_without_a_body(runtime):
+    lines = (f"GET {PATH} HTTP/1.{{}}\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+             f"Authorization: Bearer {mint('alice')}\r\n{{}}\r\n")
+    for version, more in [(0, ""), (1, "Content-Length: 2\r\n"), (1, "Transfer-Encoding: chunked\r\n")]:
+        body = {"": "", "C": "{}", "T": "2\r\n{}\r\n0\r\n\r\n"}[more[:1]]
+        answer = runtime.raw((lines.format(version, more) + body).encode(), close=True)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"bad_handshake" in answer, answer
+
+
 def test_only_get_opens(runtime):
     assert runtime.request("POST", PATH, b"{}", token=mint("alice")).status == 405
 
