@@ -148,24 +148,105 @@ static enum step_result step_find_older(struct operation *o)
 	return operation_submit_written(o, &c, &w, NULL, take_older);
 }
 
-/* The first try is the name's own key, the second one with the name as it is, the third its id. */
+static struct slice older_row(const struct operation *o)
+{
+	struct slice rows = slice_of(o->rows + o->more_rows_n, o->rows_n - o->more_rows_n);
+	struct slice row;
+	return document_take(&rows, &row) ? row : SLICE_NULL;
+}
+
+static struct slice text_of(struct slice row, struct slice name)
+{
+	struct value v = document_find(row, name);
+	return v.type == BT_STRING ? value_string(v) : SLICE_NULL;
+}
+
+/* '=' and the name as it is spelled. */
+static struct slice exact_key(struct slice name, uint8_t out[static USER_KEY_MAX + 1])
+{
+	out[0] = '=';
+	memcpy(out + 1, name.p, name.n);
+	return slice_of(out, name.n + 1);
+}
+
+/* Which of the keys that it could have are somebody else's? */
+static void take_probed(struct operation *o, const struct store_result *r)
+{
+	uint8_t bytes[USER_KEY_MAX + 1];
+	struct slice name = text_of(older_row(o), SLICE("username"));
+	struct slice key = user_key(name, bytes);
+	uint8_t email_bytes[USER_KEY_MAX];
+	struct slice email = user_key(text_of(older_row(o), SLICE("email")), email_bytes);
+	struct slice rows = r->documents;
+	struct slice row;
+	o->match = false;
+	o->raced = false;
+	o->email_taken = false;
+	while (document_take(&rows, &row)) {
+		struct slice taken = text_of(row, SLICE("username_key"));
+		bool own = slice_eq(taken, key);
+		bool exact = taken.n == name.n + 1 && taken.p[0] == '=' &&
+			slice_eq(slice_skip(taken, 1), name);
+		o->match = o->match || own;
+		o->raced = o->raced || exact;
+		o->email_taken = o->email_taken ||
+			(email.n > 0 && slice_eq(text_of(row, SLICE("email_key")), email));
+	}
+}
+
+/* Asked rather than tried: not every server says well that an update breaks a unique index. */
+static enum step_result step_probe_older(struct operation *o)
+{
+	struct document_writer w;
+	uint8_t bytes[USER_KEY_MAX + 1];
+	uint8_t exact[USER_KEY_MAX + 1];
+	uint8_t email_bytes[USER_KEY_MAX];
+	struct slice row = o->users->opened ? SLICE_NULL : older_row(o);
+	struct slice name = text_of(row, SLICE("username"));
+	struct slice key = user_key(name, bytes);
+	struct slice email = user_key(text_of(row, SLICE("email")), email_bytes);
+	if (row.n == 0) {
+		return STEP_ON;
+	}
+	size_t root = filter_open(&w);
+	size_t list = writer_open_in(&w, BT_ARRAY, SLICE("$or"));
+	size_t one = writer_open_in(&w, BT_OBJECT, SLICE("0"));
+	size_t inner = writer_open_in(&w, BT_OBJECT, SLICE("username_key"));
+	size_t keys = writer_open_in(&w, BT_ARRAY, SLICE("$in"));
+	if (key.n > 0) {
+		writer_string(&w, SLICE("0"), key);
+		writer_string(&w, SLICE("1"), exact_key(name, exact));
+	}
+	writer_close(&w, keys);
+	writer_close(&w, inner);
+	writer_close(&w, one);
+	if (email.n > 0) {
+		one = writer_open_in(&w, BT_OBJECT, SLICE("1"));
+		writer_string(&w, SLICE("email_key"), email);
+		writer_close(&w, one);
+	}
+	writer_close(&w, list);
+	writer_close(&w, root);
+	struct store_command c = { .op = STORE_FIND, .collection = USERS, .limit = 3 };
+	return operation_submit_written(o, &c, &w, NULL, take_probed);
+}
+
+/* The name's key; or with the name as it is; or its id. */
 static struct slice older_key(
 	const struct operation *o, struct slice row, uint8_t out[static USER_ID_MAX + USER_KEY_MAX])
 {
-	struct value v = document_find(row, SLICE("username"));
-	struct slice name = v.type == BT_STRING ? value_string(v) : SLICE_NULL;
-	struct slice key = user_key(name, out + 1);
+	struct slice name = text_of(row, SLICE("username"));
+	struct slice key = user_key(name, out);
 	char id[USER_ID_MAX + 1] = "?";
-	out[0] = '=';
-	if (key.n > 0 && !o->match && !o->raced) {
+	if (key.n > 0 && !o->match) {
 		return key;
 	}
-	if (key.n > 0 && o->match && !o->raced) {
-		memcpy(out + 1, name.p, name.n);
-		return slice_of(out, name.n + 1);
+	if (key.n > 0 && !o->raced) {
+		return exact_key(name, out);
 	}
 	(void)record_id_text(document_find(row, SLICE("_id")), id);
 	struct slice text = slice_str(id);
+	out[0] = '=';
 	memcpy(out + 1, text.p, text.n);
 	return slice_of(out, text.n + 1);
 }
@@ -180,17 +261,10 @@ static void log_taken(struct slice key)
 
 static void take_keyed(struct operation *o, const struct store_result *r)
 {
-	struct slice row = slice_of(o->rows + o->more_rows_n, o->rows_n - o->more_rows_n);
-	struct slice one;
-	bool done = r->error == STORE_OK;
-	if (!done && !o->match) {
-		o->match = true;
-	} else if (!done && !o->raced) {
-		o->raced = true;
+	if (r->error != STORE_OK) {
+		(void)operation_end(o, USERS_E_STORE, r->message);
 	} else {
-		o->match = false;
-		o->raced = false;
-		o->more_rows_n += document_take(&row, &one) ? one.n : row.n;
+		o->more_rows_n += older_row(o).n;
 	}
 }
 
@@ -205,7 +279,7 @@ static void write_older_update(
 	size_t root = filter_open(w);
 	size_t set = writer_open_in(w, BT_OBJECT, SLICE("$set"));
 	writer_string(w, SLICE("username_key"), key);
-	if (email_key.n > 0 && !o->match) {
+	if (email_key.n > 0 && !o->email_taken) {
 		writer_string(w, SLICE("email_key"), email_key);
 	}
 	writer_close(w, set);
@@ -214,21 +288,20 @@ static void write_older_update(
 
 static enum step_result step_key_older(struct operation *o)
 {
-	struct slice rows = slice_of(o->rows + o->more_rows_n, o->rows_n - o->more_rows_n);
-	struct slice row;
+	struct slice row = o->users->opened ? SLICE_NULL : older_row(o);
 	uint8_t bytes[USER_ID_MAX + USER_KEY_MAX];
 	struct document_writer filter;
 	struct document_writer update;
 	if (o->rows_n == 0 || o->users->opened) {
 		return STEP_ON;
 	}
-	if (!document_take(&rows, &row)) {
+	if (row.n == 0) {
 		/* Perhaps there are more. */
-		o->step -= 2;
+		o->step -= 3;
 		return STEP_ON;
 	}
 	struct slice key = older_key(o, row, bytes);
-	if (o->match && !o->raced) {
+	if (o->match) {
 		log_taken(key);
 	}
 	size_t root = filter_open(&filter);
@@ -236,8 +309,8 @@ static enum step_result step_key_older(struct operation *o)
 	writer_close(&filter, root);
 	write_older_update(o, row, key, &update);
 	struct store_command c = { .op = STORE_UPDATE, .collection = USERS };
-	/* This step again, for the next one. */
-	o->step--;
+	/* The two steps again, for the next one. */
+	o->step -= 2;
 	return operation_submit_written(o, &c, &filter, &update, take_keyed);
 }
 
@@ -358,7 +431,7 @@ static enum step_result step_purge(struct operation *o)
 
 static const step_fn open_steps[] = { step_list_user_indexes, step_make_index, step_make_index,
 	step_list_session_indexes, step_make_index, step_make_index, step_make_index,
-	step_find_older, step_key_older, step_find_bcrypt, step_load_sessions, step_load_disabled,
-	step_purge, NULL };
+	step_find_older, step_probe_older, step_key_older, step_find_bcrypt, step_load_sessions,
+	step_load_disabled, step_purge, NULL };
 
 const struct operation_kind users_open_kind = { "open", open_steps };

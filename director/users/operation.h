@@ -94,6 +94,7 @@ struct operation {
 	char new_hash[PASSWORD_HASH_SIZE];
 	bool match;
 	bool raced; /* somebody else was faster */
+	bool email_taken;
 	char asker[USER_ID_MAX + 1];
 	char session[SESSION_ID_SIZE]; /* of the asker, or the one to keep or end */
 	struct session_token token;
