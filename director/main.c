@@ -357,7 +357,7 @@ static int open_users(void)
 		.poll_ms = shared ? settings.revocation_poll_ms : 0,
 		.event = on_user_event,
 	};
-	if (settings.auth_mode != 0) {
+	if (settings.auth_mode != AUTH_MODE_LOCAL) {
 		return 0;
 	}
 	int r = users_new(&director.users, &config);
