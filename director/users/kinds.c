@@ -248,7 +248,7 @@ KIND(users_logout, "logout",
 	choose_sessions, step_end_session, end_all_if_asked, note_all_if_asked);
 
 KIND(users_logout_refresh, "logout",
-	step_parse_refresh, step_end_session);
+	step_parse_refresh, step_need_session, step_end_session);
 
 KIND(users_me, "me",
 	step_find_by_id, step_need_user, step_find_roles);

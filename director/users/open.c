@@ -13,6 +13,7 @@
 
 enum {
 	OLDER_AT_ONCE = 100,
+	SESSIONS_AT_ONCE = 5000,
 	PURGE_MS = 3600000,
 	/* Changes of other nodes that the store shows late, and clocks that differ. */
 	OVERLAP_MS = 60000,
@@ -339,26 +340,62 @@ static enum step_result step_find_bcrypt(struct operation *o)
 
 /* ---- what has ended, who is disabled -------------------------------------------------------- */
 
+/* Where the next page begins. */
+static void note_last(struct operation *o, struct slice rows)
+{
+	struct slice row;
+	while (document_take(&rows, &row)) {
+		struct value id = document_find(row, SLICE("_id"));
+		struct slice text = id.type == BT_STRING ? value_string(id) : SLICE_NULL;
+		if (text.n == SESSION_ID_SIZE - 1) {
+			memcpy(o->session, text.p, text.n);
+		}
+	}
+}
+
 static void take_sessions(struct operation *o, const struct store_result *r)
 {
 	unsigned n = 0;
 	if (sessions_note(o->users, r->documents, &n) < 0) {
 		(void)operation_end(o, USERS_E_STORE, "no memory");
+	} else if (n == SESSIONS_AT_ONCE) {
+		note_last(o, r->documents);
+		o->step--;
 	} else {
 		o->users->loaded_ms = o->now_ms;
 	}
 }
 
+static void write_ended_filter(const struct operation *o, struct document_writer *w)
+{
+	size_t root = filter_open(w);
+	size_t inner = writer_open_in(w, BT_OBJECT, SLICE("revoked_at"));
+	writer_date(w, SLICE("$gt"), o->users->loaded_ms - OVERLAP_MS);
+	writer_close(w, inner);
+	inner = writer_open_in(w, BT_OBJECT, SLICE("_id"));
+	writer_string(w, SLICE("$gt"), slice_str(o->session));
+	writer_close(w, inner);
+	writer_close(w, root);
+}
+
+/* In pages: what one find returns is bounded, what has ended in a day is not. */
 static enum step_result step_load_sessions(struct operation *o)
 {
-	struct document_writer w;
-	size_t root = filter_open(&w);
-	size_t inner = writer_open_in(&w, BT_OBJECT, SLICE("revoked_at"));
-	writer_date(&w, SLICE("$gt"), o->users->loaded_ms - OVERLAP_MS);
-	writer_close(&w, inner);
-	writer_close(&w, root);
-	struct store_command c = { .op = STORE_FIND, .collection = SESSIONS };
-	return operation_submit_written(o, &c, &w, NULL, take_sessions);
+	struct document_writer filter;
+	struct document_writer sort;
+	write_ended_filter(o, &filter);
+	size_t root = filter_open(&sort);
+	writer_int32(&sort, SLICE("_id"), 1);
+	writer_close(&sort, root);
+	struct store_command c = {
+		.op = STORE_FIND,
+		.collection = SESSIONS,
+		.sort = buffer_slice(&sort.b),
+		.limit = SESSIONS_AT_ONCE,
+	};
+	enum step_result r = operation_submit_written(o, &c, &filter, NULL, take_sessions);
+	writer_deinit(&sort);
+	return r;
 }
 
 static void take_disabled(struct operation *o, const struct store_result *r)

@@ -176,6 +176,7 @@ enum step_result step_end_session(struct operation *o);
 enum step_result step_parse_refresh(struct operation *o);
 enum step_result step_rotate(struct operation *o);
 enum step_result step_judge_reuse(struct operation *o);
+enum step_result step_need_session(struct operation *o);
 enum step_result step_tell_registered(struct operation *o);
 enum step_result step_tell_login(struct operation *o);
 

@@ -193,6 +193,24 @@ enum step_result step_judge_reuse(struct operation *o)
 	return operation_submit_written(o, &c, &w, NULL, take_reused);
 }
 
+static void take_live(struct operation *o, const struct store_result *r)
+{
+	if (r->documents.n == 0) {
+		(void)operation_end(o, USERS_E_TOKEN, NULL);
+	}
+}
+
+/* Before a session of which only a token is known is noted as ended: strangers make up tokens. */
+enum step_result step_need_session(struct operation *o)
+{
+	struct document_writer w;
+	size_t root = filter_open(&w);
+	write_live(o, &w);
+	writer_close(&w, root);
+	struct store_command c = { .op = STORE_FIND, .collection = SESSIONS, .limit = 1 };
+	return operation_submit_written(o, &c, &w, NULL, take_live);
+}
+
 /* ---- ending --------------------------------------------------------------------------------- */
 
 static void write_ending(struct operation *o, struct document_writer *w)
