@@ -126,7 +126,14 @@ static int append_list(struct buffer *b, const struct users_answer *a)
 		e = first ? 0 : buffer_append_byte(b, ',');
 		e = e < 0 ? e : append_row(b, row, a);
 	}
-	return e < 0 ? e : buffer_printf(b, "],\"total\":%llu}", (unsigned long long)a->total);
+	const struct hasher_counters *h = a->hashing;
+	return e < 0 ? e
+		     : buffer_printf(b,
+			       "],\"total\":%llu,\"hashing\":{\"verified\":%llu,\"dummies\":%llu,"
+			       "\"hashed\":%llu,\"refused\":%llu}}",
+			       (unsigned long long)a->total, (unsigned long long)h->verified,
+			       (unsigned long long)h->dummies, (unsigned long long)h->hashed,
+			       (unsigned long long)h->refused);
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */

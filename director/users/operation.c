@@ -57,6 +57,7 @@ static void fill_answer(struct operation *o)
 	a->refresh_token = o->token.token;
 	a->expires_in_s = c->access_s;
 	a->refresh_expires_in_s = c->refresh_s;
+	a->hashing = hasher_counters(o->users->hasher);
 	a->documents = slice_of(o->rows, o->rows_n);
 	a->roles_documents = slice_of(o->more_rows, o->more_rows_n);
 }

@@ -137,8 +137,3 @@ bool users_ready(const struct users *u)
 {
 	return u->known;
 }
-
-const struct hasher_counters *users_hashing(const struct users *u)
-{
-	return hasher_counters(u->hasher);
-}

@@ -47,7 +47,6 @@ struct users *users_free(struct users *u);
 
 /** True once it is known who is disabled and what has ended. */
 bool users_ready(const struct users *u);
-const struct hasher_counters *users_hashing(const struct users *u);
 
 /* How an operation ended. */
 enum users_outcome {
@@ -90,6 +89,7 @@ struct users_answer {
 	struct slice documents;
 	struct slice roles_documents; /* {_id: user id, roles: […]} */
 	uint64_t total;
+	const struct hasher_counters *hashing;
 };
 
 /* On the loop thread, once; the answer is valid during the call. */

@@ -355,6 +355,21 @@ def test_no_enumeration(runtime):
             {k: v for k, v in b.json.items() if k != "request_id"}
 
 
+def hashing(runtime):
+    return json.loads(ctl(runtime, "list", "nobody-at-all", "--json").stdout)["hashing"]
+
+
+def test_an_unknown_name_costs_a_verification(runtime):
+    name = register(runtime)["username"]
+    before = hashing(runtime)
+    for user in (name, new_name(), "no name at all", "x" * 300):
+        login(runtime, user, "wrong")
+    after = hashing(runtime)
+    assert after["verified"] - before["verified"] == 4
+    assert after["dummies"] - before["dummies"] == 3
+    assert after["refused"] == before["refused"]
+
+
 def test_wrong_current_password(runtime):
     made = register(runtime)
     body = {"current_password": "wrong", "new_password": "another horse 2"}
