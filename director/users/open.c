@@ -32,6 +32,7 @@ static const struct index {
 } indexes[] = {
 	{ { (const uint8_t *)"users", 5 }, "username_key", .unique = true },
 	{ { (const uint8_t *)"users", 5 }, "email_key", .unique = true },
+	{ { (const uint8_t *)"users", 5 }, "disabled" },
 	{ { (const uint8_t *)"sessions", 8 }, "expires_at", .expire = true },
 	{ { (const uint8_t *)"sessions", 8 }, "user_id" },
 	{ { (const uint8_t *)"sessions", 8 }, "revoked_at" },
@@ -427,12 +428,7 @@ static enum step_result step_load_disabled(struct operation *o)
 	struct document_writer projection;
 	o->changes = o->users->changes;
 	size_t root = filter_open(&filter);
-	size_t inner = writer_open_in(&filter, BT_OBJECT, SLICE("disabled"));
-	size_t list = writer_open_in(&filter, BT_ARRAY, SLICE("$nin"));
-	writer_bool(&filter, SLICE("0"), false);
-	writer_null(&filter, SLICE("1"));
-	writer_close(&filter, list);
-	writer_close(&filter, inner);
+	writer_bool(&filter, SLICE("disabled"), true);
 	writer_close(&filter, root);
 	root = filter_open(&projection);
 	writer_int32(&projection, SLICE("_id"), 1);
@@ -467,8 +463,8 @@ static enum step_result step_purge(struct operation *o)
 }
 
 static const step_fn open_steps[] = { step_list_user_indexes, step_make_index, step_make_index,
-	step_list_session_indexes, step_make_index, step_make_index, step_make_index,
-	step_find_older, step_probe_older, step_key_older, step_find_bcrypt, step_load_sessions,
-	step_load_disabled, step_purge, NULL };
+	step_make_index, step_list_session_indexes, step_make_index, step_make_index,
+	step_make_index, step_find_older, step_probe_older, step_key_older, step_find_bcrypt,
+	step_load_sessions, step_load_disabled, step_purge, NULL };
 
 const struct operation_kind users_open_kind = { "open", open_steps };
