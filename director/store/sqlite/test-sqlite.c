@@ -720,7 +720,7 @@ static void quotas_in_bytes(void **state)
 	expect(&alice, STORE_INSERT, "c", "{_id: 2, s: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'}", NULL, "{ids: [2]}");
 	char update[600];
 	(void)snprintf(update, sizeof(update), "{$set: {s: '%0300d'}}", 0);
-	expect_error(&alice, STORE_UPDATE, "{_id: 1}", update, STORE_E_LIMIT, "bytes of documents and their keys stored; the quota is 400 (MOZAIKS_QUOTA_USER_BYTES)");
+	expect_error(&alice, STORE_UPDATE, "{_id: 1}", update, STORE_E_LIMIT, "bytes of documents stored; the quota is 400 (MOZAIKS_QUOTA_USER_BYTES)");
 	expect_usage(2);
 	/* Lowered below what is there: it may shrink and be deleted, not grow. */
 	close_store();
@@ -1308,7 +1308,7 @@ static void keys_are_charged(void **state)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, ", %d", i);
 	}
 	(void)snprintf(text + n, sizeof(text) - n, "]}");
-	expect_error(&alice, STORE_INSERT, text, NULL, STORE_E_LIMIT, "bytes of documents and their keys stored; the quota is 20000 (MOZAIKS_QUOTA_USER_BYTES)");
+	expect_error(&alice, STORE_INSERT, text, NULL, STORE_E_LIMIT, "bytes of documents stored; the quota is 20000 (MOZAIKS_QUOTA_USER_BYTES)");
 	expect_charged();
 }
 /* clang-format on */
