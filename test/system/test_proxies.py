@@ -157,7 +157,9 @@ def test_connections_of_one_address():
             s.close()
             return ok
         wait_for(served, 10, "a free place")
-        records = [x for x in r.director.records if x.get("id") == "http.address_full"]
+        def told():
+            return [x for x in r.director.records if x.get("id") == "http.address_full"]
+        records = wait_for(told, 10, "the record")
         # Not one for each.
         assert len(records) == 1 and records[0]["client"] == "127.0.0.1"
         assert "MOZAIKS_MAX_CONNECTIONS_PER_ADDRESS" in records[0]["message"]
