@@ -16,6 +16,8 @@ from conftest import PLUGINS
 from runtime import DIRECTOR, Program, Runtime, mint, wait_for
 
 HANDSHAKE_SECONDS = 1.0
+# A sanitizer keeps freed memory; what leaks it says itself.
+SANITIZED = b"__asan_init" in DIRECTOR.read_bytes()
 
 
 def make_certificate(folder, name="localhost", days=30):
@@ -308,8 +310,34 @@ def test_aborted_handshakes_leave_nothing(runtime):
         abort(200)
     wait_for(lambda: descriptors(pid) <= before, 20, "the end of the connections")
     # Not a byte-exact figure: 600 sessions that leak would be 10 MiB and more.
-    assert memory_kib(pid) < used + 4096
+    assert SANITIZED or memory_kib(pid) < used + 4096
     assert request(runtime).startswith(b"HTTP/1.1 200 ")
+
+
+def test_websockets_over_tls(runtime):
+    """What comes after 101 goes through the same records: short ones, cut ones, many in one."""
+    with connect(runtime) as s:
+        s.sendall(f"GET /ws/notifications/alice HTTP/1.1\r\nHost: localhost\r\n"
+                  f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                  f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                  f"Sec-WebSocket-Protocol: mozaiks, {mint('alice')}\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += s.recv(65536)
+        head, _, rest = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+        pings = [b"\x89\x84\0\0\0\0" + b"%04d" % i for i in range(5)]
+        pongs = [b"\x8a\x04" + b"%04d" % i for i in range(5)]
+        for byte in pings[0]:
+            s.sendall(bytes([byte]))
+        s.sendall(b"".join(pings[1:]))
+        while not all(pong in rest for pong in pongs):
+            rest += s.recv(65536)
+        s.sendall(b"\x88\x82\0\0\0\0\x03\xe8")
+        while b"\x88\x02\x03\xe8" not in rest:
+            rest += s.recv(65536)
+        assert read_all(s) == b""
 
 
 def serial(runtime):
