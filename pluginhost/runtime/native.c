@@ -90,6 +90,7 @@ void native_call_free(struct native_call *c)
 		free(b);
 	}
 	free(c->reply);
+	native_stream_free(c);
 	(void)pthread_cond_destroy(&c->replied);
 	free(c);
 }
@@ -129,10 +130,16 @@ static void send_too_large(struct native_call *c)
 /* With the lock held: the answer to what the director asked. */
 static void answer(struct native_call *c, int r)
 {
+	bool begun = c->stream.out.opened;
+	if (begun && r == 0 && !native_stream_end(c)) {
+		r = MOZAIKS_E_CANCELLED;
+	}
 	if (r != 0 && atomic_load(&c->cancelled)) {
 		send_result(c, RESULT_CANCELLED, SLICE("{\"message\":\"cancelled\"}"));
 	} else if (r != 0) {
 		send_failure(c);
+	} else if (begun) {
+		send_result(c, RESULT_VALUE, SLICE("null"));
 	} else if (c->answer.n > c->native->max_response) {
 		send_too_large(c);
 	} else {
@@ -197,6 +204,10 @@ static void run_call(struct native *n, struct native_call *c)
 	(void)pthread_mutex_unlock(&n->lock);
 	int r = run_plugin(n, c);
 	(void)pthread_mutex_lock(&n->lock);
+	if (c->kind == NATIVE_EXECUTE || c->kind == NATIVE_EVENT) {
+		/* Still among the running: the end of a stream may have to wait for credit. */
+		answer(c, r);
+	}
 	n->n_running--;
 	DL_DELETE(n->running, c);
 	if (c->kind == NATIVE_INIT) {
@@ -204,8 +215,6 @@ static void run_call(struct native *n, struct native_call *c)
 	} else if (c->kind == NATIVE_SHUTDOWN) {
 		n->finished = true;
 		wake_first_thread(n);
-	} else {
-		answer(c, r);
 	}
 	native_call_free(c);
 }
@@ -369,6 +378,9 @@ static bool take_work(struct native *n, const struct frame *f, enum native_kind 
 	c->user = m.user;
 	c->data = m.data;
 	c->end_ms = clock_ms() + m.deadline_ms;
+	if ((f->flags & WORK_BODY) != 0) {
+		(void)stream_open(&c->stream.in);
+	}
 	enqueue(n, c);
 	return true;
 }
@@ -428,12 +440,6 @@ static bool take_reply(struct native *n, const struct frame *f)
 	return true;
 }
 
-/* It has no streams: what comes for one has no taker. */
-static bool take_nothing(struct native *n, const struct frame *f)
-{
-	return true;
-}
-
 static bool take_ping(struct native *n, const struct frame *f)
 {
 	const struct frame pong = { .type = MSG_PONG };
@@ -450,6 +456,9 @@ static bool take_drain(struct native *n, const struct frame *f)
 
 static bool take_execute(struct native *n, const struct frame *f)
 {
+	if ((f->flags & WORK_SOCKET) != 0) {
+		return take_unknown_work(n, f);
+	}
 	return take_work(n, f, NATIVE_EXECUTE);
 }
 
@@ -470,9 +479,9 @@ static bool take_frame(struct native *n, const struct frame *f)
 		{ MSG_REPLY, take_reply },
 		{ MSG_CANCEL, take_cancel },
 		{ MSG_PING, take_ping },
-		{ MSG_DATA, take_nothing },
-		{ MSG_CREDIT, take_nothing },
-		{ MSG_RESET, take_nothing },
+		{ MSG_DATA, native_take_stream },
+		{ MSG_CREDIT, native_take_stream },
+		{ MSG_RESET, native_take_stream },
 		{ MSG_DRAIN, take_drain },
 		{ MSG_HTTP, take_unknown_work },
 		{ MSG_HEALTH, take_unknown_work },

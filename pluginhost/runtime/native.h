@@ -13,7 +13,7 @@
 
 #include "common/base/map.h"
 #include "common/proto/capabilities.h"
-#include "common/proto/messages.h"
+#include "common/proto/stream.h"
 #include "pluginhost/include/mozaiks/plugin.h"
 #include "pluginhost/runtime/channel.h"
 #include "pluginhost/runtime/runtime.h"
@@ -60,7 +60,10 @@ struct native_call {
 	char *failure; /* of mozaiks_fail() */
 	struct mozaiks_text error;
 
-	/* The capability it waits for. */
+	struct stream stream;
+	struct native_piece *pieces; /* of the body, not read yet */
+
+	/* The capability it waits for; also signalled when the stream moves. */
 	pthread_cond_t replied;
 	bool waiting;
 	uint32_t seq;
@@ -98,6 +101,8 @@ struct native {
 	bool shut_down; /* the plugin's shutdown() was queued */
 	bool finished;  /* and has returned */
 };
+
+struct native_piece;
 
 extern const struct mozaiks_api native_api;
 
@@ -150,6 +155,21 @@ int native_plain(
 
 /** Copies bytes into the call's memory, with a NUL behind. @return 0 or MOZAIKS_E_*. */
 int native_keep(struct native_call *c, struct slice bytes, struct mozaiks_text *ret_text);
+
+/* ---- native_stream.c ---- */
+
+int native_stream_begin(struct mozaiks_call *call, int status, struct mozaiks_text content_type);
+int native_stream_write(struct mozaiks_call *call, struct mozaiks_text bytes);
+int native_body_read(struct mozaiks_call *call, void *to, size_t size, size_t *ret_n);
+
+/** DATA, CREDIT or RESET, with the lock held. @return false: the director breaks the protocol. */
+bool native_take_stream(struct native *n, const struct frame *f);
+
+/** The plugin has returned 0: its answer in pieces is complete. With the lock held; waits for credit.
+ * @return false when nobody takes it. */
+bool native_stream_end(struct native_call *c);
+
+void native_stream_free(struct native_call *c);
 
 /* ---- native_capability.c ---- */
 

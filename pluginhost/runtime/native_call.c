@@ -214,4 +214,7 @@ const struct mozaiks_api native_api = {
 	.quote = native_quote,
 	.format = format,
 	.plain = native_plain,
+	.stream_begin = native_stream_begin,
+	.stream_write = native_stream_write,
+	.body_read = native_body_read,
 };

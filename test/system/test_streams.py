@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -386,3 +387,72 @@ def test_violations_end_the_worker():
             assert f"protocol violation: {what}" in ended["reason"], (rude, ended)
         wait_for(lambda: neighbour.good > 3)
     assert not neighbour.bad
+
+
+# Plugins in C
+
+NATIVE = r"""
+#include <mozaiks/plugin.h>
+#include <string.h>
+
+static int execute(struct mozaiks_call *call)
+{
+	static char piece[65536];
+	struct mozaiks_text value;
+	int64_t n = 0;
+	int e;
+	if (mozaiks_member(call, mozaiks_data(call), "early", &value) == 0) {
+		return mozaiks_stream_write(call, MOZAIKS_TEXT("x")) == MOZAIKS_E_INVALID ? 0 : 9;
+	}
+	if (mozaiks_member(call, mozaiks_data(call), "n", &value) == 0) {
+		(void)mozaiks_integer(call, value, &n);
+	}
+	e = mozaiks_stream_begin(call, 202, MOZAIKS_TEXT("a/b"));
+	for (; e == 0 && n > 0; n--) {
+		memset(piece, (int)(n & 127), sizeof(piece));
+		e = mozaiks_stream_write(call, (struct mozaiks_text){ piece, sizeof(piece) });
+	}
+	if (mozaiks_member(call, mozaiks_data(call), "fail", &value) == 0) {
+		return mozaiks_fail(call, "on purpose");
+	}
+	if (e == MOZAIKS_E_CANCELLED) {
+		mozaiks_log(call, MOZAIKS_LOG_INFO, "the client has gone");
+	}
+	return e;
+}
+
+static const struct mozaiks_plugin plugin = {
+	MOZAIKS_PLUGIN_HEAD,
+	.name = "native",
+	.threads = 1,
+	.execute = execute,
+};
+
+const struct mozaiks_plugin *mozaiks_plugin(void)
+{
+	return &plugin;
+}
+"""
+
+
+def test_native_plugins_answer_in_pieces(tmp_path):
+    source, library = tmp_path / "logic.c", tmp_path / "logic.so"
+    source.write_text(NATIVE)
+    subprocess.run(["gcc", "-std=c17", "-shared", "-fPIC", "-I", TOP / "pluginhost/include", "-o",
+                    library, source], check=True)
+    with Runtime({"native": {"logic.so": library.read_bytes()}}) as r:
+        answer = r.execute("native", {"n": 300})
+        assert (answer.status, answer.headers["content-type"]) == (202, "a/b")
+        assert answer.body == b"".join(bytes([n & 127]) * 65536 for n in range(300, 0, -1))
+        assert r.execute("native", {"n": 0}).body == b""
+        assert r.execute("native", {"early": 1}).json is None
+        with pytest.raises(http.client.IncompleteRead):
+            r.execute("native", {"n": 3, "fail": 1})
+        body = json.dumps({"n": 1_000_000})
+        with socket.create_connection(("127.0.0.1", r.port), timeout=30) as s:
+            s.sendall(f"POST /api/execute/native HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+                      f"\r\nAuthorization: Bearer {mint('alice')}\r\n\r\n{body}".encode())
+            assert s.recv(100)
+        wait_for(lambda: "the client has gone" in r.director.text)
+        # Its one thread is free again.
+        assert r.execute("native", {"n": 1}).status == 202

@@ -158,7 +158,20 @@ struct mozaiks_api {
 	int (*plain)(struct mozaiks_call *call,
 		struct mozaiks_text extended,
 		struct mozaiks_text *ret_json);
+	/* Since 2: see MOZAIKS_HAS(). */
+	int (*stream_begin)(
+		struct mozaiks_call *call, int status, struct mozaiks_text content_type);
+	int (*stream_write)(struct mozaiks_call *call, struct mozaiks_text bytes);
+	int (*body_read)(struct mozaiks_call *call, void *to, size_t size, size_t *ret_n);
 };
+
+/* Additions of this header, beside MOZAIKS_ABI_VERSION: 2 has streams. */
+#define MOZAIKS_API_LEVEL 2
+
+/* True when the runtime is new enough to have a function of struct mozaiks_api. */
+#define MOZAIKS_HAS(call, function) \
+	((call)->api->size >=       \
+		offsetof(struct mozaiks_api, function) + sizeof((call)->api->function))
 
 /* ---- The call ---- */
 
@@ -215,6 +228,33 @@ static inline struct mozaiks_text mozaiks_error(struct mozaiks_call *call)
 /* mozaiks_format(call, &text, "format", …): a text, closed by a NUL, that lives as long as the
  * call. */
 #define mozaiks_format(call, ret_text, ...) ((call)->api->format((call), (ret_text), __VA_ARGS__))
+
+/* ---- Answers and bodies in pieces ---- */
+
+/* Begins an answer in pieces, in execute(); instead of mozaiks_answer(). The deadline is met with it. Any
+ * return but 0 afterwards ends the client's connection before the end of the answer. */
+static inline int mozaiks_stream_begin(
+	struct mozaiks_call *call, int status, struct mozaiks_text content_type)
+{
+	return MOZAIKS_HAS(call, stream_begin) ? call->api->stream_begin(call, status, content_type)
+					       : MOZAIKS_E_ABSENT;
+}
+
+/* Sends bytes; waits while the client is slower. MOZAIKS_E_CANCELLED: it has gone. */
+static inline int mozaiks_stream_write(struct mozaiks_call *call, struct mozaiks_text bytes)
+{
+	return MOZAIKS_HAS(call, stream_write) ? call->api->stream_write(call, bytes)
+					       : MOZAIKS_E_ABSENT;
+}
+
+/* Reads of the body that the client uploads (manifest: "uploads": true); waits for it. *ret_n is 0 at its
+ * end, and without a body. */
+static inline int mozaiks_body_read(struct mozaiks_call *call, void *to, size_t size, size_t *ret_n)
+{
+	*ret_n = 0;
+	return MOZAIKS_HAS(call, body_read) ? call->api->body_read(call, to, size, ret_n)
+					    : MOZAIKS_E_ABSENT;
+}
 
 /* ---- JSON ---- */
 
