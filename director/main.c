@@ -208,6 +208,7 @@ static int open_websockets(unsigned connections)
 		.ping_ms = (unsigned)settings.websocket_ping_ms,
 		.pong_ms = (unsigned)settings.websocket_pong_ms,
 		.close_ms = (unsigned)settings.websocket_close_ms,
+		.drain_rate = (unsigned)settings.websocket_drain_rate,
 	};
 	return websockets_new(&director.websockets, &config);
 }

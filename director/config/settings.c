@@ -427,6 +427,9 @@ static const struct setting table[] = {
 		.help = "Time for its answer; then its WebSocket is closed with 1011." },
 	{ "MOZAIKS_WEBSOCKET_CLOSE_SECONDS", SETTING_SECONDS, AT(websocket_close_ms), "5", 10, HOUR_MS,
 		.help = "Time for a client's answer to a close frame; then the connection is cut." },
+	{ "MOZAIKS_WEBSOCKET_DRAIN_RATE", SETTING_NUMBER, AT(websocket_drain_rate), "2000", 0, MILLION,
+		.help = "WebSockets that are closed in a second when the director stops, so that their clients do "
+			"not all come back at once. 0: any number." },
 	{ "MOZAIKS_BROADCAST_RATE", SETTING_NUMBER, AT(broadcast_rate), "10", 0, MILLION,
 		.help = "Messages a second that one plugin may send to all connected clients; those of one "
 			"second may come at once. 0: any number." },

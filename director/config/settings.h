@@ -179,6 +179,7 @@ struct settings {
 	uint64_t websocket_ping_ms;
 	uint64_t websocket_pong_ms;
 	uint64_t websocket_close_ms;
+	uint64_t websocket_drain_rate;
 	uint64_t broadcast_rate; /* of one plugin */
 
 	/* A worker's life. */

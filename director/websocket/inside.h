@@ -66,6 +66,9 @@ struct websockets {
 	struct websocket *cursor;     /* the next that the first of them is sent to */
 	size_t buffered;              /* in `message` of all */
 	bool draining;
+	struct websocket *drained; /* the next that is told of the end */
+	struct uvx_timer drain;
+	struct uvx_closing closes;
 	struct uvx_later later; /* broadcasts, a part in each turn */
 	void (*closed)(void *arg);
 	void *closed_arg;

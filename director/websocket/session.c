@@ -273,19 +273,36 @@ static void on_body(void *owner, struct http_request *r, struct slice body)
 	(void)user_context_unref(user);
 }
 
-const struct http_handler session_handler = { .on_body = on_body };
+/* No stranger's body is read. */
+static bool on_head(void *owner, struct http_request *r)
+{
+	const struct director *d = owner;
+	return websocket_check_head(d->websockets, r);
+}
+
+const struct http_handler session_handler = { .on_head = on_head, .on_body = on_body };
+
+static void release_user(void *user)
+{
+	(void)user_context_unref(user);
+}
+
+static bool on_ticket_head(void *owner, struct http_request *r)
+{
+	struct user_context *user = execute_authenticate(owner, r);
+	if (user != NULL) {
+		http_request_set_context(r, user, release_user);
+	}
+	return user != NULL;
+}
 
 static void on_ticket(void *owner, struct http_request *r, struct slice body)
 {
-	struct director *d = owner;
+	const struct director *d = owner;
 	char ticket[TICKET_SIZE];
 	char text[128];
-	struct user_context *user = execute_authenticate(d, r);
-	if (user == NULL) {
-		return;
-	}
+	struct user_context *user = http_request_context(r);
 	int e = tickets_issue(websockets_tickets(d->websockets), user, ticket);
-	(void)user_context_unref(user);
 	if (e < 0) {
 		http_problem(r, 503, e == -ENOBUFS ? "too_many_tickets" : "out_of_memory", 1,
 			"No ticket can be had now");
@@ -300,4 +317,7 @@ static void on_ticket(void *owner, struct http_request *r, struct slice body)
 	http_respond(r, &response);
 }
 
-const struct http_handler session_ticket_handler = { .on_body = on_ticket };
+const struct http_handler session_ticket_handler = {
+	.on_head = on_ticket_head,
+	.on_body = on_ticket,
+};

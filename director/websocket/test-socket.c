@@ -23,7 +23,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 20000, CLIENTS_MAX = 200, SEND_LIMIT = 64 * 1024, BUFFER_LIMIT = 1000 };
+enum {
+	TURNS_MAX = 20000,
+	CLIENTS_MAX = 200,
+	SEND_LIMIT = 64 * 1024,
+	BUFFER_LIMIT = 1000,
+	DRAIN_RATE = 1000
+};
 
 /* What a handler has seen. */
 struct seen {
@@ -127,6 +133,7 @@ static int start(void **state)
 		.ping_ms = 60000,
 		.pong_ms = 60000,
 		.close_ms = 50,
+		.drain_rate = DRAIN_RATE,
 		.judge = judge,
 	};
 	struct http_config http = { .loop = &t.loop, .routes = routes, .n_routes = 1 };
@@ -424,6 +431,29 @@ static void a_broadcast_outlives_its_recipients(void **state)
 	assert_int_equal(websockets_broadcast(t.all, SLICE("4"), on_broadcast, NULL), 0);
 }
 
+/* Some of them in each step of 10 ms: the last is told after all others, and none is forgotten. */
+static void the_end_comes_to_some_at_a_time(void **state)
+{
+	enum { N = 100 };
+	for (unsigned i = 0; i < N; i++) {
+		(void)client(0);
+	}
+	websockets_drain(t.all);
+	websockets_drain(t.all);
+	unsigned first = 0;
+	for (unsigned i = 0; i < N; i++) {
+		first += websocket_send(t.seen[i].w, false, &(struct slice){ 0 }, 1) < 0;
+	}
+	assert_int_equal(first, DRAIN_RATE / 100 + 1);
+	/* The next to be told goes away by itself. */
+	(void)shutdown(t.fds[first], SHUT_WR);
+	UNTIL(websockets_count(t.all) == 0);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(t.seen[i].closed, 1);
+		assert_int_equal(t.seen[i].code, i == first ? t.seen[i].code : WS_GOING_AWAY);
+	}
+}
+
 static void a_user_is_asked_about_again(void **state)
 {
 	unsigned k = client(0);
@@ -486,6 +516,7 @@ int main(void)
 		SOCKET_TEST(who_reads_on_is_told_to),
 		SOCKET_TEST(unfinished_messages_are_bounded),
 		SOCKET_TEST(a_broadcast_outlives_its_recipients),
+		SOCKET_TEST(the_end_comes_to_some_at_a_time),
 		SOCKET_TEST(a_user_is_asked_about_again),
 		SOCKET_TEST(tickets_are_for_one),
 	};

@@ -58,6 +58,7 @@ struct websockets_config {
 	unsigned message_rate; /* of one connection, a second; 0: any */
 	unsigned ping_rate;
 	unsigned ping_ms, pong_ms, close_ms;
+	unsigned drain_rate; /* closed in a second when the director ends; 0: all at once */
 	/* Is this user still one? Asked again and again; AUTH_REVOKED and AUTH_DISABLED close with 4401.
 	 * NULL: nobody is asked. */
 	int (*judge)(void *arg, const struct user_context *user);
@@ -67,7 +68,8 @@ struct websockets_config {
 /** @return 0 or -ENOMEM. */
 int websockets_new(struct websockets **ret, const struct websockets_config *config);
 
-/** Each is closed with 1001, or by its handler's `drain`; new ones are refused. Idempotent. */
+/** Each is closed with 1001, or by its handler's `drain`, `drain_rate` of them a second, so that not all of
+ * their clients come back at once; new ones are refused. Idempotent. */
 void websockets_drain(struct websockets *all);
 
 /** Releases what belongs to the loop; the HTTP server, and with it each of them, is closed already. */
@@ -80,6 +82,10 @@ struct websocket_request {
 	struct slice key;
 	struct handshake_protocols protocols;
 };
+
+/** For a route's on_head: that no body follows, which websocket_check() refuses, too.
+ * @return false after answering. */
+bool websocket_check_head(const struct websockets *all, struct http_request *r);
 
 /** Is it a handshake, from where we allow it? @return false after answering 400, 403, 426 or 503. */
 bool websocket_check(struct websockets *all, struct http_request *r, struct websocket_request *ret);

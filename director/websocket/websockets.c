@@ -6,6 +6,7 @@
 #include "director/websocket/ticket.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,8 @@ enum {
 	/* Connections that a broadcast is sent to in one turn of the loop. */
 	BROADCAST_BATCH = 64,
 	BROADCASTS_MAX = 1024,
+	/* How often some are told of the end. */
+	DRAIN_STEP_MS = 10,
 	RETRY_S = 5,
 	REASON_SIZE = WS_REASON_MAX + 1,
 };
@@ -29,6 +32,7 @@ struct broadcast {
 };
 
 static void on_later(void *arg);
+static void drain_some(void *arg);
 
 int websockets_new(struct websockets **ret, const struct websockets_config *config)
 {
@@ -43,6 +47,7 @@ int websockets_new(struct websockets **ret, const struct websockets_config *conf
 		return -ENOMEM;
 	}
 	uvx_later_init(&all->later, config->loop, on_later, all);
+	uvx_timer_init(&all->drain, config->loop, drain_some, all);
 	*ret = all;
 	return 0;
 }
@@ -95,6 +100,16 @@ static void ask_for_upgrade(struct http_request *r, const char *detail)
 	http_respond(r, &response);
 }
 
+bool websocket_check_head(const struct websockets *all, struct http_request *r)
+{
+	bool good = http_request_may_upgrade(r);
+	if (!good) {
+		http_problem(r, 400, "bad_handshake", 0,
+			"A handshake is an HTTP/1.1 request without a body");
+	}
+	return good;
+}
+
 bool websocket_check(struct websockets *all, struct http_request *r, struct websocket_request *ret)
 {
 	*ret = (struct websocket_request){ 0 };
@@ -107,9 +122,7 @@ bool websocket_check(struct websockets *all, struct http_request *r, struct webs
 		ask_for_upgrade(r, "Only version 13 of the WebSocket protocol is spoken");
 		return false;
 	}
-	if (!http_request_may_upgrade(r)) {
-		http_problem(r, 400, "bad_handshake", 0,
-			"A handshake is an HTTP/1.1 request without a body");
+	if (!websocket_check_head(all, r)) {
 		return false;
 	}
 	unsigned at = 0;
@@ -322,6 +335,9 @@ void websockets_remove(struct websockets *all, struct websocket *w)
 	if (all->cursor == w) {
 		all->cursor = w->next;
 	}
+	if (all->drained == w) {
+		all->drained = w->next;
+	}
 	leave_user(all, w);
 	DL_DELETE(all->list, w);
 	all->n--;
@@ -410,28 +426,48 @@ int websockets_broadcast(struct websockets *all,
 
 /* The end */
 
+static void tell_of_end(struct websocket *w)
+{
+	if (w->handler != NULL && w->handler->drain != NULL && w->state == WEBSOCKET_OPEN) {
+		w->handler->drain(w);
+	} else {
+		websocket_close(w, WS_GOING_AWAY, SLICE("the runtime is stopping"));
+	}
+}
+
+static void drain_some(void *arg)
+{
+	struct websockets *all = arg;
+	unsigned rate = all->config.drain_rate;
+	unsigned n = rate == 0 ? UINT_MAX : rate / (1000 / DRAIN_STEP_MS) + 1;
+	while (all->drained != NULL && n > 0) {
+		struct websocket *w = all->drained;
+		all->drained = w->next;
+		n--;
+		tell_of_end(w);
+	}
+	if (all->drained != NULL) {
+		uvx_timer_once(&all->drain, DRAIN_STEP_MS);
+	}
+}
+
 void websockets_drain(struct websockets *all)
 {
-	struct websocket *w;
-	if (all->draining) {
-		return;
-	}
-	all->draining = true;
-	DL_FOREACH (all->list, w) {
-		if (w->handler != NULL && w->handler->drain != NULL && w->state == WEBSOCKET_OPEN) {
-			w->handler->drain(w);
-		} else {
-			websocket_close(w, WS_GOING_AWAY, SLICE("the runtime is stopping"));
-		}
+	if (!all->draining) {
+		all->draining = true;
+		all->drained = all->list;
+		drain_some(all);
 	}
 }
 
 static void check_end(struct websockets *all)
 {
 	if (all->closed != NULL && all->n_left == 0) {
-		void (*closed)(void *arg) = all->closed;
+		uvx_closing_begin(&all->closes, all->closed, all->closed_arg);
 		all->closed = NULL;
-		uvx_later_close(&all->later, closed, all->closed_arg);
+		uvx_later_close(&all->later, uvx_closing_one, uvx_closing_add(&all->closes));
+		uvx_timer_close(&all->drain, uvx_closing_one, uvx_closing_add(&all->closes));
+		uvx_closing_one(&all->closes);
 	}
 }
 
