@@ -306,13 +306,17 @@ def seeds():
 
 
 def plain(text, command, counted=True):
-    """An answer without what servers are free in: the order of fields, of values without one, and which of
-    two violated keys is named."""
+    """An answer without what servers are free in: the order of fields, of values without one, which of two
+    violated keys is named, and whether its value is."""
     text = re.sub("with this (_id|key in the unique index [^ ]+) already", "already", text)
     try:
         value = json.loads(text)
     except ValueError:
         return text
+    if isinstance(value, dict):
+        for error in value.get("errors", []):
+            error.pop("keyPattern", None)
+            error.pop("keyValue", None)
     if not counted and isinstance(value, dict):
         for counts in (value, value.get("result", {})):
             counts.pop("modifiedCount", None)

@@ -543,6 +543,42 @@ return [
     assert [r.bson()["multi"] for r in worker.requests[1:]] == [False, True, False, False, True]
 
 
+def test_bulk_write_without_an_order_inserts_first(start):
+    """In one command, wherever they stand; what is refused is named by its place in the list."""
+    worker = start(plugin(BULK + """
+mixed = [writes[2], writes[0], writes[5], writes[1], InsertOne({"_id": 3})]
+try:
+    await db.items.bulk_write(mixed, ordered=False)
+except BulkWriteError as error:
+    d = error.details
+    return [[[e["index"], e["code"]] for e in d["writeErrors"]], d["nInserted"], d["nMatched"]]
+"""))
+    worker.capabilities[fd.INSERT] = lambda r: bson.encode(
+        {"inserted": 2, "errors": [{"index": 1, "code": "duplicate_key", "message": "_id"}]}
+    )
+    worker.capabilities[fd.UPDATE] = lambda r: bson.encode({"matched": 1, "modified": 1})
+    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
+    assert worker.call().value == [[[3, 11000]], 2, 1]
+    assert [r.capability for r in worker.requests] == [fd.INSERT, fd.UPDATE, fd.DELETE]
+    assert worker.requests[0].bson()["documents"] == [{"_id": 1}, {"_id": 2}, {"_id": 3}]
+
+
+def test_bulk_write_does_not_send_again_what_is_unknown(start):
+    worker = start(plugin(BULK + """
+try:
+    await db.items.bulk_write(writes, ordered=False)
+except Exception as error:
+    return type(error).__name__
+"""))
+
+    def lose(request):
+        raise fd.Refusal(code="unknown_outcome", message="no")
+
+    worker.capabilities[fd.INSERT] = lose
+    assert worker.call().value == "UnknownOutcome"
+    assert [r.capability for r in worker.requests] == [fd.INSERT]
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 def test_bulk_write_says_which_failed(start, ordered):
     worker = start(plugin(BULK + f"""

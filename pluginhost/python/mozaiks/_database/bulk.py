@@ -1,7 +1,7 @@
 """``bulk_write()``: a list of single writes, one command after the other.
 
-Inserts that stand next to each other travel together. Each write is durable by itself: a list is no
-transaction.
+Inserts that stand next to each other travel together; in a list without an order all of them do,
+before the other writes. Each write is durable by itself: a list is no transaction.
 """
 
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
@@ -67,17 +67,13 @@ class Bulk:
             raise TypeError("bulk_write() needs a non-empty list")
         for write in writes:
             _check(write)
-        index = 0
-        while index < len(writes) and not (self._ordered and self._errors):
-            end = index
-            while end < len(writes) and isinstance(writes[end], InsertOne):
-                end += 1
-            if end > index:
-                await self._insert(writes[index:end], index)
-                index = end
+        for places in self._commands(writes):
+            if self._ordered and self._errors:
+                break
+            if isinstance(writes[places[0]], InsertOne):
+                await self._insert([writes[place] for place in places], places)
             else:
-                await self._one(writes[index], index)
-                index += 1
+                await self._one(writes[places[0]], places[0])
         result = BulkWriteResult(
             inserted_count=self._counts["inserted"],
             matched_count=self._counts["matched"],
@@ -92,20 +88,38 @@ class Bulk:
             )
         return result
 
-    async def _insert(self, writes: List[Any], first: int) -> None:
+    def _commands(self, writes: List[Write]) -> List[List[int]]:
+        """Which writes travel together, by their places."""
+        inserts = [i for i, write in enumerate(writes) if isinstance(write, InsertOne)]
+        if inserts and not self._ordered:
+            others = [[i] for i, write in enumerate(writes) if not isinstance(write, InsertOne)]
+            return [inserts, *others]
+        commands: List[List[int]] = []
+        for i, write in enumerate(writes):
+            joins = i > 0 and isinstance(write, InsertOne) and isinstance(writes[i - 1], InsertOne)
+            if joins:
+                commands[-1].append(i)
+            else:
+                commands.append([i])
+        return commands
+
+    async def _insert(self, writes: List[Any], places: List[int]) -> None:
         documents = [write.document for write in writes]
         try:
-            inserted, errors = await self._collection.insert_batch(documents, first, self._ordered)
+            inserted, errors = await self._collection.insert_batch(documents, 0, self._ordered)
+        except UnknownOutcome:
+            # Some may be there: to send them again would blame the first ones on themselves.
+            raise
         except CapabilityError as error:
             if not self._ordered and len(writes) > 1:
                 # One of them is to blame; the others shall go in.
-                for offset, write in enumerate(writes):
-                    await self._insert([write], first + offset)
+                for write, place in zip(writes, places):
+                    await self._insert([write], [place])
                 return
-            self._note(first, writes[0], error)
+            self._note(places[0], writes[0], error)
             return
         self._counts["inserted"] += inserted
-        self._errors += errors
+        self._errors += [{**error, "index": places[error["index"]]} for error in errors]
 
     async def _one(self, write: Any, index: int) -> None:
         try:
