@@ -25,6 +25,7 @@ struct host;
 struct issuer;
 struct limiter;
 struct queue_events;
+struct state_dir;
 struct quota_users;
 struct schemas;
 struct websockets;
@@ -42,6 +43,9 @@ enum director_wait {
 struct director {
 	uv_loop_t *loop;
 	const struct settings *settings;
+	const struct state_dir *state;
+	const char
+		*database_uri_name; /* the name under which it was set; afterwards all are wiped */
 	struct slice app_id;
 	const char *run_path;
 
@@ -91,6 +95,7 @@ struct director {
 	struct uvx_signals signals;
 	struct uvx_timer drain_timer;
 	struct watchdog watchdog;
+	int exit_status;
 	bool stopping;
 	size_t stop_step; /* the next of stop.c's */
 	enum director_wait stop_waits;
