@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		proxies_resolve(&proxies, &peer, &head, &alone);
 		/* A forged list in front changes nothing once somebody who is not ours was met. */
 		if (!proxies_trust(&proxies, &alone.client) &&
-			parse(&b, SLICE("for=192.0.2.66, 192.0.2.67, "), value, &head)) {
+			parse(&b, SLICE("for=192.0.2.66, \"192.0.2.67, "), value, &head)) {
 			proxies_resolve(&proxies, &peer, &head, &behind);
 			invariant(memcmp(&alone.client, &behind.client, sizeof(peer)) == 0);
 		}

@@ -63,6 +63,7 @@ struct list {
 	unsigned field;    /* fields before this one are still to be read */
 	struct slice rest; /* of the field at hand */
 	bool within;       /* there is a field at hand */
+	bool quotes;       /* they mean something */
 };
 
 static struct list list_of(const struct http_head *head, struct slice name)
@@ -83,22 +84,21 @@ static bool list_field_before(struct list *l)
 	return false;
 }
 
-/* Where the last element of s begins; a comma in quotes does not count. An unclosed quote makes all of
- * it one element, which then is no address. */
-static size_t last_element(struct slice s)
+/*
+ * Where the last element of s begins. Read from the end, so that no quote of a client's can swallow what
+ * our proxies have appended. @param quotes a comma within them does not count.
+ * @return false when quotes are open at the beginning: there is no element, then.
+ */
+static bool last_element(struct slice s, bool quotes, size_t *ret_begin)
 {
 	bool quoted = false;
-	size_t begin = 0;
-	for (size_t i = 0; i < s.n; i++) {
-		if (quoted && s.p[i] == '\\') {
-			i++;
-		} else if (s.p[i] == '"') {
-			quoted = !quoted;
-		} else if (s.p[i] == ',' && !quoted) {
-			begin = i + 1;
-		}
+	size_t i = s.n;
+	while (i > 0 && (quoted || s.p[i - 1] != ',')) {
+		quoted ^= quotes && s.p[i - 1] == '"';
+		i--;
 	}
-	return quoted ? 0 : begin;
+	*ret_begin = i;
+	return !quoted;
 }
 
 /* The element before those that were taken. @return false when there is none. */
@@ -107,8 +107,9 @@ static bool list_take(struct list *l, struct slice *ret)
 	if (!l->within && !list_field_before(l)) {
 		return false;
 	}
-	size_t begin = last_element(l->rest);
-	*ret = trimmed(slice_skip(l->rest, begin));
+	size_t begin;
+	bool whole = last_element(l->rest, l->quotes, &begin);
+	*ret = whole ? trimmed(slice_skip(l->rest, begin)) : SLICE_NULL;
 	l->within = begin > 0;
 	l->rest.n = begin > 0 ? begin - 1 : 0;
 	return true;
@@ -142,6 +143,7 @@ void proxies_resolve(const struct proxies *p,
 {
 	bool standard = p->header == PROXIES_FORWARDED;
 	struct list nodes = list_of(head, standard ? SLICE("Forwarded") : SLICE("X-Forwarded-For"));
+	nodes.quotes = standard;
 	struct list protocols = list_of(head, SLICE("X-Forwarded-Proto"));
 	struct list hosts = list_of(head, SLICE("X-Forwarded-Host"));
 	struct slice element;

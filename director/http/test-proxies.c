@@ -86,7 +86,9 @@ static void test_x_forwarded(void **state)
 		{ "X-Forwarded-For: [2001:db8::1]x\r\n", "10.0.0.1", false, "" },
 		{ "X-Forwarded-For: [2001:db8::1\r\n", "10.0.0.1", false, "" },
 		{ "X-Forwarded-For: []\r\n", "10.0.0.1", false, "" },
-		{ "X-Forwarded-For: \"192.0.2.1, 192.0.2.2\r\n", "10.0.0.1", false, "" },
+		/* A quote of the client's does not hide what the proxy has appended. */
+		{ "X-Forwarded-For: \", 192.0.2.2\r\n", "192.0.2.2", false, "" },
+		{ "X-Forwarded-For: \"192.0.2.1, 192.0.2.2, 10.0.0.2\r\n", "192.0.2.2", false, "" },
 		/* The last word has whoever speaks to us. */
 		{ "X-Forwarded-Proto: https\r\nX-Forwarded-Host: example.org\r\n", "10.0.0.1", true,
 			"example.org" },
@@ -117,7 +119,10 @@ static void test_forwarded(void **state)
 		{ "Forwarded: for=_hidden, for=10.0.0.2\r\n", "10.0.0.2", false, "" },
 		{ "Forwarded: for=unknown\r\n", "10.0.0.1", false, "" },
 		{ "Forwarded: by=10.0.0.2\r\n", "10.0.0.1", false, "" },
-		{ "Forwarded: for=\"192.0.2.1, for=192.0.2.2\r\n", "10.0.0.1", false, "" },
+		{ "Forwarded: for=\"192.0.2.1, for=192.0.2.2\r\n", "192.0.2.2", false, "" },
+		{ "Forwarded: x=\"\\, for=192.0.2.2, for=\"10.0.0.2:80\"\r\n", "192.0.2.2", false,
+			"" },
+		{ "Forwarded: for=192.0.2.1;x=\"\r\n", "10.0.0.1", false, "" },
 		{ "Forwarded: for=\"a,b\", for=192.0.2.1\r\n", "192.0.2.1", false, "" },
 		{ "Forwarded: for=\"a\\\", b\", for=192.0.2.1\r\n", "192.0.2.1", false, "" },
 		{ "X-Forwarded-For: 192.0.2.66\r\nX-Forwarded-Proto: https\r\n", "10.0.0.1", false,
