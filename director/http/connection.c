@@ -408,9 +408,10 @@ static void take_request(struct connection *c)
 			r->seen = accepted;
 		}
 	}
+	refusal = body_limit(c);
 	if (r->answered) {
 		finish_request(c);
-	} else if (refusal = body_limit(c), r->head.length > refusal.limit) {
+	} else if (r->head.length > refusal.limit) {
 		refuse_with(c, &refusal);
 	} else if (r->head.encoded) {
 		refuse(c, 415, "request bodies with a Content-Encoding are not accepted");

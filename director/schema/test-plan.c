@@ -160,9 +160,12 @@ static void ids_follow_from_the_content(void **state)
 	/* Equal documents have ids of their own, and so have those of another collection. */
 	struct slice row = buffer_slice(&p.inserts[0].documents);
 	struct slice other_row = buffer_slice(&p.inserts[1].documents);
-	struct slice a, b, c;
-	assert_true(document_take(&row, &a) && document_take(&row, &b) &&
-		document_take(&other_row, &c));
+	struct slice a = SLICE_NULL;
+	struct slice b = SLICE_NULL;
+	struct slice c = SLICE_NULL;
+	assert_true(document_take(&row, &a));
+	assert_true(document_take(&row, &b));
+	assert_true(document_take(&other_row, &c));
 	assert_false(slice_eq(a, b));
 	assert_false(slice_eq(a, c));
 	plan_deinit(&p);
