@@ -456,3 +456,44 @@ def test_native_plugins_answer_in_pieces(tmp_path):
         wait_for(lambda: "the client has gone" in r.director.text)
         # Its one thread is free again.
         assert r.execute("native", {"n": 1}).status == 202
+
+
+FORGED = """
+from mozaiks.streams import StreamingResponse
+
+
+async def body():
+    yield b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nabc"
+
+
+async def execute(data):
+    return StreamingResponse(body(), status_code=data.get("status", 200),
+                             media_type=data.get("type", "text/plain"),
+                             headers=data.get("headers", {}))
+"""
+
+
+def test_a_head_that_a_plugin_forges():
+    """Whatever it says of its answer, the client reads one answer, and no header that is not its own."""
+    with Runtime({"forger": {"logic.py": FORGED}}) as r:
+        def raw(data):
+            body = json.dumps(data).encode()
+            return r.raw(b"POST /api/execute/forger HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                         b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
+                         % (mint("alice").encode(), len(body), body))
+        lie = "x\r\nSet-Cookie: a=b\r\n\r\n"
+        for data in ({"type": lie}, {"type": "a" * 5000},
+                     {"headers": {"Content-Disposition": lie, lie: "x"}},
+                     {"headers": {"Set-Cookie": "a=b", "Transfer-Encoding": "identity",
+                                  "Content-Length": "5", "Connection": "keep-alive"}}):
+            head, _, body = raw(data).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ") and b"Set-Cookie" not in head, head
+            assert head.count(b"Content-Type:") == 1 and b"Content-Length" not in head
+            assert b"Transfer-Encoding: chunked\r\n" in head
+            assert body.startswith(b"29\r\nHTTP/1.1") and body.endswith(b"abc\r\n0\r\n\r\n")
+        for status in (204, 304):
+            head, _, body = raw({"status": status}).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 %d " % status) and body == b""
+            assert b"Transfer-Encoding" not in head
+        for status in (101, 99, 600, -1):
+            assert raw({"status": status}).startswith(b"HTTP/1.1 502 "), status
