@@ -33,6 +33,7 @@ import websocket  # noqa: E402
 from neighbour import Hostile  # noqa: E402
 from runtime import (APP, BUILD, SECRET, Runtime, adopt_orphans, mint,  # noqa: E402
                      reap_orphans, wait_for)
+from slow import SlowClients  # noqa: E402
 
 SMOKE = os.environ.get("BENCH_SMOKE") == "1"
 USERS = 50 if SMOKE else 1000
@@ -400,6 +401,21 @@ class Bench:
                       [a["p99_us"] / q["p99_us"] for a, q in zip(attacked, quiet)], 2, "ratio",
                       False, ours=middle(attacked), peer=middle(quiet), memory_kib=memory,
                       connections=connections, hostile_answers=answers)
+
+        with ours({"echo": HERE / "plugins" / "echo"}, MOZAIKS_HEADER_TIMEOUT_SECONDS="1",
+                  MOZAIKS_BODY_TIMEOUT_SECONDS="1") as us:
+            load(us)
+
+            def beside_slow_clients():
+                with SlowClients(us.runtime.port, path):
+                    time.sleep(0.2)
+                    return load(us)
+            _, attacked, quiet = pairs(beside_slow_clients, lambda: load(us), self.n_pairs)
+            memory = {name: memory_kib(pid) for name, pid in us.processes.items()}
+        yield row("P10", "p99 beside slow clients, of quiet",
+                  [a["p99_us"] / q["p99_us"] for a, q in zip(attacked, quiet)], 2, "ratio", False,
+                  ours=middle(attacked), peer=middle(quiet), memory_kib=memory,
+                  connections=connections)
 
     def p11(self):
         counts = [1, 10] if SMOKE else [1, 10, 100, 1000]
