@@ -8,17 +8,20 @@ import struct
 import pytest
 
 from pair0 import VERSION, Frame, Pair0, text
-from runtime import Runtime, wait_for
+from runtime import Runtime, mint, wait_for
 
 PLUGIN = {"id": "hello", "version": "0" * 64, "last_good": None, "kind": "mozaiks", "state": "ready",
           "error": None, "entry": "logic.py", "source": "plugins/hello", "manifest": None}
 
 
 class NoPluginhost(Runtime):
-    """The director alone; readiness is not waited for."""
+    """The director alone, which is not ready without a pluginhost, and takes tokens once its store has
+    answered."""
 
     def start(self):
         self.start_director()
+        wait_for(lambda: self.get("/api/plugins", token=mint("operator")).status == 200, 10,
+                 "the store's answer")
         return self
 
 
