@@ -246,21 +246,37 @@ void grants_apply(const struct grants *g, const char *plugin, struct plugin_mani
 	}
 }
 
+static bool is_listed(const struct plugin_manifest *m, bool granted, size_t i)
+{
+	uint16_t code = permissions[i].code;
+	return permissions[i].permission[0] != '\0' &&
+		(granted ? m->granted[code] : m->asked[code] && !m->granted[code]);
+}
+
+/* Several capabilities have one permission; it is named once. */
+static bool was_listed(const struct plugin_manifest *m, bool granted, size_t i)
+{
+	struct slice name = slice_str(permissions[i].permission);
+	for (size_t j = 0; j < i; j++) {
+		if (is_listed(m, granted, j) &&
+			slice_eq(slice_str(permissions[j].permission), name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 int grants_append_json(const struct plugin_manifest *m, bool granted, struct buffer *out)
 {
-	const char *last = "";
+	bool first = true;
 	int r = buffer_append_byte(out, '[');
 	for (size_t i = 0; i < PERMISSIONS && r == 0; i++) {
-		uint16_t code = permissions[i].code;
-		const char *name = permissions[i].permission;
-		bool wanted = granted ? m->granted[code] : m->asked[code] && !m->granted[code];
-		/* Rows with one permission stand together in the table. */
-		if (name[0] == '\0' || !wanted || slice_eq(slice_str(last), slice_str(name))) {
+		if (!is_listed(m, granted, i) || was_listed(m, granted, i)) {
 			continue;
 		}
-		r = last[0] == '\0' ? 0 : buffer_append_byte(out, ',');
-		r = r < 0 ? r : buffer_append_json(out, slice_str(name));
-		last = name;
+		r = first ? 0 : buffer_append_byte(out, ',');
+		r = r < 0 ? r : buffer_append_json(out, slice_str(permissions[i].permission));
+		first = false;
 	}
 	return r < 0 ? r : buffer_append_byte(out, ']');
 }

@@ -45,6 +45,26 @@ static struct plugin_manifest applied(const struct grants *g, const char *plugin
 	return m;
 }
 
+/* A permission that several capabilities need is named once, wherever they stand in the table. */
+static void each_permission_is_named_once(void **state)
+{
+	struct plugin_manifest m = { 0 };
+	for (size_t code = 0; code < sizeof(m.granted) / sizeof(m.granted[0]); code++) {
+		m.granted[code] = m.asked[code] = true;
+	}
+	struct buffer b;
+	buffer_init(&b, 4096);
+	assert_int_equal(grants_append_json(&m, true, &b), 0);
+	assert_int_equal(buffer_append_byte(&b, 0), 0);
+	const char *found = strstr((const char *)b.p, "\"database.read\"");
+	assert_non_null(found);
+	assert_null(strstr(found + 1, "\"database.read\""));
+	found = strstr((const char *)b.p, "\"database.write\"");
+	assert_non_null(found);
+	assert_null(strstr(found + 1, "\"database.write\""));
+	buffer_deinit(&b);
+}
+
 static void without_a_policy_what_is_asked_for(void **state)
 {
 	struct grants g = { 0 };
@@ -152,6 +172,7 @@ static void a_file_that_is_not_there(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_permission_is_named_once),
 		cmocka_unit_test(without_a_policy_what_is_asked_for),
 		cmocka_unit_test(an_entry_has_the_last_word),
 		cmocka_unit_test(collections_have_other_names),
