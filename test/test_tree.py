@@ -10,6 +10,10 @@ ALIAS = re.compile(r'\.alias = "([A-Z_]+)"')
 NAME = re.compile(r"\b(?:MOZAIKS_[A-Z_]+[A-Z]|MAX_REQUEST_BODY_BYTES|JWT_SECRET|DATABASE_URI)\b")
 STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 
+TOP_LEVEL = {".ci", ".clang-format", ".clang-tidy", ".git", ".gitignore", "README.md", "common",
+             "configs", "director", "meson.build", "meson_options.txt", "pluginhost", "plugins",
+             "scripts", "test"}
+
 # What only tests, scripts and the build read.
 OTHERS = {"MOZAIKS_VERSION", "MOZAIKS_SHARED", "MOZAIKS_BUILD"}
 
@@ -65,3 +69,10 @@ def test_no_path_of_one_machine():
                 if path != pathlib.Path(__file__) and places.search(path.read_text()):
                     wrong.append(str(path.relative_to(TOP)))
     assert not wrong
+
+
+def test_nothing_was_left_at_the_top():
+    """What a test or a hand wrote there goes into a commit unseen."""
+    ignored = {".pytest_cache", "var"}
+    assert not [p.name for p in TOP.iterdir()
+                if p.name not in TOP_LEVEL | ignored and not p.name.startswith("build")]
