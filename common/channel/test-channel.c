@@ -9,6 +9,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "common/base/test-folder.h"
 #include "common/channel/channel.h"
 #include "common/proto/messages.h"
 #include "common/proto/pair0.h"
@@ -32,7 +33,7 @@ struct fixture {
 	uv_loop_t loop;
 	struct channel_hub *hub;
 	struct channel *channel;
-	char folder[64];
+	char folder[TEST_FOLDER_BYTES];
 	char path[96];
 	int opened, closed, messages, frames;
 	size_t bytes;
@@ -80,8 +81,7 @@ static const struct channel_events events = { on_open, on_message, on_close };
 static int setup(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
-	(void)snprintf(x->folder, sizeof(x->folder), "/tmp/mozaiks-channel-XXXXXX");
-	assert_non_null(mkdtemp(x->folder));
+	assert_int_equal(test_folder_make(x->folder, "test-channel"), 0);
 	(void)snprintf(x->path, sizeof(x->path), "%s/channel.sock", x->folder);
 	assert_int_equal(uv_loop_init(&x->loop), 0);
 	assert_int_equal(channel_hub_new(&x->hub, &x->loop, QUEUE_BYTES), 0);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include "common/base/test-folder.h"
 #include "common/uvx/async.h"
 #include "common/uvx/later.h"
 #include "common/uvx/listener.h"
@@ -482,13 +483,13 @@ static int connect_unix(const char *path)
 
 static void unix_listener_keeps_its_file(void **state)
 {
-	char folder[] = "/tmp/test-uvx-XXXXXX";
-	char path[64];
+	char folder[TEST_FOLDER_BYTES];
+	char path[TEST_FOLDER_BYTES + 2];
 	struct uvx_listener l;
 	struct talker t = { .room = 64 };
 	struct stat st;
 	unsigned ends = 0;
-	assert_non_null(mkdtemp(folder));
+	assert_int_equal(test_folder_make(folder, "test-uvx"), 0);
 	(void)snprintf(path, sizeof(path), "%s/s", folder);
 
 	/* A file that nobody listens on is replaced, also with its mode; one in use is not. */

@@ -45,7 +45,7 @@ static uv_loop_t loop;
 static struct settings settings;
 static struct director director = { .loop = &loop, .settings = &settings, .app_id = SLICE("app") };
 static struct worker worker;
-static char dir[64];
+static char dir[TEST_FOLDER_BYTES];
 
 struct director *capability_director(const struct capability_call *c)
 {
@@ -151,7 +151,6 @@ static int setup(void **state)
 {
 	char why[256] = "";
 	struct store_config config;
-	(void)snprintf(dir, sizeof(dir), "/tmp/test-database-XXXXXX");
 	settings.cursor_bytes = 4 << 20;
 	settings.cursors_per_request = 8;
 	settings.cursors_per_worker = 10;
@@ -159,7 +158,7 @@ static int setup(void **state)
 	settings.bson_depth = 64;
 	settings.bson_keys = 100000;
 	worker = (struct worker){ 0 };
-	if (mkdtemp(dir) == NULL || uv_loop_init(&loop) != 0) {
+	if (test_folder_make(dir, "test-database") != 0 || uv_loop_init(&loop) != 0) {
 		return -1;
 	}
 	store_config_init(&config);

@@ -3,6 +3,7 @@
  * the system calls themselves. Each trial names what must stop it: a signal or an errno, by which
  * the two fences can be told apart. And the golden test of the filter.
  */
+#include "common/base/test-folder.h"
 #include "common/confine/test-golden.h"
 #include "director/confine/confine.h"
 
@@ -21,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[64];
+static char folder[TEST_FOLDER_BYTES];
 
 enum {
 	KILLED = -1, /* the trial must be ended by SIGSYS */
@@ -631,8 +632,7 @@ static void failures_are_told_apart(void **state)
 
 static int make_folder(void **state)
 {
-	(void)snprintf(folder, sizeof(folder), "/tmp/mozaiks-confine-XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : 0;
+	return test_folder_make(folder, "test-confine");
 }
 
 static int remove_folder(void **state)

@@ -16,9 +16,12 @@ import uuid
 
 import pytest
 
+import servers
 from conftest import HERE, PLUGINS
 from runtime import Runtime
 
+# Each is compared with the embedded store.
+pytestmark = pytest.mark.parametrize("store", servers.candidates(), indirect=True, scope="session")
 LISTS = HERE / "conformance" / "same"
 ROUNDS = 10
 COMMANDS = 60
@@ -294,8 +297,6 @@ def start(uri):
 
 @pytest.fixture(scope="module")
 def both(store):
-    if store is None:
-        pytest.skip("the others are compared with it")
     with start(None) as embedded, start(store) as server:
         yield embedded, server
 

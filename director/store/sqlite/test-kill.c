@@ -133,9 +133,9 @@ static void run_child(const char *dir, unsigned answers, uint32_t then_ms)
 /* Kills on one database, which lives through all of them. */
 static void kill_often(unsigned points)
 {
-	char dir[] = "/tmp/test-kill-XXXXXX";
+	char dir[TEST_FOLDER_BYTES];
 	history_clear(&history);
-	assert_non_null(mkdtemp(dir));
+	assert_int_equal(test_folder_make(dir, "test-kill"), 0);
 	for (unsigned i = 0; i < points && history.next < HISTORY_WRITES_MAX / 2; i++) {
 		uint32_t first = history.next;
 		/* Most are killed at work, some while they start and recover. */

@@ -441,8 +441,8 @@ static struct history history;
 
 static void cut_at(size_t cut, enum luck luck)
 {
-	char dir[] = "/tmp/test-power-XXXXXX";
-	assert_non_null(mkdtemp(dir));
+	char dir[TEST_FOLDER_BYTES];
+	assert_int_equal(test_folder_make(dir, "test-power"), 0);
 	history_clear(&history);
 	for (size_t i = 0; i < cut; i++) {
 		if (events[i].kind == INVOKED || events[i].kind == ACKNOWLEDGED) {
@@ -471,10 +471,10 @@ static void a_power_cut_loses_nothing_acknowledged(void **state)
 {
 	const char *wanted = getenv("KILL_POINTS");
 	unsigned points = wanted == NULL ? 20 : (unsigned)strtoul(wanted, NULL, 10);
-	char dir[] = "/tmp/test-power-XXXXXX";
+	char dir[TEST_FOLDER_BYTES];
 	unsigned kinds[ACKNOWLEDGED + 1] = { 0 };
 	unsigned checkpoints = 0;
-	assert_non_null(mkdtemp(dir));
+	assert_int_equal(test_folder_make(dir, "test-power"), 0);
 	register_layer();
 	run_load(dir);
 	assert_int_equal(test_folder_remove(dir), 0);
