@@ -112,10 +112,7 @@ uint64_t connection_body_left(const struct connection *c)
 static bool may_keep(const struct connection *c)
 {
 	const struct http_request *r = &c->request;
-	/* While a body comes in pieces it is too early to say: see http_stream_end(). */
-	bool body = r->pieces_limit > 0 || connection_body_left(c) <= HTTP_DISCARD_MAX;
-	return r->live && !c->refused && r->head.keep_alive && !c->server->draining && !c->ended &&
-		body;
+	return r->live && !c->refused && r->head.keep_alive && !c->server->draining && !c->ended;
 }
 
 /* The request's origin when its pages may read the answer. */
@@ -162,7 +159,9 @@ void connection_begin_pieces(struct connection *c, const struct http_response *r
 	r->streaming = true;
 	r->chunked = !r->head.http10;
 	r->status = sound.status;
-	c->keep = may_keep(c) && r->chunked;
+	/* While a body comes in pieces it is too early to say: see http_stream_end(). */
+	bool body = r->pieces_limit > 0 || connection_body_left(c) <= HTTP_DISCARD_MAX;
+	c->keep = may_keep(c) && r->chunked && body;
 	struct response_frame frame = frame_of(c);
 	frame.pieces = true;
 	frame.chunked = r->chunked;

@@ -25,7 +25,8 @@
  *  - The bytes of a request do not move while it lives.
  *  - In one turn of the loop at most HTTP_PIPELINE_MAX requests of a connection are taken, then the
  *    others have their turn. Their answers leave in one write.
- *  - connection_tick() is the only mover; callbacks store what happened and call it.
+ *  - connection_tick() is the only mover; callbacks store what happened and call it. Its steps stand in
+ *    several files (states.h), the states and what may follow them in connection.c alone.
  */
 #pragma once
 

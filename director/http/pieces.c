@@ -1,7 +1,6 @@
 /* Bodies and answers in pieces: what a handler may do with them. */
 #include "common/base/error.h"
-#include "director/http/connection.h"
-#include "director/http/server.h"
+#include "director/http/states.h"
 
 void http_request_want_pieces(struct http_request *r, uint64_t limit, const char *limit_is)
 {
@@ -27,6 +26,20 @@ void http_request_pause(struct http_request *r, bool pause)
 	if (!c->ticking) {
 		connection_tick(c, 0);
 	}
+}
+
+bool connection_tell_sent(struct connection *c)
+{
+	struct http_request *r = &c->request;
+	const struct http_route *route = r->match.route;
+	if (transport_queued(&c->transport) > 0) {
+		return false;
+	}
+	r->sent_wanted = false;
+	if (route->handler->on_sent != NULL) {
+		route->handler->on_sent(route->owner, r);
+	}
+	return true;
 }
 
 /* After sending from outside a tick. Its failure ends the connection in the next turn, so that the

@@ -126,6 +126,21 @@ void http_respond_tagged(struct http_request *r, const struct http_response *res
 	http_respond(r, &tagged);
 }
 
+const struct forwarded *connection_forwarded(struct connection *c)
+{
+	struct http_request *r = &c->request;
+	if (!r->resolved) {
+		r->resolved = true;
+		r->forwarded = (struct forwarded){ .client = c->peer,
+			.https = transport_is_secure(&c->transport) };
+		if (c->trusted && r->live) {
+			proxies_resolve(
+				c->server->config.proxies, &c->peer, &r->head, &r->forwarded);
+		}
+	}
+	return &r->forwarded;
+}
+
 bool http_request_client(struct http_request *r, struct address *ret)
 {
 	if (!r->connection->has_peer) {
