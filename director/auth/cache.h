@@ -1,7 +1,8 @@
 /*
- * Verified tokens by their SHA-256: who they stand for and when they may be used. Bounded; the one
- * that was used longest ago leaves. Only tokens with a good signature get in, so a stranger cannot
- * push others out. The tokens themselves are not kept.
+ * Verified tokens by their SHA-256: who they stand for and when they may be used. Bounded: the oldest
+ * that was not used since it was last looked at leaves ("second chance"), so that finding one writes
+ * to nothing but itself. Only tokens with a good signature get in, so a stranger cannot push others
+ * out. The tokens themselves are not kept.
  */
 #pragma once
 
@@ -17,22 +18,20 @@ struct token_window {
 	uint64_t end_ms;  /* the same end on the monotonic clock */
 };
 
+/* Two cache lines of the processor's: the first is all that a search looks at on its way. */
 struct token_entry {
+	_Alignas(64) UT_hash_handle hh;
+	/* A reference of the cache's; NULL: it has run out for good. */
+	struct user_context *user;
 	uint8_t digest[TOKEN_DIGEST_SIZE];
 	struct token_window window;
 	uint32_t serial; /* of the key that it was checked with */
-	/* A reference of the cache's; NULL: it has run out for good. */
-	struct user_context *user;
-	struct token_entry *prev;
-	struct token_entry *next;
-	UT_hash_handle hh;
+	bool used;       /* since it was last looked at */
 };
 
 struct token_cache {
-	struct token_entry *table;
-	struct token_entry *recent; /* a list, the one used last in front */
+	struct token_entry *table; /* in order of age */
 	size_t limit;
-	size_t n;
 };
 
 /** Takes no memory yet. */
@@ -40,7 +39,7 @@ void token_cache_init(struct token_cache *c, size_t limit);
 
 void token_cache_deinit(struct token_cache *c);
 
-/** @return the entry, now the one used last; valid until the next put; or NULL. */
+/** @return the entry, which counts as used; valid until the next put; or NULL. */
 struct token_entry *token_cache_find(
 	struct token_cache *c, const uint8_t digest[static TOKEN_DIGEST_SIZE]);
 

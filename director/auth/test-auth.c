@@ -804,6 +804,28 @@ static void least_used_leaves(void **state)
 	(void)auth_free(a);
 }
 
+/* However many are in use, a new one looks at some of them only: the ninth goes. */
+static void nobody_looks_at_all(void **state)
+{
+	enum { N = 20, LEAVES = 8 };
+	struct auth *a = new_auth(N);
+	struct user_context *users[N];
+	char claims[64];
+	for (int use = 0; use < 2; use++) {
+		for (int i = 0; i < N; i++) {
+			(void)snprintf(claims, sizeof(claims), "{\"sub\":\"%d\",\"exp\":2000}", i);
+			users[i] = user_of(a, claims);
+			(void)(use == 0 ? user_context_unref(users[i]) : NULL);
+		}
+	}
+	(void)user_context_unref(user_of(a, "{\"sub\":\"new\",\"exp\":2000}"));
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(users[i]->refs, i == LEAVES ? 1 : 2);
+		(void)user_context_unref(users[i]);
+	}
+	(void)auth_free(a);
+}
+
 /* Refused tokens push nothing out and are judged anew each time. */
 static void refusals_are_not_kept(void **state)
 {
@@ -1049,6 +1071,7 @@ int main(void)
 		cmocka_unit_test(context_is_made_of_the_claims),
 		cmocka_unit_test(a_token_has_one_context),
 		cmocka_unit_test(least_used_leaves),
+		cmocka_unit_test(nobody_looks_at_all),
 		cmocka_unit_test(refusals_are_not_kept),
 		cmocka_unit_test(a_hit_is_judged_by_the_clocks),
 		cmocka_unit_test(a_run_out_entry_keeps_no_user),
