@@ -126,7 +126,7 @@ void account_refuse(struct http_request *r, const char *field, const char *text)
 	int e = buffer_printf(&extra, "\"errors\":[{\"pointer\":\"/%s\",\"detail\":", field);
 	e = e < 0 ? e : buffer_append_json(&extra, slice_str(text));
 	e = e < 0 ? e : buffer_append(&extra, SLICE("}]"));
-	http_problem_extra(r, 422, "validation_error", e < 0 ? SLICE_NULL : buffer_slice(&extra),
+	http_problem_extra(r, 422, "validation_error", 0, e < 0 ? SLICE_NULL : buffer_slice(&extra),
 		"%s: %s", field, text);
 	buffer_deinit(&extra);
 }

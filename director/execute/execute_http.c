@@ -18,11 +18,8 @@ static void on_problem(void *owner, const struct execution_problem *p)
 {
 	int n = (int)p->detail.n;
 	const char *detail = (const char *)p->detail.p;
-	if (p->extra.n > 0) {
-		http_problem_extra(owner, p->status, p->code, p->extra, "%.*s", n, detail);
-	} else {
-		http_problem(owner, p->status, p->code, p->retry_after_s, "%.*s", n, detail);
-	}
+	http_problem_extra(
+		owner, p->status, p->code, p->retry_after_s, p->extra, "%.*s", n, detail);
 }
 
 static struct slice on_request_id(void *owner)

@@ -244,8 +244,9 @@ void connection_problem(struct connection *c, const struct connection_problem *p
 	if (p->status == 401) {
 		headers[n++] = (struct http_header){ SLICE("WWW-Authenticate"), challenge(r) };
 	}
-	if (p->retry_after_s > 0) {
-		(void)snprintf(retry, sizeof(retry), "%u", p->retry_after_s);
+	unsigned retry_after_s = problem_retry_after_s(p->status, p->retry_after_s);
+	if (retry_after_s > 0) {
+		(void)snprintf(retry, sizeof(retry), "%u", retry_after_s);
 		headers[n++] = (struct http_header){ SLICE("Retry-After"), slice_str(retry) };
 	}
 	if (p->allowed != 0) {

@@ -250,10 +250,10 @@ void http_stream_abort(struct http_request *r);
 
 /**
  * Answers with application/problem+json (RFC 9457): type, title, status, detail, instance and our
- * `code` and `request_id`. A 401 gets its WWW-Authenticate, a 503 or 429 its Retry-After. A 500
+ * `code` and `request_id`. A 401 gets its WWW-Authenticate, a 503 or 429 always a Retry-After. A 500
  * without a code of its own carries its detail in development only.
  * @param code NULL for the status's own.
- * @param retry_after_s seconds, 0 for none.
+ * @param retry_after_s seconds; 0: none, or 1 with a 503 or 429.
  */
 void http_problem(struct http_request *r,
 	int status,
@@ -266,9 +266,10 @@ void http_problem(struct http_request *r,
 void http_problem_extra(struct http_request *r,
 	int status,
 	const char *code,
+	unsigned retry_after_s,
 	struct slice extra,
 	const char *format,
-	...) __attribute__((format(printf, 5, 6)));
+	...) __attribute__((format(printf, 6, 7)));
 
 /*
  * A connection that no longer speaks HTTP: what the peer sends goes to its owner as it arrives, what

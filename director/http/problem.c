@@ -35,6 +35,11 @@ const char *problem_code(int status)
 	return "error";
 }
 
+unsigned problem_retry_after_s(int status, unsigned given_s)
+{
+	return given_s == 0 && (status == 429 || status == 503) ? 1 : given_s;
+}
+
 static int append_member(struct buffer *out, const char *name, struct slice value)
 {
 	int r = value.n == 0 ? 0 : buffer_printf(out, ",\"%s\":", name);

@@ -19,5 +19,9 @@ struct problem {
 /** @return 0, -ENOBUFS, -ENOMEM. */
 int problem_append(struct buffer *out, const struct problem *p);
 
+/** When to come back, in seconds; 0: not said. Who is told that it is too much or not now (429, 503) is
+ * always told. */
+unsigned problem_retry_after_s(int status, unsigned given_s);
+
 /** The slug for a status when nothing better is known, e.g. "not_found". */
 const char *problem_code(int status);

@@ -231,11 +231,17 @@ void http_problem(struct http_request *r,
 void http_problem_extra(struct http_request *r,
 	int status,
 	const char *code,
+	unsigned retry_after_s,
 	struct slice extra,
 	const char *format,
 	...)
 {
-	struct connection_problem p = { .status = status, .code = code, .extra = extra };
+	struct connection_problem p = {
+		.status = status,
+		.code = code,
+		.retry_after_s = retry_after_s,
+		.extra = extra,
+	};
 	va_list args;
 	va_start(args, format);
 	respond_problem(r, &p, format, args);

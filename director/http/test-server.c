@@ -213,7 +213,8 @@ static void problem(void *owner, struct http_request *r, struct slice body)
 	uint64_t status = 500;
 	(void)slice_to_u64(how, 599, &status);
 	if (status == 422) {
-		http_problem_extra(r, 422, "invalid", SLICE("\"errors\":[\"x\"]"), "no %s", "way");
+		http_problem_extra(
+			r, 422, "invalid", 9, SLICE("\"errors\":[\"x\"]"), "no %s", "way");
 	} else {
 		http_problem(r, (int)status, NULL, status == 503 ? 7 : 0, "secret %d", 42);
 	}
@@ -1463,11 +1464,18 @@ static void answers_say_what_they_should(void **state)
 	assert_true(has(a.head, "\r\nRetry-After: 7\r\n"));
 	assert_true(has(a.body, "secret 42"));
 	buffer_clear(&in);
+	/* "Not now" always says when. */
+	send_text(fd, "GET /fail/429" H11 "\r\n");
+	a = get_answer(fd, &in, false);
+	assert_int_equal(a.status, 429);
+	assert_true(has(a.head, "\r\nRetry-After: 1\r\n"));
+	buffer_clear(&in);
 	send_text(fd, "GET /fail/422" H11 "\r\n");
 	a = get_answer(fd, &in, false);
 	assert_int_equal(a.status, 422);
 	assert_true(has(a.body, "\"detail\":\"no way\""));
 	assert_true(has(a.body, ",\"errors\":[\"x\"]}"));
+	assert_true(has(a.head, "\r\nRetry-After: 9\r\n"));
 	buffer_clear(&in);
 	/* Outside development a 500 keeps its words to itself. */
 	send_text(fd, "GET /fail/500" H11 "\r\n");

@@ -107,7 +107,7 @@ static void on_problem(void *owner, const struct execution_problem *p)
 	if (problem_append(&words, &problem) == 0) {
 		body[0] = buffer_slice(&words);
 	}
-	answer(x, p->status, p->retry_after_s, body);
+	answer(x, p->status, problem_retry_after_s(p->status, p->retry_after_s), body);
 	buffer_deinit(&words);
 }
 
