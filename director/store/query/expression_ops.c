@@ -444,23 +444,55 @@ static struct value op_concat(
 	return result;
 }
 
+static const struct slice iso_format = { (const uint8_t *)"%Y-%m-%dT%H:%M:%S.%LZ", 21 };
+
+static struct value date_text(
+	struct evaluation *x, operator_ref op, struct slice format, struct value date);
+
+/* A number or a date is taken for its text, and nothing for an empty one. */
+static struct value text_wanted(struct evaluation *x, operator_ref op, struct value v)
+{
+	char text[32];
+	int64_t i = 0;
+	if (v.type == BT_STRING) {
+		return v;
+	}
+	if (is_nothing(v)) {
+		return arena_string(x->arena, SLICE_NULL);
+	}
+	if (v.type == BT_DATE) {
+		return date_text(x, op, iso_format, v);
+	}
+	if (!value_is_number(v)) {
+		return refuse(x, op, "a string, a number or a date", v);
+	}
+	if (!number_wanted(x, op, v)) {
+		return VALUE_MISSING;
+	}
+	if (v.type == BT_DOUBLE) {
+		(void)snprintf(text, sizeof(text), "%.16g", number_to_double(v));
+	} else {
+		(void)value_whole(v, &i);
+		(void)snprintf(text, sizeof(text), "%lld", (long long)i);
+	}
+	return arena_string(x->arena, slice_str(text));
+}
+
 /* The letters of ASCII only, as MongoDB has it. */
 static struct value op_case(
 	struct evaluation *x, operator_ref op, const struct value *v, unsigned n)
 {
-	if (is_nothing(v[0])) {
-		return arena_string(x->arena, SLICE_NULL);
+	struct value text = text_wanted(x, op, v[0]);
+	if (text.type != BT_STRING) {
+		return VALUE_MISSING;
 	}
-	if (v[0].type != BT_STRING) {
-		return refuse(x, op, "a string", v[0]);
-	}
-	size_t bytes = v[0].data.n;
+	size_t bytes = text.data.n;
 	uint8_t *p = arena_take(x->arena, bytes);
 	char low = op->variant == V_LOWER ? 'A' : 'a';
 	if (p == NULL) {
 		return VALUE_MISSING;
 	}
-	memcpy(p, v[0].data.p, bytes);
+	memcpy(p, text.data.p, bytes);
 	/* Behind the length. */
 	for (size_t i = 4; i < bytes; i++) {
 		if (p[i] >= low && p[i] < low + 26) {
@@ -507,16 +539,14 @@ static struct value op_substring(
 {
 	int64_t start = 0;
 	int64_t length = 0;
-	if (is_nothing(v[0])) {
-		return arena_string(x->arena, SLICE_NULL);
-	}
-	if (v[0].type != BT_STRING) {
-		return refuse(x, op, "a string", v[0]);
+	struct value text = text_wanted(x, op, v[0]);
+	if (text.type != BT_STRING) {
+		return VALUE_MISSING;
 	}
 	if (!value_whole(v[1], &start) || start < 0 || !value_whole(v[2], &length) || length < 0) {
 		return refuse(x, op, "whole numbers that are not negative", v[1]);
 	}
-	struct slice rest = value_string(v[0]);
+	struct slice rest = value_string(text);
 	rest = slice_skip(rest, character_at(rest, start));
 	return arena_string(x->arena, slice_of(rest.p, character_at(rest, length)));
 }
@@ -810,8 +840,6 @@ static int format_date(struct buffer *b, struct slice format, int64_t ms)
 	}
 	return r;
 }
-
-static const struct slice iso_format = { (const uint8_t *)"%Y-%m-%dT%H:%M:%S.%LZ", 21 };
 
 static struct value date_text(
 	struct evaluation *x, operator_ref op, struct slice format, struct value date)

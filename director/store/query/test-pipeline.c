@@ -147,6 +147,12 @@ static const struct {
 	{ "{s: 5}", "{$concat: ['$s']}", "!needs strings" },
 	{ "{s: 'aB\xc3\x84'}", "[{$toLower: '$s'}, {$toUpper: '$s'}, {$strLenCP: '$s'}]", "{v: ['ab\xc3\x84', 'AB\xc3\x84', 3]}" },
 	{ "{s: '\xc3\xa4\xc3\xb6\xc3\xbc'}", "[{$substrCP: ['$s', 1, 1]}, {$substrCP: ['$s', 1, 9]}, {$substrCP: ['$s', 9, 1]}]", "{v: ['\xc3\xb6', '\xc3\xb6\xc3\xbc', '']}" },
+	{ "{i: 12, l: -5L, f: 2.5, d: DATE(0)}", "[{$toUpper: '$i'}, {$toLower: '$l'}, {$toUpper: '$f'}, {$toLower: '$d'}, {$toUpper: '$none'}]",
+	  "{v: ['12', '-5', '2.5', '1970-01-01t00:00:00.000z', '']}" },
+	{ "{f: 1e20}", "[{$toLower: '$f'}, {$substrCP: [1234, 1, 2]}, {$substrCP: [null, 0, 1]}]", "{v: ['1e+20', '23', '']}" },
+	{ "{b: true}", "{$toUpper: '$b'}", "!needs a string, a number or a date, not a boolean" },
+	{ "{b: [1]}", "{$substrCP: ['$b', 0, 1]}", "!needs a string, a number or a date, not an array" },
+	{ "{b: DEC(1)}", "{$toLower: '$b'}", "!decimal128" },
 	{ "{l: [1, 2, 3]}", "[{$size: '$l'}, {$arrayElemAt: ['$l', 0]}, {$arrayElemAt: ['$l', -1]}]", "{v: [3, 1, 3]}" },
 	{ "{l: [1, 2, 3]}", "{$arrayElemAt: ['$l', 7]}", "{}" },
 	{ "{l: [1, 2, 3]}", "[{$first: '$l'}, {$last: '$l'}, {$in: [2, '$l']}, {$in: ['x', '$l']}]", "{v: [1, 3, true, false]}" },
@@ -404,15 +410,12 @@ static void time_is_bounded(void **state)
 		"{stages: [{$unwind: '$a'}, {$set: {b: '$c'}}, {$unwind: '$b'}, {$set: {d: '$c'}}, {$unwind: '$d'}, {$group: {_id: '$d'}}]}";
 	struct store_failure f = { 0 };
 	struct budget budget = { .deadline_ms = clock_ms() + 50 };
-	char document[9000] = "{r: [{a: [0";
-	for (int i = 0; i < 1000; i++) {
-		(void)strcat(document, ",1");
+	char document[9000];
+	char ones[2001] = "";
+	for (size_t i = 0; i < 1000; i++) {
+		memcpy(ones + 2 * i, ",1", 3);
 	}
-	(void)strcat(document, "], c: [0");
-	for (int i = 0; i < 1000; i++) {
-		(void)strcat(document, ",1");
-	}
-	(void)strcat(document, "]}]}");
+	(void)snprintf(document, sizeof(document), "{r: [{a: [0%s], c: [0%s]}]}", ones, ones);
 	uint64_t before = clock_ms();
 	free(run(document, stages, &limits, &budget, &f));
 	assert_true(budget_spent(&budget));
