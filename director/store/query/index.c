@@ -9,6 +9,15 @@
 
 /* --- compiling --- */
 
+/* Whether its direction is another one than the first field's. */
+static bool is_inverted(const struct index_spec *s, int64_t direction)
+{
+	struct element first;
+	int64_t ahead = 1;
+	struct document_iter it = document_iter(s->keys);
+	return document_next(&it, &first) && value_whole(first.value, &ahead) && ahead != direction;
+}
+
 static int field_add(struct index_spec *s, const struct element *e, struct store_failure *f)
 {
 	int64_t direction = 0;
@@ -29,6 +38,7 @@ static int field_add(struct index_spec *s, const struct element *e, struct store
 	}
 	struct index_field *field = &s->fields[s->n++];
 	field->name = e->name;
+	field->inverted = is_inverted(s, direction);
 	return path_parts_add(&s->parts, e->name, &field->part, &field->n_parts, f);
 }
 
@@ -173,6 +183,7 @@ struct column {
 
 struct gathering {
 	struct column *column;
+	bool inverted;
 	unsigned keys;
 	bool any;   /* of all fields: something is there */
 	bool loose; /* an empty array is */
@@ -206,7 +217,11 @@ static bool gather(void *arg, struct value v)
 	/* An empty array is what nothing is. */
 	g->loose = g->loose || v.type == BT_UNDEFINED;
 	v.type = v.type == BT_UNDEFINED ? BT_NULL : v.type;
+	size_t start = c->bytes.n;
 	g->error = key_append(&c->bytes, v);
+	if (g->inverted) {
+		key_invert(&c->bytes, start);
+	}
 	g->error = g->error != 0 ? g->error : add_end(c);
 	return g->error != 0;
 }
@@ -253,6 +268,7 @@ static int gather_fields(const struct index_spec *s,
 	for (unsigned i = 0; i < s->n && g->error == 0; i++) {
 		struct path path = { s->parts.p + s->fields[i].part, s->fields[i].n_parts };
 		g->column = &columns[i];
+		g->inverted = s->fields[i].inverted;
 		(void)path_values(path, root, budget, gather, g);
 	}
 	return g->error;

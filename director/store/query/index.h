@@ -1,7 +1,8 @@
 /*
  * Declared indexes: which keys a document has in one. A key is the keys (key.h) of the fields in a row;
- * of a field that is an array there is one for each element. Direction is kept for who asks, and means
- * nothing to the keys.
+ * of a field that is an array there is one for each element. The keys stand in the order of the first
+ * field's direction: those of a field in the other one are inverted (key_invert()). As a whole they can be
+ * read either way, so that {a: 1, b: 1} and {a: -1, b: -1} have the same keys.
  */
 #pragma once
 
@@ -18,6 +19,7 @@ struct index_field {
 	struct slice name;
 	uint32_t part;
 	uint32_t n_parts;
+	bool inverted; /* its keys are */
 };
 
 struct index_spec {

@@ -149,3 +149,10 @@ int key_append(struct buffer *b, struct value v)
 	int r = buffer_append_byte(b, (uint8_t)value_bracket(v.type));
 	return r < 0 ? r : append_body(b, v, 0);
 }
+
+void key_invert(struct buffer *b, size_t from)
+{
+	for (size_t i = from; i < b->n; i++) {
+		b->p[i] = (uint8_t)~b->p[i];
+	}
+}

@@ -14,5 +14,11 @@
 
 #include "director/store/query/document.h"
 
+/**
+ * Turns the order of the key that was appended at `from`: what came first comes last. It still ends in
+ * itself.
+ */
+void key_invert(struct buffer *b, size_t from);
+
 /** Appends the key of `v`. @return 0; -ENOBUFS, -ENOMEM; -EINVAL: nested deeper than 64. */
 int key_append(struct buffer *b, struct value v);

@@ -365,11 +365,12 @@ static void results_are_bounded(void **state)
 static void depth_is_bounded(void **state)
 {
 	for (int parts = 60; parts <= 64; parts++) {
-		char text[1000] = "{$set: {'a";
+		char text[1000];
+		char path[200] = "a";
 		for (int i = 1; i < parts; i++) {
-			(void)strcat(text, ".a");
+			memcpy(path + 2 * i - 1, ".a", 3);
 		}
-		(void)strcat(text, "': {x: 1}}}");
+		(void)snprintf(text, sizeof(text), "{$set: {'%s': {x: 1}}}", path);
 		struct slice update = notation_parse(text);
 		struct store_failure f = { 0 };
 		struct update *u = NULL;

@@ -8,9 +8,18 @@
 
 enum { KNOWN_COLLECTIONS_MAX = 4096 };
 
+/* Documents whose _id is in a range (?1 collection, ?2 and ?3 its ends, ?4 owner): in the order of insertion,
+ * and in the order of _id. */
+#define BY_ID(index, owner)                                                            \
+	"SELECT rid, doc FROM doc WHERE rid IN (SELECT rid FROM doc INDEXED BY " index \
+	" WHERE cid = ?1" owner " AND id >= ?2 AND id < ?3) ORDER BY rid"
+#define IN_ID_ORDER(index, owner, order)                                     \
+	"SELECT rid, doc FROM doc INDEXED BY " index " WHERE cid = ?1" owner \
+	" AND id >= ?2 AND id < ?3 ORDER BY id" order
+
 /*
  * `user` is the owner: NULL when the document has no user_id, '' when that is no plain id (nobody's;
- * see source.c). Both indexes hold the rid, so that (cid, user) gives the order of insertion.
+ * see source.c). Every index holds the rid, so that (cid, user) gives the order of insertion.
  */
 static const char *const texts[STATEMENTS] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -31,6 +40,15 @@ static const char *const texts[STATEMENTS] = {
 	[ST_DOC_BY_OWNER_OR_ODD] = "SELECT rid, doc FROM doc INDEXED BY doc_user "
 				   "WHERE cid = ?1 AND user IN (?2, '')",
 	[ST_DOC_ALL] = "SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = ?1",
+	[ST_DOC_ID_OWNER] = BY_ID("doc_order", " AND user = ?4"),
+	[ST_DOC_ID_OWNER_UP] = IN_ID_ORDER("doc_order", " AND user = ?4", ""),
+	[ST_DOC_ID_OWNER_DOWN] = IN_ID_ORDER("doc_order", " AND user = ?4", " DESC"),
+	[ST_DOC_ID_NOBODY] = BY_ID("doc_order", " AND user IS NULL"),
+	[ST_DOC_ID_NOBODY_UP] = IN_ID_ORDER("doc_order", " AND user IS NULL", ""),
+	[ST_DOC_ID_NOBODY_DOWN] = IN_ID_ORDER("doc_order", " AND user IS NULL", " DESC"),
+	[ST_DOC_ID_ALL] = BY_ID("doc_id", ""),
+	[ST_DOC_ID_ALL_UP] = IN_ID_ORDER("doc_id", "", ""),
+	[ST_DOC_ID_ALL_DOWN] = IN_ID_ORDER("doc_id", "", " DESC"),
 	[ST_DOC_LOAD] = "SELECT doc FROM doc WHERE rid = ?1 AND cid = ?2",
 	[ST_DOC_INSERT] = "INSERT INTO doc (cid, user, id, doc, rid) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[ST_DOC_REPLACE] = "UPDATE doc SET doc = ?2 WHERE rid = ?1",
@@ -61,9 +79,9 @@ static const char *const texts[STATEMENTS] = {
 	/* What follows sees one state of the file, until COMMIT. */
 	[ST_SNAPSHOT] = "BEGIN",
 	[ST_INDEX_ALL] =
-		"SELECT iid, owned, spec, loose, dropped FROM idx WHERE cid = ?1 ORDER BY dropped, iid",
-	[ST_INDEX_ADD] = "INSERT INTO idx (cid, name, owned, spec, expire, loose) "
-			 "VALUES (?1, ?2, ?3, ?4, ?5, 0)",
+		"SELECT iid, owned, spec, loose, dropped, directed FROM idx WHERE cid = ?1 ORDER BY dropped, iid",
+	[ST_INDEX_ADD] = "INSERT INTO idx (cid, name, owned, spec, expire, loose, directed) "
+			 "VALUES (?1, ?2, ?3, ?4, ?5, 0, 1)",
 	[ST_INDEX_LOOSE] = "UPDATE idx SET loose = 1 WHERE iid = ?1",
 	[ST_INDEX_DROP] = "DELETE FROM idx WHERE iid = ?1",
 	[ST_INDEX_EXPIRING] = "SELECT iid, cid, expire FROM idx "

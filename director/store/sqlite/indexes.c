@@ -35,6 +35,10 @@ static int add_row(struct sqlite_indexes *x, sqlite3_stmt *st)
 		.text = slice_of(bytes, n) };
 	/* It was compiled before it was stored. */
 	int r = index_compile(&index->spec, index->text, &x->failure);
+	bool directed = sqlite3_column_int(st, 5) != 0;
+	for (unsigned i = 0; i < index->spec.n && !directed; i++) {
+		index->spec.fields[i].inverted = false;
+	}
 	return r > 0 ? -EIO : r;
 }
 

@@ -55,6 +55,16 @@ static bool is_given(const struct offer *o, struct slice name)
 	return false;
 }
 
+const struct sqlite_index *index_of_ids(void)
+{
+	static const struct sqlite_index index = { .spec = { .name = SLICE("_id_"),
+							   .unique = true,
+							   .n = 1,
+							   .fields = {
+								   { .name = SLICE("_id") } } } };
+	return &index;
+}
+
 /* The sort's fields, but for those that have one value, are the index's to its end. */
 static bool sort_follows(const struct offer *o, struct slice sort, bool *ret_descending)
 {
@@ -68,11 +78,14 @@ static bool sort_follows(const struct offer *o, struct slice sort, bool *ret_des
 			continue;
 		}
 		if (at == spec->n || !slice_eq(spec->fields[at].name, e.name) ||
-			!value_whole(e.value, &direction) ||
-			(at > o->given && (direction < 0) != *ret_descending)) {
+			!value_whole(e.value, &direction)) {
+			return at == spec->n && o->index == index_of_ids();
+		}
+		bool descending = (direction < 0) != spec->fields[at].inverted;
+		if (at > o->given && descending != *ret_descending) {
 			return false;
 		}
-		*ret_descending = direction < 0;
+		*ret_descending = descending;
 		at++;
 	}
 	return at == spec->n && at > o->given;
@@ -120,18 +133,28 @@ static bool is_open(const struct sqlite_index *index, const struct value *owner)
 	return !index->owned || owner != NULL;
 }
 
+static void consider(
+	struct offer *best, const struct sqlite_index *index, const struct store_task *t)
+{
+	struct offer o;
+	make_offer(&o, index, t);
+	*best = o.score > best->score ? o : *best;
+}
+
 static void choose(struct offer *best,
 	const struct sqlite_indexes *x,
 	const struct store_task *t,
+	bool by_id,
 	const struct value *owner)
 {
 	*best = (struct offer){ 0 };
 	for (unsigned i = 0; i < x->n; i++) {
-		struct offer o;
 		if (is_open(&x->p[i], owner)) {
-			make_offer(&o, &x->p[i], t);
-			*best = o.score > best->score ? o : *best;
+			consider(best, &x->p[i], t);
 		}
+	}
+	if (by_id) {
+		consider(best, index_of_ids(), t);
 	}
 }
 
@@ -153,13 +176,25 @@ static int after(struct slice key, struct buffer *ret)
 	return r;
 }
 
+static int append_key(struct buffer *key, const struct index_field *field, struct value v)
+{
+	size_t start = key->n;
+	int r = key_append(key, v);
+	if (field->inverted) {
+		key_invert(key, start);
+	}
+	return r;
+}
+
 /* One end of a range: the key so far and the bound, or where the bound's kind of values begins. */
-static int append_end(struct buffer *key, struct value bound, struct value other)
+static int append_end(
+	struct buffer *key, const struct index_field *field, struct value bound, struct value other)
 {
 	if (has_order(bound)) {
-		return key_append(key, bound);
+		return append_key(key, field, bound);
 	}
-	return buffer_append_byte(key, (uint8_t)value_bracket(other.type));
+	uint8_t bracket = (uint8_t)value_bracket(other.type);
+	return buffer_append_byte(key, field->inverted ? (uint8_t)~bracket : bracket);
 }
 
 static int make_range(const struct offer *o, struct slice prefix, struct index_range *ret)
@@ -167,10 +202,16 @@ static int make_range(const struct offer *o, struct slice prefix, struct index_r
 	struct buffer high;
 	struct value low = VALUE_MISSING;
 	struct value top = VALUE_MISSING;
+	const struct index_field *field = &o->index->spec.fields[o->bounded ? o->given : 0];
 	if (o->bounded) {
 		const struct matcher_bounds *b = &o->fields[o->given];
 		low = has_order(b->low) ? b->low : low;
 		top = has_order(b->high) && (!o->index->loose || !has_order(low)) ? b->high : top;
+	}
+	if (o->bounded && field->inverted) {
+		struct value first = top;
+		top = low;
+		low = first;
 	}
 	buffer_init(&ret->low, SIZE_MAX);
 	buffer_init(&ret->high, SIZE_MAX);
@@ -178,8 +219,8 @@ static int make_range(const struct offer *o, struct slice prefix, struct index_r
 	int r = buffer_append(&ret->low, prefix);
 	r = r < 0 ? r : buffer_append(&high, prefix);
 	if (r == 0 && o->bounded) {
-		r = append_end(&ret->low, low, top);
-		r = r < 0 ? r : append_end(&high, top, low);
+		r = append_end(&ret->low, field, low, top);
+		r = r < 0 ? r : append_end(&high, field, top, low);
 	}
 	ret->low.n = indexes_cut(buffer_slice(&ret->low)).n;
 	r = r < 0 ? r : after(indexes_cut(buffer_slice(&high)), &ret->high);
@@ -195,7 +236,8 @@ static int append_given(const struct offer *o, size_t number, struct buffer *key
 	for (unsigned i = 0; i < o->given && r == 0; i++) {
 		const struct matcher_bounds *b = &o->fields[i];
 		left /= b->n;
-		r = key_append(key, b->values[number / left % b->n]);
+		const struct index_field *field = &o->index->spec.fields[i];
+		r = append_key(key, field, b->values[number / left % b->n]);
 	}
 	return r;
 }
@@ -222,11 +264,12 @@ static int make_ranges(struct index_plan *p, const struct offer *o, const struct
 int index_plan_choose(struct index_plan *ret,
 	const struct sqlite_indexes *x,
 	const struct store_task *t,
+	bool by_id,
 	const struct value *owner)
 {
 	struct offer best;
 	*ret = (struct index_plan){ 0 };
-	choose(&best, x, t, owner);
+	choose(&best, x, t, by_id, owner);
 	if (best.score == 0) {
 		return 0;
 	}

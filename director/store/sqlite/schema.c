@@ -99,6 +99,10 @@ static const char *const migrations[] = {
 							    " JOIN idx USING (iid) JOIN collection c ON c.cid = idx.cid"
 							    " WHERE c.plugin IS NOT NULL"
 							    " GROUP BY 1 ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;",
+	/* The order of _id among one owner's documents. Of an index that was there before, no field's keys
+	 * are inverted. */
+	"CREATE INDEX doc_order ON doc (cid, user, id);"
+	"ALTER TABLE idx ADD COLUMN directed INTEGER NOT NULL DEFAULT 0;",
 };
 
 _Static_assert(sizeof(migrations) / sizeof(migrations[0]) == SCHEMA_VERSION,

@@ -11,7 +11,7 @@
 
 #include "director/store/sqlite/connection.h"
 
-enum { SCHEMA_VERSION = 6 };
+enum { SCHEMA_VERSION = 7 };
 
 struct schema_lock {
 	int fd; /* -1: none */

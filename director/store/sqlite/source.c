@@ -144,11 +144,12 @@ static int scope_owner(
 	return w->error;
 }
 
+/* @param of the number of the index, or of the collection when that is the index on _id. */
 static sqlite3_stmt *start_range(
-	struct source *s, enum statement which, const struct index_range *range)
+	struct source *s, enum statement which, int64_t of, const struct index_range *range)
 {
 	sqlite3_stmt *st = sqlite_connection_statement(s->c, which);
-	if (st == NULL || sqlite3_bind_int64(st, 1, s->by.index->iid) != SQLITE_OK) {
+	if (st == NULL || sqlite3_bind_int64(st, 1, of) != SQLITE_OK) {
 		(void)sqlite_connection_failed(s->c);
 		return NULL;
 	}
@@ -188,7 +189,7 @@ static int gather_rows(struct source *s)
 {
 	int r = 0;
 	for (size_t i = 0; i < s->by.n && r == 0; i++) {
-		sqlite3_stmt *st = start_range(s, ST_KEY_RANGE, &s->by.ranges[i]);
+		sqlite3_stmt *st = start_range(s, ST_KEY_RANGE, s->by.index->iid, &s->by.ranges[i]);
 		r = st == NULL ? -EIO : 0;
 		while (r == 0 && (r = sqlite_connection_step(s->c, st)) > 0) {
 			r = add_row(s, sqlite3_column_int64(st, 0));
@@ -214,12 +215,35 @@ static int gather_rows(struct source *s)
 	return 1;
 }
 
+enum order { UNSORTED, UP, DOWN, ORDERS };
+
+static sqlite3_stmt *start_ids(struct source *s, enum order order)
+{
+	static const enum statement by_scope[][ORDERS] = {
+		[STORE_SCOPE_USER] = { ST_DOC_ID_OWNER, ST_DOC_ID_OWNER_UP, ST_DOC_ID_OWNER_DOWN },
+		[STORE_SCOPE_APP] = { ST_DOC_ID_NOBODY, ST_DOC_ID_NOBODY_UP,
+			ST_DOC_ID_NOBODY_DOWN },
+		[STORE_SCOPE_SHARED] = { ST_DOC_ID_ALL, ST_DOC_ID_ALL_UP, ST_DOC_ID_ALL_DOWN },
+	};
+	const struct store_task *t = s->t;
+	sqlite3_stmt *st = start_range(s, by_scope[t->scope][order], s->cid, &s->by.ranges[0]);
+	if (st != NULL && t->scope == STORE_SCOPE_USER &&
+		sqlite3_bind_text64(st, 4, (const char *)t->user.p, t->user.n, SQLITE_STATIC,
+			SQLITE_UTF8) != SQLITE_OK) {
+		(void)sqlite_connection_failed(s->c);
+		return NULL;
+	}
+	return st;
+}
+
 static int scan_range(struct source *s)
 {
-	enum statement which = !s->by.sorted ? ST_DOC_BY_KEY
-		: s->by.descending           ? ST_DOC_BY_KEY_DOWN
-					     : ST_DOC_BY_KEY_UP;
-	s->scan = start_range(s, which, &s->by.ranges[0]);
+	static const enum statement by_key[] = { ST_DOC_BY_KEY, ST_DOC_BY_KEY_UP,
+		ST_DOC_BY_KEY_DOWN };
+	enum order order = !s->by.sorted ? UNSORTED : s->by.descending ? DOWN : UP;
+	s->scan = s->by.index == index_of_ids()
+		? start_ids(s, order)
+		: start_range(s, by_key[order], s->by.index->iid, &s->by.ranges[0]);
 	s->engine.sorted = s->by.sorted;
 	return s->scan == NULL ? -EIO : 1;
 }
@@ -232,9 +256,12 @@ static int plan_index(struct source *s)
 	const struct value *owner = NULL;
 	writer_init(&w, OWNER_MAX + 64);
 	int r = read_indexes(s);
-	if (r == 0 && s->indexes.n > 0) {
-		r = scope_owner(s, &w, &value, &owner);
-		r = r < 0 ? r : index_plan_choose(&s->by, &s->indexes, s->t, owner);
+	r = r < 0 ? r : scope_owner(s, &w, &value, &owner);
+	if (r == 0) {
+		/* Of a filter's own owner, all that is not his would have to be left out. */
+		struct slice one = SLICE_NULL;
+		bool by_id = scan_statement(s->t, &one) != ST_DOC_BY_OWNER_OR_ODD;
+		r = index_plan_choose(&s->by, &s->indexes, s->t, by_id, owner);
 	}
 	writer_deinit(&w);
 	if (r < 0 || s->by.index == NULL) {
@@ -577,8 +604,10 @@ int source_init(struct source *s, struct connection *c, struct store_task *t)
 void source_deinit(struct source *s)
 {
 	static const enum statement readers[] = { ST_DOC_BY_ID, ST_DOC_BY_OWNER,
-		ST_DOC_WITHOUT_OWNER, ST_DOC_BY_OWNER_OR_ODD, ST_DOC_ALL, ST_DOC_LOAD,
-		ST_DOC_BY_KEY, ST_DOC_BY_KEY_UP, ST_DOC_BY_KEY_DOWN, ST_KEY_RANGE,
+		ST_DOC_WITHOUT_OWNER, ST_DOC_BY_OWNER_OR_ODD, ST_DOC_ALL, ST_DOC_ID_OWNER,
+		ST_DOC_ID_OWNER_UP, ST_DOC_ID_OWNER_DOWN, ST_DOC_ID_NOBODY, ST_DOC_ID_NOBODY_UP,
+		ST_DOC_ID_NOBODY_DOWN, ST_DOC_ID_ALL, ST_DOC_ID_ALL_UP, ST_DOC_ID_ALL_DOWN,
+		ST_DOC_LOAD, ST_DOC_BY_KEY, ST_DOC_BY_KEY_UP, ST_DOC_BY_KEY_DOWN, ST_KEY_RANGE,
 		ST_COUNT_BY_OWNER, ST_COUNT_WITHOUT_OWNER, ST_COUNT_ALL };
 	for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
 		(void)sqlite3_reset(s->c->statements[readers[i]]);

@@ -2,7 +2,8 @@
  * The engine's view of the database file: which documents may match a task, and how one is inserted,
  * replaced and removed. The plan is the narrowest of
  *   _id         {_id: v} or {_id: {$in: […]}} is required: by key, one lookup each
- *   index       a declared index knows what the first fields must be: ranges of its keys (plan.h)
+ *   index       a declared index knows what the first fields must be, or that on _id its bounds or the
+ *               order: ranges of keys (plan.h)
  *   owner       user scope, or a required {user_id: "…"}: the index (cid, user)
  *   collection  everything in it, bounded by the engine's time limit
  * A plan only narrows: what matches is decided by the filter, on the document.

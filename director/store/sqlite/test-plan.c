@@ -42,14 +42,13 @@ static const struct store_scope shared = { STORE_SCOPE_SHARED, SLICE("app"), SLI
 
 static struct connection connection;
 static struct oid_source ids;
-static char dir[64];
+static char dir[TEST_FOLDER_BYTES];
 
 static int setup(void **state)
 {
 	char path[128];
 	char why[256];
-	(void)snprintf(dir, sizeof(dir), "/tmp/test-plan-XXXXXX");
-	if (mkdtemp(dir) == NULL || oid_source_init(&ids) != 0) {
+	if (test_folder_make(dir, "test-plan") != 0 || oid_source_init(&ids) != 0) {
 		return -1;
 	}
 	(void)snprintf(path, sizeof(path), "%s/mozaiks.db", dir);
@@ -234,27 +233,84 @@ static void orders(void **state)
 {
 	insert(&alice, "{_id: 1, a: 1, b: 1, c: 1}");
 	index_on(&alice, "{key: {a: 1, b: -1}, name: 'ab'}");
-	PLAN("ab: 0 given, 1 range, in order", "{}", "{a: 1, b: 1}", .limit = 10);
-	PLAN("ab: 0 given, 1 range, in order, backwards", "{}", "{a: -1, b: -1}", .limit = 10);
-	PLAN("ab: 1 given, 1 range, in order", "{a: 1}", "{b: 1}");
-	PLAN("ab: 1 given, 1 range, in order, backwards", "{a: 1}", "{a: 1, b: -1}");
-	PLAN("ab: 1 given, bounds, 1 range, in order", "{a: 1, b: {$gt: 5, $lt: 9}}", "{b: 1}");
-	PLAN("ab: 0 given, bounds, 1 range, in order", "{a: {$gt: 5}}", "{a: 1, b: 1}");
+	PLAN("ab: 0 given, 1 range, in order", "{}", "{a: 1, b: -1}", .limit = 10);
+	PLAN("ab: 0 given, 1 range, in order, backwards", "{}", "{a: -1, b: 1}", .limit = 10);
+	PLAN("ab: 1 given, 1 range, in order, backwards", "{a: 1}", "{b: 1}");
+	PLAN("ab: 1 given, 1 range, in order", "{a: 1}", "{a: 1, b: -1}");
+	PLAN("ab: 1 given, bounds, 1 range, in order, backwards", "{a: 1, b: {$gt: 5, $lt: 9}}", "{b: 1}");
+	PLAN("ab: 0 given, bounds, 1 range, in order", "{a: {$gt: 5}}", "{a: 1, b: -1}");
 	/* All documents are wanted anyway: in order they would be read here and there. */
-	PLAN("owner", "{}", "{a: 1, b: 1}");
+	PLAN("owner", "{}", "{a: 1, b: -1}");
 	/* Fields that the index does not have, or has otherwise; documents that are equal in `a` keep
 	 * their order of insertion. */
 	PLAN("owner", "{}", "{a: 1}", .limit = 1);
-	PLAN("owner", "{}", "{a: 1, b: -1}", .limit = 1);
-	PLAN("owner", "{}", "{b: 1, a: 1}", .limit = 1);
+	PLAN("owner", "{}", "{a: 1, b: 1}", .limit = 1);
+	PLAN("owner", "{}", "{a: -1, b: -1}", .limit = 1);
+	PLAN("owner", "{}", "{b: -1, a: 1}", .limit = 1);
 	PLAN("ab: 1 given, 1 range", "{a: 1}", "{b: 1, c: 1}");
 	PLAN("ab: 1 given, 2 ranges", "{a: {$in: [1, 2]}}", "{b: 1}");
-	expect_plan(&(struct command){ &alice, STORE_MODIFY, "{}", "{a: 1, b: 1}" }, "ab: 0 given, 1 range, in order");
-	expect_plan(&(struct command){ &alice, STORE_UPDATE, "{}", "{a: 1, b: 1}", "{$set: {c: 1}}" }, "ab: 0 given, 1 range, in order");
+	expect_plan(&(struct command){ &alice, STORE_MODIFY, "{}", "{a: 1, b: -1}" }, "ab: 0 given, 1 range, in order");
+	expect_plan(&(struct command){ &alice, STORE_UPDATE, "{}", "{a: 1, b: -1}", "{$set: {c: 1}}" }, "ab: 0 given, 1 range, in order");
 	/* A second index that does more of the work. */
 	index_on(&alice, "{key: {c: 1}, name: 'c'}");
 	PLAN("c: 1 given, 1 range", "{c: 1}", "{a: 1, b: 1}", .limit = 1);
-	PLAN("ab: 1 given, 1 range, in order", "{c: {$gt: 1}, a: 1}", "{b: 1}");
+	PLAN("ab: 1 given, 1 range, in order, backwards", "{c: {$gt: 1}, a: 1}", "{b: 1}");
+}
+
+/* {a: -1, b: -1, c: 1} is {a: 1, b: 1, c: -1} read backwards. */
+static void directions_are_those_of_the_first_field(void **state)
+{
+	insert(&alice, "{_id: 1, a: 1, b: 1, c: 1}");
+	index_on(&shared, "{key: {a: -1, b: -1, c: 1}, name: 'abc'}");
+	PLAN("abc: 0 given, 1 range, in order", "{}", "{a: 1, b: 1, c: -1}", .limit = 1);
+	PLAN("abc: 0 given, 1 range, in order, backwards", "{}", "{a: -1, b: -1, c: 1}", .limit = 1);
+	PLAN("abc: 2 given, 1 range, in order, backwards", "{a: 1, b: 'x'}", "{c: 1}");
+	PLAN("owner", "{}", "{a: 1, b: 1, c: 1}", .limit = 1);
+	PLAN("owner", "{}", "{a: 1, b: -1, c: -1}", .limit = 1);
+}
+
+/* An index of a file of version 6: whatever its directions, all of its keys go up. */
+static void older_indexes_have_no_directions(void **state)
+{
+	struct store_task t;
+	index_on(&alice, "{key: {a: 1, b: -1}, name: 'ab'}");
+	assert_int_equal(sqlite3_exec(connection.db, "UPDATE idx SET directed = 0", NULL, NULL, NULL), SQLITE_OK);
+	insert(&alice, "{_id: 1, a: 1, b: 1}");
+	insert(&alice, "{_id: 2, a: 1, b: 2}");
+	PLAN("ab: 0 given, 1 range, in order", "{}", "{a: 1, b: 1}", .limit = 1);
+	PLAN("owner", "{}", "{a: 1, b: -1}", .limit = 1);
+	run(&t, &(struct command){ &alice, STORE_FIND, "{}", "{a: 1, b: 1}", .limit = 1 });
+	assert_int_equal(value_int32(document_find(t.result.documents, SLICE("_id"))), 1);
+	store_task_deinit(&t);
+	run(&t, &(struct command){ &alice, STORE_COUNT, "{a: 1, b: {$gt: 1}}" });
+	assert_int_equal(t.result.n, 1);
+	store_task_deinit(&t);
+}
+
+static void the_order_of_ids(void **state)
+{
+	insert(&alice, "{_id: 1, a: 1}");
+	PLAN("_id_: 0 given, 1 range, in order", "{}", "{_id: 1}", .limit = 10);
+	PLAN("_id_: 0 given, 1 range, in order, backwards", "{a: 1}", "{_id: -1}", .limit = 10);
+	/* No two have the same: nothing is left to sort by. */
+	PLAN("_id_: 0 given, 1 range, in order", "{}", "{_id: 1, a: -1}", .limit = 10);
+	PLAN("_id_: 0 given, bounds, 1 range, in order", "{_id: {$gt: 5}}", "{_id: 1}");
+	PLAN("_id_: 0 given, bounds, 1 range", "{_id: {$gt: 5, $lt: 9}}");
+	PLAN("_id_: 0 given, bounds, 1 range", "{_id: {$gt: 5}}", "{a: 1}", .limit = 1);
+	PLAN("2 ids", "{_id: {$in: [5, 6]}}", "{_id: 1}", .limit = 1);
+	PLAN("owner", "{}", "{_id: 1}");
+	PLAN("owner", "{}", "{a: 1, _id: 1}", .limit = 1);
+	PLAN("owner", "{_id: {$gt: null}}");
+	expect_plan(&(struct command){ &nobody, STORE_FIND, "{}", "{_id: 1}", .limit = 1 }, "_id_: 0 given, 1 range, in order");
+	expect_plan(&(struct command){ &shared, STORE_FIND, "{}", "{_id: 1}", .limit = 1 }, "_id_: 0 given, 1 range, in order");
+	expect_plan(&(struct command){ &shared, STORE_MODIFY, "{}", "{_id: -1}" }, "_id_: 0 given, 1 range, in order, backwards");
+	expect_plan(&(struct command){ &shared, STORE_FIND, "{user_id: 'bob'}", "{_id: 1}", .limit = 1 }, "owner");
+	expect_plan(&(struct command){ &alice, STORE_DELETE, "{_id: {$lt: 1}}", .multi = true }, "_id_: 0 given, bounds, 1 range");
+	/* A declared one knows more, or as much and comes first. */
+	index_on(&alice, "{key: {a: 1, _id: -1}, name: 'a'}");
+	PLAN("a: 1 given, bounds, 1 range, in order", "{a: 1, _id: {$gt: 5}}", "{_id: -1}");
+	PLAN("a: 0 given, 1 range, in order", "{}", "{a: 1, _id: -1}", .limit = 1);
+	PLAN("_id_: 0 given, 1 range, in order, backwards", "{}", "{_id: -1}", .limit = 1);
 }
 
 /* From the first array on, one bound is all that a range can have, and keys have no order. */
@@ -364,7 +420,12 @@ static const char *random_value(bool arrays)
 /* {_id, a?, b?, c: {d}?}, with arrays or without. */
 static void random_document(char text[static 200], int id, bool arrays)
 {
-	int n = snprintf(text, 200, "{_id: %d", id);
+	/* Not the order of insertion, and of more than one type. */
+	int n = snprintf(text, 200,
+		id % 7 == 0           ? "{_id: 'x%d'"
+			: id % 5 == 0 ? "{_id: {x: %d}"
+				      : "{_id: %d",
+		(int)((unsigned)id * 7919U % 100003U));
 	for (const char *name = "ab"; *name != 0; name++) {
 		if (chance(6) != 0) {
 			n += snprintf(
@@ -395,9 +456,16 @@ static void random_condition(char text[static 200], const char *field)
 static void random_filter(char text[static 900])
 {
 	static const char *const fields[] = { "a", "b", "c.d" };
+	static const char *const operators[] = { "$gt", "$gte", "$lt", "$lte", "$ne" };
 	char conditions[3][200];
 	int n = snprintf(text, 900, "{");
 	const char *separator = "";
+	if (chance(4) == 0) {
+		n += snprintf(text + n, 900 - (size_t)n,
+			chance(3) == 0 ? "_id: {%s: 'x%d'}" : "_id: {%s: %d}", operators[chance(5)],
+			(int)chance(100003));
+		separator = ", ";
+	}
 	for (int i = 0; i < 3; i++) {
 		random_condition(conditions[i], fields[i]);
 		if (chance(2) == 0) {
@@ -415,29 +483,57 @@ static void random_filter(char text[static 900])
 static const char *random_sort(void)
 {
 	static const char *const sorts[] = { NULL, NULL, "{a: 1}", "{a: -1}", "{a: 1, b: 1}",
-		"{a: -1, b: -1}", "{a: 1, b: -1}", "{b: 1}", "{'c.d': 1, a: 1}", "{b: -1, a: -1}" };
+		"{a: -1, b: -1}", "{a: 1, b: -1}", "{a: -1, b: 1}", "{b: 1}", "{'c.d': 1, a: 1}",
+		"{'c.d': 1, a: -1}", "{'c.d': -1, a: 1}", "{b: -1, a: -1}", "{b: 1, a: -1}",
+		"{_id: 1}", "{_id: -1}", "{_id: -1, a: 1}", "{a: 1, _id: -1}" };
 	return sorts[chance(sizeof(sorts) / sizeof(sorts[0]))];
+}
+
+static bool uses_an_index(const struct command *c)
+{
+	struct store_task t;
+	struct source source;
+	begin(&t, &source, c);
+	bool uses = source.by.index != NULL;
+	source_deinit(&source);
+	store_task_deinit(&t);
+	return uses;
+}
+
+/* The same command for a collection that has no index but that on _id, said so that this is of no use:
+ * nothing is required of _id, and what no document has is the first to sort by. */
+static void say_otherwise(struct command *plain, char filter[static 2000], char sort[static 200])
+{
+	plain->collection = "plain";
+	if (plain->filter != NULL) {
+		(void)snprintf(filter, 2000, "{$or: [%s, %s]}", plain->filter, plain->filter);
+		plain->filter = filter;
+	}
+	if (plain->sort != NULL) {
+		(void)snprintf(sort, 200, "{none: 1, %s", plain->sort + 1);
+		plain->sort = sort;
+	}
+	assert_false(uses_an_index(plain));
 }
 
 /* Runs a command on "c" with its indexes and on "plain" without; 1 when an index had a part. */
 static unsigned compare(struct command *c)
 {
+	char filter[2000];
+	char sort[200];
 	struct store_task t[2];
 	struct source source;
-	begin(&t[0], &source, c);
-	unsigned indexed = source.by.index != NULL ? 1 : 0;
-	source_deinit(&source);
-	store_task_deinit(&t[0]);
-	for (int i = 0; i < 2; i++) {
-		c->collection = i == 0 ? "c" : "plain";
-		run(&t[i], c);
-	}
+	struct command plain = *c;
+	c->collection = "c";
+	unsigned indexed = uses_an_index(c) ? 1 : 0;
+	say_otherwise(&plain, filter, sort);
+	run(&t[0], c);
+	run(&t[1], &plain);
 	if (t[0].result.error != t[1].result.error || t[0].result.n != t[1].result.n ||
 		t[0].result.modified != t[1].result.modified ||
 		!slice_eq(t[0].result.documents, t[1].result.documents)) {
 		struct buffer b;
 		buffer_init(&b, 1000);
-		c->collection = "c";
 		begin(&t[0], &source, c);
 		(void)source_explain(&source, &b);
 		fail_msg("%d %s sort %s limit %d: %d and %d documents, %.*s", (int)c->op, c->filter,
@@ -446,7 +542,6 @@ static unsigned compare(struct command *c)
 	}
 	store_task_deinit(&t[0]);
 	store_task_deinit(&t[1]);
-	c->collection = "c";
 	return indexed;
 }
 
@@ -502,6 +597,8 @@ static void compare_with_a_scan(bool arrays)
 	index_on(&alice, "{key: {a: 1}, name: 'a'}");
 	index_on(&shared, "{key: {'c.d': 1, a: -1}, name: 'cd'}");
 	index_on(&alice, "{key: {b: 1}, name: 'b', sparse: true}");
+	index_on(&alice, "{key: {b: -1, a: 1}, name: 'ba'}");
+	index_on(&shared, "{key: {a: -1, _id: 1}, name: 'a_id'}");
 	for (int i = 0; i < 40; i++) {
 		insert_into_both(&alice, id++, arrays);
 	}
@@ -529,6 +626,9 @@ int main(void)
 		TEST(values_and_bounds),
 		TEST(many_values_are_not_multiplied_for_ever),
 		TEST(orders),
+		TEST(directions_are_those_of_the_first_field),
+		TEST(older_indexes_have_no_directions),
+		TEST(the_order_of_ids),
 		TEST(arrays_make_an_index_say_less),
 		TEST(sparse_and_shared),
 		TEST(limits_are_named),

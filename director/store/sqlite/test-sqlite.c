@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
 #include "director/store/query/notation.h"
 #include "director/store/store.h"
 
@@ -69,7 +70,7 @@ __attribute__((visibility("default"))) ssize_t pwrite64(int fd, const void *p, s
 struct fixture {
 	uv_loop_t loop;
 	struct store *store;
-	char dir[64];
+	char dir[TEST_FOLDER_BYTES];
 	char why[256];
 	unsigned failed;
 	bool closed;
@@ -120,10 +121,9 @@ static void close_store(void)
 static int setup(void **state)
 {
 	fx = (struct fixture){ 0 };
-	(void)snprintf(fx.dir, sizeof(fx.dir), "/tmp/test-sqlite-XXXXXX");
 	atomic_store(&disk.full, false);
 	atomic_store(&disk.sync_fails_in, 0);
-	if (mkdtemp(fx.dir) == NULL || uv_loop_init(&fx.loop) != 0) {
+	if (test_folder_make(fx.dir, "test-sqlite") != 0 || uv_loop_init(&fx.loop) != 0) {
 		return -1;
 	}
 	store_config_init(&fx.config);
@@ -136,9 +136,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = { "mozaiks.db", "mozaiks.db-wal", "mozaiks.db-shm",
-		"mozaiks.db.lock" };
-	char path[128];
 	if (fx.store != NULL) {
 		close_store();
 	}
@@ -146,16 +143,18 @@ static int teardown(void **state)
 	if (uv_loop_close(&fx.loop) != 0) {
 		return -1;
 	}
-	for (size_t i = 0; i < 4; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", fx.dir, names[i]);
-		(void)unlink(path);
-	}
-	return rmdir(fx.dir);
+	return test_folder_remove(fx.dir);
+}
+
+/* One of the database's files: the database itself is "". */
+static void file_path(char path[static 128], const char *suffix)
+{
+	(void)snprintf(path, 128, "%s/mozaiks.db%s", fx.dir, suffix);
 }
 
 static void db_path(char path[static 128])
 {
-	(void)snprintf(path, 128, "%s/mozaiks.db", fx.dir);
+	file_path(path, "");
 }
 
 /* --- commands --- */
@@ -318,10 +317,9 @@ static void documents_survive_a_restart(void **state)
 	db_path(path);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	(void)strcat(path, "-wal");
+	file_path(path, "-wal");
 	assert_int_equal(stat(path, &st), -1);
-	db_path(path);
-	(void)strcat(path, ".lock");
+	file_path(path, ".lock");
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 0);
 }
@@ -633,7 +631,7 @@ static void plugins_take_turns(void **state)
 
 static int count_row(void *arg, int n, char **values, char **names)
 {
-	*(int *)arg = atoi(values[0]);
+	*(int *)arg = (int)strtol(values[0], NULL, 10);
 	return 0;
 }
 
@@ -1163,10 +1161,10 @@ static void newer_files_are_refused(void **state)
 	execute_sql("UPDATE meta SET value = '99' WHERE key = 'schema'");
 	db_path(path);
 	assert_int_equal(stat(path, &before), 0);
-	expect_refused(-EINVAL, "has schema version 99, this program knows up to 6");
+	expect_refused(-EINVAL, "has schema version 99, this program knows up to 7");
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
-	execute_sql("UPDATE meta SET value = '6' WHERE key = 'schema'");
+	execute_sql("UPDATE meta SET value = '7' WHERE key = 'schema'");
 	open_store();
 }
 
@@ -1178,7 +1176,7 @@ static void older_files_are_taken_over(void **state)
 	expect(&alice, STORE_INSERT, "c", "{_id: 1}", NULL, "{ids: [1]}");
 	close_store();
 	execute_sql(
-		"DROP TABLE undo; DROP TABLE undo_job; DROP TABLE idx; DROP TABLE key;"
+		"DROP TABLE undo; DROP TABLE undo_job; DROP TABLE idx; DROP TABLE key; DROP INDEX doc_order;"
 		"DROP TRIGGER doc_added; DROP TRIGGER doc_gone; DROP TRIGGER doc_changed;"
 		"DROP TABLE usage; DROP TABLE plugin; ALTER TABLE collection DROP COLUMN plugin;"
 		"UPDATE meta SET value = '1' WHERE key = 'schema'");
@@ -1216,6 +1214,7 @@ static void older_indexes_are_not_trusted(void **state)
 	close_store();
 	assert_int_equal(ask_file("SELECT loose FROM idx"), 1);
 	execute_sql("DROP TRIGGER key_added; DROP TRIGGER key_gone; DROP INDEX idx_dropped;"
+		    "DROP INDEX doc_order; ALTER TABLE idx DROP COLUMN directed;"
 		    "ALTER TABLE idx DROP COLUMN dropped; ALTER TABLE idx DROP COLUMN loose;"
 		    "UPDATE meta SET value = '4' WHERE key = 'schema'");
 	open_store();
@@ -1454,7 +1453,7 @@ static void damaged_files_are_refused(void **state)
 	int fd = open(path, O_RDWR);
 	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 4096 * 9), sizeof(zeros));
 	assert_int_equal(close(fd), 0);
-	(void)strcat(path, ".lock");
+	file_path(path, ".lock");
 	fd = open(path, O_WRONLY | O_TRUNC);
 	assert_int_equal(write(fd, "open\n", 5), 5);
 	assert_int_equal(close(fd), 0);
@@ -1505,6 +1504,12 @@ static void every_plan_uses_an_index(void **state)
 		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1 AND user IS NULL ORDER BY rid",
 		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1 AND user IN ('a', '')",
 		"SELECT rid, doc FROM doc INDEXED BY doc_user WHERE cid = 1",
+		"SELECT rid, doc FROM doc INDEXED BY doc_order WHERE cid = 1 AND user = 'a'"
+		" AND id >= x'00' AND id < x'ff' ORDER BY id DESC",
+		"SELECT rid, doc FROM doc INDEXED BY doc_order WHERE cid = 1 AND user IS NULL"
+		" AND id >= x'00' AND id < x'ff' ORDER BY id",
+		"SELECT rid, doc FROM doc INDEXED BY doc_id WHERE cid = 1"
+		" AND id >= x'00' AND id < x'ff' ORDER BY id DESC",
 	};
 	unsigned sorting = 0;
 	sqlite3 *db = NULL;
@@ -1547,8 +1552,7 @@ static void the_log_stays_small(void **state)
 			reply_free(&replies[i]);
 		}
 	}
-	db_path(path);
-	(void)strcat(path, "-wal");
+	file_path(path, "-wal");
 	assert_int_equal(stat(path, &st), 0);
 	/* 4,000 documents of 4 KiB went through it. */
 	assert_in_range(st.st_size, 1, 10 << 20);
