@@ -76,6 +76,7 @@ static void shut_plugins_down(struct director *d)
 
 static void close_http(struct director *d)
 {
+	websockets_end(d->websockets);
 	http_server_close(d->http, next, d);
 }
 

@@ -218,6 +218,15 @@ bool uvx_stream_address(const struct uvx_stream *s, char out[static UVX_ADDRESS_
 		uv_ip_name((const struct sockaddr *)&peer, out, UVX_ADDRESS_SIZE) == 0;
 }
 
+void uvx_stream_break(struct uvx_stream *s)
+{
+	const struct linger now = { .l_onoff = 1 };
+	if (s->u.handle.type == UV_TCP && !uv_is_closing(&s->u.handle)) {
+		/* Fails only when the peer is gone already. */
+		(void)setsockopt(stream_fd(s), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	}
+}
+
 void uvx_stream_close(struct uvx_stream *s, uvx_closed_fn closed, void *arg)
 {
 	if (uv_is_closing(&s->u.handle)) {

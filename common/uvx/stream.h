@@ -95,4 +95,8 @@ enum { UVX_ADDRESS_SIZE = 46 };
 /** The IP address at the other end, as text. @return false for a unix socket or on failure. */
 bool uvx_stream_address(const struct uvx_stream *s, char out[static UVX_ADDRESS_SIZE]);
 
+/** The close that follows is a reset, so that the peer does not take it for an end of what was sent. A
+ * unix socket knows no such thing. */
+void uvx_stream_break(struct uvx_stream *s);
+
 void uvx_stream_close(struct uvx_stream *s, uvx_closed_fn closed, void *arg);

@@ -29,6 +29,7 @@ enum call_end {
 	CALL_END_RESULT,      /* the worker answered */
 	CALL_END_DEADLINE,    /* 504 */
 	CALL_END_DIED,        /* the worker died: 502 */
+	CALL_END_STOPPED,     /* the worker was to end, and its time for that is over: 502 */
 	CALL_END_UNAVAILABLE, /* no worker can be had: 503 */
 	CALL_END_SHED,        /* all workers are busy for too long: 503 */
 	CALL_END_QUARANTINED, /* it crashes workers: 500 */

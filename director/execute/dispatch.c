@@ -464,6 +464,8 @@ static void repeat(struct call *c)
 void dispatch_on_worker_gone(struct worker *w)
 {
 	find_the_guilty(w);
+	/* It was to take no more calls, and these were not done in time. */
+	bool stopped = w->end.why == w->drained_for && exit_class(w->end.why) == EXIT_IS_NORMAL;
 	for (size_t i = 0; i < WORKER_CALL_SLOTS && w->running > 0; i++) {
 		if (w->work[i] == NULL) {
 			continue;
@@ -475,7 +477,7 @@ void dispatch_on_worker_gone(struct worker *w)
 			continue;
 		}
 		if (c->state == CALL_RUNNING) {
-			end(c, CALL_END_DIED, NULL);
+			end(c, stopped ? CALL_END_STOPPED : CALL_END_DIED, NULL);
 		}
 		forget(c);
 	}

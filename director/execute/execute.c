@@ -557,6 +557,10 @@ static void on_done(struct call *c, enum call_end end, const struct msg_result *
 		execution_problem(
 			x, 502, "plugin_died", 0, "Plugin '%s' died during the call", p->id);
 		break;
+	case CALL_END_STOPPED:
+		execution_problem(x, 502, "plugin_stopped", 0,
+			"Plugin '%s' was stopped or replaced during the call", p->id);
+		break;
 	case CALL_END_SHED:
 		execution_problem(x, 503, "plugin_overloaded", busy_for_s(p),
 			"Plugin '%s' is busy: the request waited longer than %g s, or half of its "

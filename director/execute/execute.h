@@ -38,8 +38,9 @@ struct execution_client {
 	/* @return false when it had to wait: execution_sent() follows. */
 	bool (*piece)(void *owner, struct slice piece);
 	void (*end)(void *owner);
-	/* It will not be completed, and the client is to see that. */
-	void (*cut)(void *owner);
+	/* It will not be completed, and the client is to see that. @param stopped by the runtime: the plugin
+	 * has not failed, and it is worth another try. */
+	void (*cut)(void *owner, bool stopped);
 	/* A WebSocket: a piece of a message, flags as in enum data_flag; with DATA_LAST the plugin closes,
 	 * and the piece is its code and reason. @return as `piece`. */
 	bool (*message)(void *owner, struct slice piece, uint8_t flags);

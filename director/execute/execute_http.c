@@ -47,7 +47,7 @@ static void on_end(void *owner)
 	http_stream_end(owner);
 }
 
-static void on_cut(void *owner)
+static void on_cut(void *owner, bool stopped)
 {
 	http_stream_abort(owner);
 }

@@ -70,14 +70,14 @@ static void fail(struct execution *x, int status, const char *code, const char *
 	execution_problem(x, status, code, 0, "Plugin '%s' %s", x->plugin->id, text);
 }
 
-static void cut(struct execution *x, const char *why)
+static void cut(struct execution *x, const char *why, bool stopped)
 {
 	const struct log_field fields[] = {
 		{ "plugin", plugin_slice(x->plugin) },
 		{ "request_id", x->client->request_id(x->client_owner) },
 	};
 	log_fields(LOG_WARNING, "stream.cut", fields, 2, "an answer was not completed: %s", why);
-	x->client->cut(x->client_owner);
+	x->client->cut(x->client_owner, stopped);
 }
 
 /* ---- the answer ----------------------------------------------------------------------------- */
@@ -244,6 +244,10 @@ static const char *why_over(const struct call *c, enum call_end end)
 	if (end == CALL_END_DEADLINE) {
 		return c->stream->over == NULL ? "its time is over" : c->stream->over;
 	}
+	if (end == CALL_END_STOPPED) {
+		return "the plugin was stopped or replaced, and the time that calls have then is over "
+		       "(MOZAIKS_WORKER_DRAIN_TIMEOUT_SECONDS)";
+	}
 	return end == CALL_END_DIED ? "the plugin died" : "the plugin failed";
 }
 
@@ -282,7 +286,7 @@ bool execution_stream_done(struct execution *x,
 	if (end == CALL_END_RESULT && result->outcome == RESULT_EXCEPTION) {
 		execution_log_exception(x, result->body);
 	}
-	cut(x, why_over(c, end));
+	cut(x, why_over(c, end), end == CALL_END_STOPPED);
 	return true;
 }
 
@@ -436,7 +440,7 @@ static void on_reset(struct call *c, const struct msg_reset *m)
 	struct execution_stream *s = x->stream;
 	if (s != NULL && s->mode == ANSWER_PIECES) {
 		execution_abandon(x);
-		cut(x, "the plugin has given it up");
+		cut(x, "the plugin has given it up", false);
 	}
 }
 

@@ -216,6 +216,10 @@ void connection_close(struct connection *c)
 		c->server->out_owner = NULL;
 		buffer_clear(&c->server->out);
 	}
+	if (c->request.live && c->request.streaming && !c->request.chunked) {
+		/* Without chunks nothing but the connection's end says where the answer ends. */
+		transport_break(&c->transport);
+	}
 	exchange_end(c);
 	if (c->counted) {
 		crowd_leave(&c->server->crowd, &c->peer);

@@ -103,7 +103,7 @@ struct http_request {
 	uint64_t paused_at; /* uv_now() */
 
 	/* An answer in pieces. */
-	bool streaming; /* begun and not ended */
+	bool streaming; /* begun and not ended; given up, it stays so */
 	bool chunked;
 	bool sent_wanted; /* the handler waits for on_sent */
 };

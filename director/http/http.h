@@ -244,8 +244,8 @@ bool http_stream_piece(struct http_request *r, struct slice piece);
 /** The answer is complete. */
 void http_stream_end(struct http_request *r);
 
-/** The answer cannot be completed: the connection ends without the end of the body, so that the client
- * sees it. */
+/** The answer cannot be completed: the connection ends without the end of the body, or where that has none
+ * (HTTP/1.0) with a reset, so that the client sees it. */
 void http_stream_abort(struct http_request *r);
 
 /**

@@ -86,7 +86,6 @@ void http_stream_abort(struct http_request *r)
 {
 	struct connection *c = r->connection;
 	invariant(r->streaming);
-	r->streaming = false;
 	r->answered = true;
 	c->keep = false;
 	c->doomed = true;

@@ -82,6 +82,11 @@ bool transport_address(const struct transport *t, char out[static UVX_ADDRESS_SI
 	return uvx_stream_address(&t->stream, out);
 }
 
+void transport_break(struct transport *t)
+{
+	uvx_stream_break(&t->stream);
+}
+
 static void on_closed(void *arg)
 {
 	struct transport *t = arg;

@@ -60,4 +60,7 @@ bool transport_peer(const struct transport *t, uid_t *ret_uid, pid_t *ret_pid);
 /** The IP address of the peer, as text. @return false for a unix socket or on failure. */
 bool transport_address(const struct transport *t, char out[static UVX_ADDRESS_SIZE]);
 
+/** The close that follows is no end of what was sent, and the peer is to see that. */
+void transport_break(struct transport *t);
+
 void transport_close(struct transport *t, uvx_closed_fn closed, void *arg);

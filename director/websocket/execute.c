@@ -241,7 +241,7 @@ static void on_end(void *owner)
 	end_pieces(owner, "execute_end");
 }
 
-static void on_cut(void *owner)
+static void on_cut(void *owner, bool stopped)
 {
 	end_pieces(owner, "execute_cut");
 }

@@ -85,9 +85,13 @@ static void on_end(void *owner)
 	finish(owner, WS_NORMAL, SLICE(""));
 }
 
-static void on_cut(void *owner)
+static void on_cut(void *owner, bool stopped)
 {
-	finish(owner, WS_INTERNAL, SLICE("the plugin has failed"));
+	if (stopped) {
+		finish(owner, WS_RESTART, SLICE("the plugin was stopped or replaced"));
+	} else {
+		finish(owner, WS_INTERNAL, SLICE("the plugin has failed"));
+	}
 }
 
 static bool is_sendable(uint16_t code)

@@ -72,6 +72,9 @@ int websockets_new(struct websockets **ret, const struct websockets_config *conf
  * their clients come back at once; new ones are refused. Idempotent. */
 void websockets_drain(struct websockets *all);
 
+/** Those that are left have had their time: each is closed with 1001 now. */
+void websockets_end(struct websockets *all);
+
 /** Releases what belongs to the loop; the HTTP server, and with it each of them, is closed already. */
 void websockets_close(struct websockets *all, void (*done)(void *arg), void *arg);
 /** After that. NULL is allowed. @return NULL. */

@@ -426,12 +426,17 @@ int websockets_broadcast(struct websockets *all,
 
 /* The end */
 
+static void go_away(struct websocket *w)
+{
+	websocket_close(w, WS_GOING_AWAY, SLICE("the runtime is stopping"));
+}
+
 static void tell_of_end(struct websocket *w)
 {
 	if (w->handler != NULL && w->handler->drain != NULL && w->state == WEBSOCKET_OPEN) {
 		w->handler->drain(w);
 	} else {
-		websocket_close(w, WS_GOING_AWAY, SLICE("the runtime is stopping"));
+		go_away(w);
 	}
 }
 
@@ -457,6 +462,15 @@ void websockets_drain(struct websockets *all)
 		all->draining = true;
 		all->drained = all->list;
 		drain_some(all);
+	}
+}
+
+void websockets_end(struct websockets *all)
+{
+	struct websocket *w;
+	/* What ends, ends in a later turn: the list stays as it is. */
+	DL_FOREACH (all->list, w) {
+		go_away(w);
 	}
 }
 
