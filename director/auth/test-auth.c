@@ -721,6 +721,12 @@ static void context_is_made_of_the_claims(void **state)
 			"\"user_id\":\"s\",\"app_id\":\"shop\",\"_context\":{\"app_id\":\"shop\","
 			"\"user_id\":\"s\",\"username\":\"s\",\"roles\":[],"
 			"\"is_superadmin\":false}" },
+		/* Where an issuer's servers keep roles is nothing in a token of ours. */
+		{ "{\"sub\":\"a\",\"exp\":2000,\"realm_access\":{\"roles\":[\"superadmin\"]},"
+		  "\"resource_access\":{\"shop\":{\"roles\":[\"x\"]}}}",
+			"\"user_id\":\"a\",\"app_id\":\"shop\",\"_context\":{\"app_id\":\"shop\","
+			"\"user_id\":\"a\",\"username\":\"a\",\"roles\":[],"
+			"\"is_superadmin\":false}" },
 		/* Names cannot break out of their quotes. */
 		{ "{\"sub\":\"\\\",\\\"app_id\\\":\\\"x\",\"username\":\"\\\\\\u0001\\n\\u007f\xe2\x80"
 		  "\xa8\","
@@ -754,6 +760,19 @@ static void context_is_made_of_the_claims(void **state)
 		buffer_deinit(&b);
 		(void)user_context_unref(u);
 	}
+	(void)auth_free(a);
+}
+
+/* A token of ours is none that could be exchanged for one. */
+static void nothing_is_exchanged(void **state)
+{
+	struct auth *a = new_auth(10);
+	struct user_context *u = user_of(a, GOOD);
+	char *token = NULL;
+	unsigned expires_in = 0;
+	assert_int_equal(auth_exchange(a, u, &token, &expires_in), -EINVAL);
+	assert_null(token);
+	(void)user_context_unref(u);
 	(void)auth_free(a);
 }
 
@@ -1069,6 +1088,7 @@ int main(void)
 		cmocka_unit_test(other_secrets_do_not_fit),
 		cmocka_unit_test(bad_configurations_are_refused),
 		cmocka_unit_test(context_is_made_of_the_claims),
+		cmocka_unit_test(nothing_is_exchanged),
 		cmocka_unit_test(a_token_has_one_context),
 		cmocka_unit_test(least_used_leaves),
 		cmocka_unit_test(nobody_looks_at_all),
