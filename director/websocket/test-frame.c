@@ -76,6 +76,10 @@ static const struct {
 	{ "a message of the limit",
 		{ SIZED(0x02, FRAME_MAX, PLAIN), SIZED(0x80, MESSAGE_MAX - FRAME_MAX, PLAIN) },
 		"binary 100000;" },
+	{ "two messages of the limit",
+		{ SIZED(0x02, FRAME_MAX, PLAIN), SIZED(0x80, MESSAGE_MAX - FRAME_MAX, PLAIN),
+			SIZED(0x82, FRAME_MAX, PLAIN) },
+		"binary 100000;binary 70000;" },
 	{ "a message over the limit",
 		{ SIZED(0x02, FRAME_MAX, PLAIN),
 			SIZED(0x80, MESSAGE_MAX - FRAME_MAX + 1, HEAD_ONLY) },
@@ -126,6 +130,7 @@ static const struct {
 		"failed 1007 a text that is not UTF-8;" },
 	{ "over U+10FFFF", { TEXT_OF(0x81, "\xf4\x90\x80\x80") },
 		"failed 1007 a text that is not UTF-8;" },
+	{ "F5", { TEXT_OF(0x81, "\xf5\x80\x80\x80") }, "failed 1007 a text that is not UTF-8;" },
 	{ "a close", { TEXT_OF(0x88, "") }, "close 1005 ;" },
 	{ "a close with a code", { TEXT_OF(0x88, "\x03\xe8") }, "close 1000 ;" },
 	{ "a close with a reason", { TEXT_OF(0x88, "\x0f\xa0why") }, "close 4000 why;" },
@@ -319,6 +324,15 @@ static void endless_fragments_end(void **state)
 	enum ws_verdict v = WS_GOT_NOTHING;
 	unsigned n = 0;
 	ws_reader_init(&r, &limits);
+	/* One of the most there may be, before the one that has too many. */
+	for (int i = 1; i <= WS_FRAGMENTS_MAX; i++) {
+		uint8_t first = i == 1 ? 0x01 : i == WS_FRAGMENTS_MAX ? 0x80 : 0x00;
+		uint8_t good[6] = { first, 0x80 };
+		struct ws_bytes bytes = { good, sizeof(good) };
+		v = ws_read(&r, &bytes, &item);
+		assert_int_equal(v, i == WS_FRAGMENTS_MAX ? WS_GOT_DATA : WS_GOT_NOTHING);
+	}
+	v = WS_GOT_NOTHING;
 	while (v == WS_GOT_NOTHING && n <= WS_FRAGMENTS_MAX) {
 		struct ws_bytes bytes = { frame, sizeof(frame) };
 		v = ws_read(&r, &bytes, &item);

@@ -57,7 +57,9 @@ static const struct {
 	{ "base64url.bearer.authorization.mozaiks.!!, mozaiks", "", "mozaiks", 1 },
 	{ "base64url.bearer.authorization.k8s.io.YWEuYmIuY2M, mozaiks", "", "mozaiks", 0 },
 	{ "aa.bb.cc, dd.ee.ff", "dd.ee.ff", "aa.bb.cc", 2 },
-	{ "aa.bb, aa..cc, aa.bb.cc.dd, aa.b$.cc", "", "", 0 },
+	{ "aa.bb, aa..cc, aa.bb.cc.dd, aa.b$.cc, aa.bb., .bb.cc", "", "", 0 },
+	/* What can be decoded up to there is none either. */
+	{ "base64url.bearer.authorization.mozaiks.YWEuYmIuY2M!, mozaiks", "", "mozaiks", 1 },
 };
 
 static void tokens_are_found_among_protocols(void **state)
@@ -87,6 +89,19 @@ static void an_encoded_token_has_a_limit(void **state)
 	free(text);
 }
 
+static void a_token_has_a_limit(void **state)
+{
+	char text[WS_TOKEN_MAX + 1];
+	memset(text, 'a', sizeof(text));
+	text[1] = text[3] = '.';
+	for (size_t n = WS_TOKEN_MAX; n <= sizeof(text); n++) {
+		struct handshake_protocols *p = calloc(1, sizeof(*p));
+		handshake_protocols_add(p, slice_of(text, n));
+		assert_int_equal(p->tokens, n == WS_TOKEN_MAX ? 1 : 0);
+		free(p);
+	}
+}
+
 static void parameters_are_found_in_queries(void **state)
 {
 	struct slice q = SLICE("a=1&ticket=x_y&xticket=2&ticket=3&e=");
@@ -107,6 +122,7 @@ int main(void)
 		cmocka_unit_test(words_are_found_in_lists),
 		cmocka_unit_test(tokens_are_found_among_protocols),
 		cmocka_unit_test(an_encoded_token_has_a_limit),
+		cmocka_unit_test(a_token_has_a_limit),
 		cmocka_unit_test(parameters_are_found_in_queries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,7 @@
 #include "director/websocket/ticket.h"
 #include "director/websocket/websocket.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,6 +347,43 @@ static void what_waits_is_bounded(void **state)
 	assert_int_equal(s->writable, 0);
 }
 
+/* What is longer than all that may wait is sent when nothing does. */
+static void one_message_may_be_long(void **state)
+{
+	static uint8_t bytes[SEND_LIMIT + 1];
+	struct slice text = slice_of(bytes, sizeof(bytes));
+	unsigned k = client(0);
+	struct seen *s = &t.seen[k];
+	assert_int_equal(websocket_queued(s->w), 0);
+	assert_true(websocket_send(s->w, true, &text, 1) >= 0);
+	size_t got = 0;
+	/* Its head has 10 bytes. */
+	while (got < sizeof(bytes) + 10) {
+		uint8_t read[4096];
+		ssize_t n = 0;
+		UNTIL(((n = recv(t.fds[k], read, sizeof(read), MSG_DONTWAIT)) >= 0));
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	assert_int_equal(s->closed, 0);
+}
+
+/* What a client does wrong after our close does not change why it was closed. */
+static void the_first_reason_stays(void **state)
+{
+	unsigned k = client(0);
+	struct seen *s = &t.seen[k];
+	struct buffer b;
+	buffer_init(&b, 1000);
+	put(&b, 0x81, "close");
+	put(&b, 0xC1, "a reserved bit");
+	say(k, &b);
+	(void)shutdown(t.fds[k], SHUT_WR);
+	UNTIL(s->closed == 1);
+	assert_int_equal(s->code, 4000);
+	buffer_deinit(&b);
+}
+
 static void who_reads_on_is_told_to(void **state)
 {
 	static uint8_t bytes[16 * 1024];
@@ -477,7 +515,7 @@ static void tickets_are_for_one(void **state)
 {
 	char ticket[TICKETS_PER_USER_MAX + 1][TICKET_SIZE];
 	fake_ms = 1000;
-	struct tickets *all = tickets_new(fake_now);
+	struct tickets *all = tickets_new(fake_now, TICKETS_MAX);
 	assert_int_equal(tickets_issue(all, t.user, ticket[0]), 0);
 	struct user_context *user = tickets_redeem(all, slice_str(ticket[0]));
 	assert_ptr_equal(user, t.user);
@@ -488,7 +526,9 @@ static void tickets_are_for_one(void **state)
 	assert_int_equal(tickets_issue(all, t.user, ticket[1]), 0);
 	assert_string_not_equal(ticket[0], ticket[1]);
 	fake_ms += TICKET_SECONDS * 1000 - 1;
-	(void)user_context_unref(tickets_redeem(all, slice_str(ticket[0])));
+	user = tickets_redeem(all, slice_str(ticket[0]));
+	assert_ptr_equal(user, t.user);
+	(void)user_context_unref(user);
 	fake_ms += 1;
 	assert_null(tickets_redeem(all, slice_str(ticket[1])));
 	/* One more than a user may have: the oldest goes. */
@@ -503,6 +543,40 @@ static void tickets_are_for_one(void **state)
 	(void)tickets_free(all);
 }
 
+static struct user_context *user_with_id(const char *id)
+{
+	struct user_context *user = NULL;
+	const struct user_identity identity = {
+		.app_id = SLICE("app"), .user_id = slice_str(id), .username = slice_str(id)
+	};
+	assert_int_equal(user_context_new(&user, &identity), 0);
+	return user;
+}
+
+/* Whoever makes many drives out none of another's; when there are too many in all, nobody's go. */
+static void tickets_of_all_are_bounded(void **state)
+{
+	char first[TICKET_SIZE];
+	char ticket[TICKET_SIZE];
+	fake_ms = 1000;
+	struct tickets *all = tickets_new(fake_now, TICKETS_PER_USER_MAX + 2);
+	assert_int_equal(tickets_issue(all, t.user, first), 0);
+	struct user_context *bob = user_with_id("bob");
+	for (unsigned i = 0; i <= TICKETS_PER_USER_MAX; i++) {
+		assert_int_equal(tickets_issue(all, bob, ticket), 0);
+	}
+	struct user_context *carol = user_with_id("carol");
+	assert_int_equal(tickets_issue(all, carol, ticket), 0);
+	assert_int_equal(tickets_issue(all, carol, ticket), -ENOBUFS);
+	struct user_context *user = tickets_redeem(all, slice_str(first));
+	assert_ptr_equal(user, t.user);
+	assert_int_equal(tickets_issue(all, carol, ticket), 0);
+	(void)user_context_unref(user);
+	(void)user_context_unref(bob);
+	(void)user_context_unref(carol);
+	(void)tickets_free(all);
+}
+
 #define SOCKET_TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -513,12 +587,15 @@ int main(void)
 		SOCKET_TEST(no_answer_to_a_close_is_an_end),
 		SOCKET_TEST(a_cut_connection_is_abnormal),
 		SOCKET_TEST(what_waits_is_bounded),
+		SOCKET_TEST(one_message_may_be_long),
+		SOCKET_TEST(the_first_reason_stays),
 		SOCKET_TEST(who_reads_on_is_told_to),
 		SOCKET_TEST(unfinished_messages_are_bounded),
 		SOCKET_TEST(a_broadcast_outlives_its_recipients),
 		SOCKET_TEST(the_end_comes_to_some_at_a_time),
 		SOCKET_TEST(a_user_is_asked_about_again),
 		SOCKET_TEST(tickets_are_for_one),
+		SOCKET_TEST(tickets_of_all_are_bounded),
 	};
 	if (map_init() < 0) {
 		return 1;

@@ -20,16 +20,18 @@ struct ticket {
 
 struct tickets {
 	uint64_t (*now_ms)(void);
+	unsigned most;
 	struct ticket *by_hash;
 	struct ticket *list;
 	unsigned n;
 };
 
-struct tickets *tickets_new(uint64_t (*now_ms)(void))
+struct tickets *tickets_new(uint64_t (*now_ms)(void), unsigned most)
 {
 	struct tickets *all = calloc(1, sizeof(*all));
 	if (all != NULL) {
 		all->now_ms = now_ms == NULL ? clock_ms : now_ms;
+		all->most = most;
 	}
 	return all;
 }
@@ -87,7 +89,7 @@ int tickets_issue(struct tickets *all, struct user_context *user, char ret[stati
 	uint8_t bytes[BYTES];
 	drop_old(all);
 	drop_of_user(all, user);
-	if (all->n >= TICKETS_MAX) {
+	if (all->n >= all->most) {
 		return -ENOBUFS;
 	}
 	struct ticket *t = calloc(1, sizeof(*t));

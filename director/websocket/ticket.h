@@ -17,13 +17,14 @@ enum {
 	TICKETS_PER_USER_MAX = 16,
 };
 
-/** @param now_ms the monotonic clock; NULL: clock_ms(). @return NULL without memory. */
-struct tickets *tickets_new(uint64_t (*now_ms)(void));
+/** @param now_ms the monotonic clock; NULL: clock_ms(). @param most of all users, TICKETS_MAX.
+ * @return NULL without memory. */
+struct tickets *tickets_new(uint64_t (*now_ms)(void), unsigned most);
 /** NULL is allowed. @return NULL. */
 struct tickets *tickets_free(struct tickets *all);
 
 /** Makes one. The user's oldest goes when there are more than TICKETS_PER_USER_MAX.
- * @return 0; -ENOBUFS when there are TICKETS_MAX of all users; -ENOMEM. */
+ * @return 0; -ENOBUFS when there are `most` of all users; -ENOMEM. */
 int tickets_issue(struct tickets *all, struct user_context *user, char ret[static TICKET_SIZE]);
 
 /** Takes one. @return whose it is, a reference of the caller's own; NULL for none. */

@@ -41,7 +41,7 @@ int websockets_new(struct websockets **ret, const struct websockets_config *conf
 		return -ENOMEM;
 	}
 	all->config = *config;
-	all->tickets = tickets_new(NULL);
+	all->tickets = tickets_new(NULL, TICKETS_MAX);
 	if (all->tickets == NULL) {
 		free(all);
 		return -ENOMEM;
