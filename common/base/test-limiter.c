@@ -77,6 +77,13 @@ static void what_clients_are_told(void **state)
 	limiter_take(l, SLICE("a"), START + 2000, &s);
 	assert_true(s.allowed);
 	(void)limiter_free(l);
+	/* Less than a millisecond is one: nobody is told to come back at once. */
+	l = make(7000, 1000, 1);
+	assert_int_equal(take_all(l, "a", START), 7000);
+	limiter_take(l, SLICE("a"), START, &s);
+	assert_int_equal(s.retry_ms, 1);
+	assert_int_equal(s.full_ms, 1000);
+	(void)limiter_free(l);
 }
 
 /* Over any stretch of time no more than the allowance and what flowed in. */

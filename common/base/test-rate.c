@@ -37,6 +37,11 @@ static void slow_rates_leak_too(void **state)
 		assert_false(rate_take(&r, 1, ms));
 	}
 	assert_true(rate_take(&r, 1, 1000));
+	/* A third of a second and a bit. */
+	r = (struct rate){ 0 };
+	assert_true(rate_take(&r, 3, 0));
+	assert_false(rate_is_idle(&r, 3, 333));
+	assert_true(rate_is_idle(&r, 3, 334));
 }
 
 static void nothing_is_no_limit(void **state)

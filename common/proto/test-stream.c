@@ -189,6 +189,11 @@ static void credit_comes_back_in_portions(void **state)
 		given += back;
 		assert_int_equal(s.in.credit + sent - given, STREAM_WINDOW);
 	}
+	/* As soon as there is a portion, to the byte. */
+	s.in.owed = 0;
+	s.in.credit = 0;
+	assert_int_equal(stream_passed_on(&s, STREAM_CREDIT_STEP - 1), 0);
+	assert_int_equal(stream_passed_on(&s, 1), STREAM_CREDIT_STEP);
 	assert_int_equal(receive(&s, data(0, DATA_LAST), &why), STREAM_TAKE);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(stream_passed_on(&s, stream_cost(1000)), 0);
@@ -222,6 +227,15 @@ static void sending_needs_credit(void **state)
 	assert_false(stream_may_send(&s, 0));
 }
 
+/* A piece has its own limit, whatever credit there is. */
+static void pieces_are_bounded(void **state)
+{
+	struct stream s = { .out = { .state = STREAM_OPEN, .credit = 2 * STREAM_PIECE_MAX } };
+	assert_true(stream_may_send(&s, STREAM_PIECE_MAX));
+	assert_false(stream_may_send(&s, STREAM_PIECE_MAX + 1));
+	assert_int_equal(stream_room(&s), STREAM_PIECE_MAX);
+}
+
 static void flags_belong_to_messages(void **state)
 {
 	struct stream body = { 0 };
@@ -248,6 +262,7 @@ int main(void)
 		cmocka_unit_test(a_dropped_half_opens_once),
 		cmocka_unit_test(credit_comes_back_in_portions),
 		cmocka_unit_test(sending_needs_credit),
+		cmocka_unit_test(pieces_are_bounded),
 		cmocka_unit_test(flags_belong_to_messages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

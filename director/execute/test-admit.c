@@ -64,11 +64,35 @@ static void idle_users_do_not_pile_up(void **state)
 	admission_deinit(&a);
 }
 
+/* Who has a call in flight is no idle one, whoever else comes and goes. */
+static void users_in_flight_stay(void **state)
+{
+	struct admission a = { .limits = { .per_user = 1, .per_plugin = 10, .total = 10 } };
+	unsigned p = 0;
+	struct user_context alice = { .user_id = SLICE("alice") };
+	struct admit_user *hers;
+	struct admit_user *u;
+	assert_int_equal(admit_enter(&a, &alice, &p, &hers), ADMIT_OK);
+	for (int i = 0; i < 10000; i++) {
+		char id[16];
+		(void)snprintf(id, sizeof(id), "u%d", i);
+		struct user_context user = { .user_id = slice_str(id) };
+		assert_int_equal(admit_enter(&a, &user, &p, &u), ADMIT_OK);
+		admit_leave(&a, u, &p);
+		assert_int_equal(admit_enter(&a, &alice, &p, &u), ADMIT_USER_FULL);
+	}
+	admit_leave(&a, hers, &p);
+	assert_int_equal(p, 0);
+	admission_deinit(&a);
+	assert_null(a.users);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_hold_and_are_given_back),
 		cmocka_unit_test(idle_users_do_not_pile_up),
+		cmocka_unit_test(users_in_flight_stay),
 	};
 	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,8 +65,20 @@ static void others_have_keys_of_their_own(void **state)
 	finish("alice's", 0);
 	assert_int_equal(begin("bob", "k", 2, 0), IDEMPOTENCY_NEW);
 	idempotency_release(entry);
+	assert_int_equal(begin("ALICE", "k", 1, 0), IDEMPOTENCY_NEW);
+	idempotency_release(entry);
+	assert_int_equal(idempotency_begin(all, SLICE("NOTES"), SLICE("alice"), SLICE("k"), 1, 0,
+				 &entry, &answer),
+		IDEMPOTENCY_NEW);
+	idempotency_release(entry);
 	/* Names that are the same put together are not the same. */
 	assert_int_equal(begin("alicek", "", 2, 0), IDEMPOTENCY_NEW);
+	idempotency_release(entry);
+	assert_int_equal(begin("alic", "ek", 1, 0), IDEMPOTENCY_NEW);
+	idempotency_release(entry);
+	assert_int_equal(idempotency_begin(all, SLICE("notesa"), SLICE("lice"), SLICE("k"), 1, 0,
+				 &entry, &answer),
+		IDEMPOTENCY_NEW);
 	idempotency_release(entry);
 }
 
@@ -136,6 +148,16 @@ static void bytes_are_bounded(void **state)
 	idempotency_release(entry);
 }
 
+static void without_a_time_nothing_is_kept(void **state)
+{
+	assert_int_equal(make(0, 100000, 10), 0);
+	assert_int_equal(begin("alice", "k", 1, 5), IDEMPOTENCY_NEW);
+	finish("x", 5);
+	assert_int_equal(idempotency_bytes(all), 0);
+	assert_int_equal(begin("alice", "k", 2, 5), IDEMPOTENCY_NEW);
+	idempotency_release(entry);
+}
+
 static void keys(void **state)
 {
 	char text[257];
@@ -157,6 +179,7 @@ int main(void)
 		cmocka_unit_test_teardown(the_oldest_of_a_user_goes_first, teardown),
 		cmocka_unit_test_teardown(what_runs_is_not_given_up, teardown),
 		cmocka_unit_test_teardown(bytes_are_bounded, teardown),
+		cmocka_unit_test_teardown(without_a_time_nothing_is_kept, teardown),
 		cmocka_unit_test(keys),
 	};
 	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

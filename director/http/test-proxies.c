@@ -164,6 +164,11 @@ static void test_lists(void **state)
 	assert_int_equal(p.n, 2);
 	assert_true(address_parse(SLICE("::1"), &a) && proxies_trust(&p, &a));
 	assert_true(address_parse(SLICE("::2"), &a) && !proxies_trust(&p, &a));
+	while (p.n < PROXIES_MAX) {
+		assert_true(proxies_add(&p, SLICE("10.0.0.0/8"), &entry));
+	}
+	assert_false(proxies_add(&p, SLICE("10.0.0.0/8"), &entry));
+	assert_int_equal(p.n, PROXIES_MAX);
 }
 
 int main(void)

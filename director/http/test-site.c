@@ -24,8 +24,8 @@ static void hosts_match_exactly(void **state)
 		assert_true(site_serves(&s, slice_str(served[i])));
 	}
 	static const char *const others[] = { "", "evilexample.org", "example.org.evil",
-		"a.example.org", "apps.example.org", ".apps.example.org.", "evilapps.example.org",
-		"127.0.0.2", "[::2]", "::1" };
+		"a.example.org", "apps.example.org", ".apps.example.org", ".apps.example.org.",
+		"evilapps.example.org", "127.0.0.2", "[::2]", "::1" };
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		assert_false(site_serves(&s, slice_str(others[i])));
 	}

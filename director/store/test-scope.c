@@ -168,8 +168,39 @@ static void e2_filters_are_scoped(void **state)
 		{ as_filter, &nobody, "{user_id: {$exists: false}}", "!user_id cannot be named" },
 		{ as_filter, &nobody, "{$or: [{user_id: 'alice'}]}", "!user_id cannot be named" },
 		{ as_filter, &nobody, "{'user_id.x': 1}", "!user_id.x cannot be named" },
+		{ as_filter, &nobody, "{user_id: ''}", "!user_id cannot be named" },
 	};
 	CHECK(rows);
+}
+
+/* {$and: [{$and: … [{}] …}]} */
+static int filter_nested(unsigned levels)
+{
+	struct document_writer in;
+	struct document_writer w;
+	struct store_failure f = { 0 };
+	size_t opened[2 * DOCUMENT_DEPTH_MAX + 8];
+	size_t n = 0;
+	writer_init(&in, 1 << 20);
+	writer_init(&w, 1 << 20);
+	opened[n++] = writer_open(&in);
+	for (unsigned i = 1; i < levels; i++) {
+		opened[n++] = writer_open_in(&in, BT_ARRAY, SLICE("$and"));
+		opened[n++] = writer_open_in(&in, BT_OBJECT, SLICE("0"));
+	}
+	while (n > 0) {
+		writer_close(&in, opened[--n]);
+	}
+	int r = scope_filter(&alice, buffer_slice(&in.b), &w, &f);
+	writer_deinit(&in);
+	writer_deinit(&w);
+	return r;
+}
+
+static void e2_filters_have_a_depth(void **state)
+{
+	assert_int_equal(filter_nested(DOCUMENT_DEPTH_MAX), 0);
+	assert_int_equal(filter_nested(DOCUMENT_DEPTH_MAX + 1), (int)STORE_E_LIMIT);
 }
 
 static void documents_get_their_owner(void **state)
@@ -187,6 +218,7 @@ static void documents_get_their_owner(void **state)
 		{ as_document, &alice, "{_id: 1, user_id: ['alice']}", "!user_id is the caller's" },
 		{ as_document, &alice, "{_id: 1, user_id: 'alice\\x00'}", "!user_id is the caller's" },
 		{ as_document, &nobody, "{_id: 1, user_id: 'alice'}", "!user_id cannot be stored in a call without a user" },
+		{ as_document, &nobody, "{_id: 1, user_id: ''}", "!user_id cannot be stored in a call without a user" },
 	};
 	CHECK(rows);
 }
@@ -215,6 +247,9 @@ static void e6_updates_keep_the_owner(void **state)
 		/* Every operator, the known and the unknown. */
 		{ as_update, &alice, "{$set: {user_id: 'bob'}}", "!user_id is the caller's" },
 		{ as_update, &alice, "{$set: {'user_id.x': 1}}", "!user_id.x is the caller's" },
+		{ as_update, &alice, "{$set: {'user_id.x': 'alice'}}", "!user_id.x is the caller's" },
+		{ as_upsert, &alice, "{$setOnInsert: {'user_id.x': 'alice'}}", "!user_id.x is the caller's" },
+		{ as_update, &nobody, "{$set: {user_id: ''}}", "!user_id cannot be stored" },
 		{ as_update, &alice, "{$unset: {user_id: ''}}", "!user_id is the caller's" },
 		{ as_update, &alice, "{$unset: {user_id: 'alice'}}", "!user_id is the caller's" },
 		{ as_update, &alice, "{$inc: {user_id: 1}}", "!user_id is the caller's" },
@@ -520,6 +555,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(e2_filters_are_scoped),
+		cmocka_unit_test(e2_filters_have_a_depth),
 		cmocka_unit_test(documents_get_their_owner),
 		cmocka_unit_test(e6_updates_keep_the_owner),
 		cmocka_unit_test_setup_teardown(each_sees_its_own, setup, teardown),
