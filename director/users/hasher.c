@@ -24,6 +24,8 @@ struct hash_job {
 	bool mixed;
 	char hash[PASSWORD_HASH_SIZE]; /* to verify, or made */
 	int result;                    /* of password_verify(), password_hash() */
+	unsigned argon2;               /* comparisons */
+	unsigned bcrypt;
 	uint64_t ns;
 	size_t n;
 	uint8_t password[];
@@ -54,23 +56,29 @@ struct hasher {
 
 /* ---- a thread ------------------------------------------------------------------------------- */
 
+static int verify(struct hash_job *job, const char *hash)
+{
+	enum password_kind kind = password_kind_of(slice_str(hash));
+	job->argon2 += kind == PASSWORD_ARGON2;
+	job->bcrypt += kind == PASSWORD_BCRYPT;
+	return password_verify(slice_str(hash), slice_of(job->password, job->n));
+}
+
 /* The other kind, for nothing. */
-static int verify_other_kind(const struct hasher *h, const struct hash_job *job)
+static int verify_other_kind(const struct hasher *h, struct hash_job *job)
 {
 	bool bcrypt = password_kind_of(slice_str(job->hash)) == PASSWORD_BCRYPT;
-	return password_verify(
-		slice_str(bcrypt ? h->dummy : h->dummy_bcrypt), slice_of(job->password, job->n));
+	return verify(job, bcrypt ? h->dummy : h->dummy_bcrypt);
 }
 
 static void work(const struct hasher *h, struct hash_job *job)
 {
-	struct slice password = slice_of(job->password, job->n);
 	uint64_t start = clock_ns();
 	if (!job->verify) {
-		job->result = password_hash(&h->cost, password, job->hash);
+		job->result = password_hash(&h->cost, slice_of(job->password, job->n), job->hash);
 	} else {
 		int other = job->mixed ? verify_other_kind(h, job) : 0;
-		job->result = password_verify(slice_str(job->hash), password);
+		job->result = verify(job, job->hash);
 		job->result = other < 0 ? other : job->result;
 	}
 	sodium_memzero(job->password, job->n);
@@ -117,6 +125,8 @@ static void deliver(void *arg, struct uvx_item *item)
 		.hash = job->verify || job->result < 0 ? NULL : job->hash,
 	};
 	h->waiting--;
+	h->counters.argon2 += job->argon2;
+	h->counters.bcrypt += job->bcrypt;
 	h->job_ns = h->job_ns == 0 ? job->ns : (h->job_ns * 7 + job->ns) / 8;
 	job->done(job->owner, &result);
 	free(job);

@@ -55,6 +55,9 @@ struct hasher_counters {
 	uint64_t dummies;  /* for nobody */
 	uint64_t hashed;
 	uint64_t refused; /* the queue was full */
+	/* The work of the verifications: comparisons with a hash of this kind. */
+	uint64_t argon2;
+	uint64_t bcrypt;
 };
 
 const struct hasher_counters *hasher_counters(const struct hasher *h);

@@ -216,6 +216,8 @@ static void test_dummy_is_verified(void **state)
 	assert_int_equal(hasher_counters(h)->verified, 3);
 	assert_int_equal(hasher_counters(h)->dummies, 2);
 	assert_int_equal(hasher_counters(h)->hashed, 1);
+	assert_int_equal(hasher_counters(h)->argon2, 3);
+	assert_int_equal(hasher_counters(h)->bcrypt, 0);
 	close_hasher(h, &loop);
 }
 
@@ -244,12 +246,22 @@ static void test_mixed(void **state)
 	struct seen s = { 0 };
 	struct hasher *h = open_hasher(&loop, 8);
 	struct slice bcrypt = SLICE("$2b$04$abcdefghijklmnopqrstuuyvPXIbu7xe6/CED2DzX8z6Si09MlzlW");
+	struct seen made = { 0 };
+	assert_int_equal(hasher_hash(h, SLICE("pw"), on_hash, &made), HASHER_OK);
+	wait_for_seen(&loop, &made, 1);
 	hasher_set_mixed(h, true);
 	assert_int_equal(hasher_verify(h, bcrypt, SLICE("pw"), on_hash, &s), HASHER_OK);
 	assert_int_equal(hasher_verify(h, bcrypt, SLICE("pW"), on_hash, &s), HASHER_OK);
 	assert_int_equal(hasher_verify(h, SLICE_NULL, SLICE("pw"), on_hash, &s), HASHER_OK);
 	wait_for_seen(&loop, &s, 3);
 	assert_int_equal(s.matches, 1);
+	assert_int_equal(
+		hasher_verify(h, slice_str(made.hash), SLICE("pw"), on_hash, &s), HASHER_OK);
+	wait_for_seen(&loop, &s, 4);
+	assert_int_equal(s.matches, 2);
+	/* Each did both, whichever its own was. */
+	assert_int_equal(hasher_counters(h)->argon2, 4);
+	assert_int_equal(hasher_counters(h)->bcrypt, 4);
 	close_hasher(h, &loop);
 }
 
@@ -293,6 +305,25 @@ static void test_waits_double(void **state)
 	assert_null(throttle_free(t));
 }
 
+/* The longest need be no doubling of the first. */
+static void test_waits_have_an_end(void **state)
+{
+	struct throttle_policy odd = policy;
+	struct throttle *t = NULL;
+	uint64_t wait = 0;
+	uint64_t now = 5;
+	odd.max_ms = 2500;
+	assert_int_equal(throttle_new(&t, &odd), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(throttle_try(t, SLICE("ann"), SLICE_NULL, now, &wait));
+		now += 2500;
+	}
+	now -= 2500;
+	assert_false(throttle_try(t, SLICE("ann"), SLICE_NULL, now, &wait));
+	assert_int_equal(wait, 2500);
+	assert_null(throttle_free(t));
+}
+
 static void test_success_clears(void **state)
 {
 	struct throttle *t = NULL;
@@ -306,6 +337,13 @@ static void test_success_clears(void **state)
 		assert_true(throttle_try(t, SLICE("ann"), SLICE("10.0.0.1"), 5, &wait));
 		throttle_undo(t, SLICE("ann"), SLICE("10.0.0.1"));
 	}
+	/* With its charge the wait is given back. */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(throttle_try(t, SLICE("ann"), SLICE("10.0.0.1"), 5, &wait));
+	}
+	throttle_undo(t, SLICE("ann"), SLICE("10.0.0.1"));
+	assert_true(throttle_try(t, SLICE("ann"), SLICE("10.0.0.1"), 5, &wait));
+	assert_false(throttle_try(t, SLICE("ann"), SLICE("10.0.0.1"), 5, &wait));
 	assert_null(throttle_free(t));
 }
 
@@ -393,8 +431,12 @@ static void test_ended_sessions(void **state)
 	assert_int_equal(revocations_end_session(&r, slice_str(b.session), 500000, 200000), 0);
 	assert_false(revocations_has_session(&r, slice_str(a.session)));
 	assert_true(revocations_has_session(&r, slice_str(b.session)));
+	/* Nor is one whose last second has come. */
+	assert_int_equal(revocations_end_session(&r, slice_str(a.session), 300000, 200001), 0);
+	assert_int_equal(revocations_end_session(&r, slice_str(b.session), 500000, 300000), 0);
+	assert_false(revocations_has_session(&r, slice_str(a.session)));
 	/* One that is over already is not kept. */
-	assert_int_equal(revocations_end_session(&r, slice_str(a.session), 200000, 200000), 0);
+	assert_int_equal(revocations_end_session(&r, slice_str(a.session), 300000, 300000), 0);
 	assert_int_equal(revocations_count(&r), 1);
 	revocations_deinit(&r);
 }
@@ -433,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_full_queue),
 		cmocka_unit_test(test_mixed),
 		cmocka_unit_test(test_waits_double),
+		cmocka_unit_test(test_waits_have_an_end),
 		cmocka_unit_test(test_success_clears),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_table_is_bounded),

@@ -193,6 +193,18 @@ def test_a_new_password_ends_other_sessions(runtime):
     assert login(runtime, first["username"], "another horse 2").status == 200
 
 
+def test_of_new_passwords_at_once_one_wins(runtime):
+    """What was right when it began is not written over what somebody else has written since."""
+    made = register(runtime)
+    passwords = [f"another horse {i}" for i in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda new: post(runtime, "change-password", {
+            "current_password": PASSWORD, "new_password": new}, made["access_token"]), passwords))
+    won = [new for new, answer in zip(passwords, answers) if answer.status == 200]
+    assert len(won) == 1, answers
+    assert [new for new in passwords if login(runtime, made["username"], new).status == 200] == won
+
+
 # ---- what is refused ----------------------------------------------------------------------------
 
 def test_taken_names(runtime):
