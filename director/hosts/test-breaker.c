@@ -205,6 +205,18 @@ static void test_three_violations_in_an_hour_disable(void **state)
 	assert_int_equal(b.state, BREAKER_DISABLED);
 }
 
+/* What a worker did on its way out is forbidden too. */
+static void test_violations_count_while_it_is_open(void **state)
+{
+	struct breaker b = { 0 };
+	uint64_t now = 1;
+	assert_int_equal(crash(&b, &usual, &whole, 5, 0, &now), BREAKER_STOP);
+	assert_int_equal(crash(&b, &usual, &violation, 2, 0, &now), BREAKER_NOTHING);
+	assert_int_equal(b.state, BREAKER_OPEN);
+	assert_int_equal(breaker_crashed(&b, &usual, &violation, now), BREAKER_SWITCH_OFF);
+	assert_int_equal(b.state, BREAKER_DISABLED);
+}
+
 static void test_one_user_counts_once(void **state)
 {
 	struct breaker b = { 0 };
@@ -309,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_one_request_counts_once),
 		cmocka_unit_test(test_five_users_open_it),
 		cmocka_unit_test(test_one_user_cannot_keep_it_half_open),
+		cmocka_unit_test(test_violations_count_while_it_is_open),
 		cmocka_unit_test(test_violations_of_one_user_count_each),
 		cmocka_unit_test(test_another_version_starts_afresh),
 		cmocka_unit_test(test_limits_of_zero_are_off),

@@ -12,6 +12,7 @@
 #include "director/hosts/grants.h"
 #include "director/hosts/plugin.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static char why[GRANTS_WHY_SIZE];
@@ -93,6 +94,12 @@ static void an_entry_has_the_last_word(void **state)
 	assert_false(other.granted[CAP_DATABASE_INSERT]);
 	assert_true(other.granted[CAP_WEBSOCKET_SEND]);
 	assert_false(other.granted[CAP_DATABASE_CROSS_USER]);
+	/* Of both in one entry, no. */
+	take(&g,
+		"{\"plugins\": {\"notes\": {\"deny\": [\"database.cross_user\"],"
+		" \"grant\": [\"database.cross_user\"]}}}");
+	notes = applied(&g, "notes");
+	assert_false(notes.granted[CAP_DATABASE_CROSS_USER]);
 	/* A later policy replaces it; nothing of it stays. */
 	take(&g, "{\"plugins\": {}}");
 	notes = applied(&g, "notes");
@@ -166,6 +173,12 @@ static void a_file_that_is_not_there(void **state)
 	(void)snprintf(g.path, sizeof(g.path), "/dev");
 	assert_true(grants_read(&g, why) < 0);
 	assert_non_null(strstr(why, "directory"));
+	/* Only one that is not there is none: what cannot be looked at leaves what was there. */
+	take(&g, "{\"plugins\": {\"*\": {\"deny\": [\"database.write\"]}}}");
+	(void)snprintf(g.path, sizeof(g.path), "/dev/null/plugin_policy.json");
+	assert_int_equal(grants_read(&g, why), -ENOTDIR);
+	assert_non_null(strstr(why, "plugin_policy.json"));
+	assert_non_null(g.tree);
 	grants_deinit(&g);
 }
 

@@ -38,6 +38,18 @@ static void test_back_off(void **state)
 	}
 }
 
+static void test_no_wait_is_longer_than_the_longest(void **state)
+{
+	struct restart_policy small = usual;
+	struct restart r = { 0 };
+	small.max_ms = 300;
+	static const uint64_t expected[] = { 100, 250, 300, 300, 300, 300 };
+	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		restart_crashed(&r, &small, 0, false, 0, 0);
+		assert_wait(restart_wait_ms(&r, 0), expected[i]);
+	}
+}
+
 static void test_jitter_reaches_both_ends(void **state)
 {
 	struct restart r = { 0 };
@@ -134,6 +146,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_back_off),
+		cmocka_unit_test(test_no_wait_is_longer_than_the_longest),
 		cmocka_unit_test(test_jitter_reaches_both_ends),
 		cmocka_unit_test(test_many_crashes_do_not_overflow),
 		cmocka_unit_test(test_what_begins_the_count_anew),

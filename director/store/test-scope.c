@@ -493,6 +493,12 @@ static void e7_e14_e15_names_are_checked(void **state)
 	assert_int_equal(scope_check_names(&s, SLICE("c"), &f), STORE_E_INVALID);
 	s.user = SLICE("\xff");
 	assert_int_equal(scope_check_names(&s, SLICE("c"), &f), STORE_E_INVALID);
+	char long_user[257];
+	memset(long_user, 'u', sizeof(long_user));
+	s.user = slice_of(long_user, 256);
+	assert_int_equal(scope_check_names(&s, SLICE("c"), &f), 0);
+	s.user = slice_of(long_user, 257);
+	assert_int_equal(scope_check_names(&s, SLICE("c"), &f), STORE_E_INVALID);
 	s = alice;
 	s.app = SLICE("a/b");
 	assert_int_equal(scope_check_names(&s, SLICE("c"), &f), STORE_E_INVALID);

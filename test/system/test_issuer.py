@@ -336,6 +336,17 @@ def test_stale_keys_have_an_end():
         until(runtime, token, 200, 30)
 
 
+def test_keys_that_have_moved():
+    """What the issuer says of itself is kept for a day, but not when that leads nowhere."""
+    with Issuer() as issuer, runtime_of(issuer) as runtime:
+        assert echo(runtime, issuer.token()).status == 200
+        fresh = Key("k2")
+        issuer.faults["/moved"] = lambda h: h.answer(200, json.dumps({"keys": [fresh.jwk()]}))
+        issuer.faults[KEYS_PATH] = lambda h: h.answer(404, "{}")
+        issuer.discovery["jwks_uri"] = f"{issuer.name}/moved"
+        until(runtime, issuer.token("new", key=fresh), 200, 30)
+
+
 def test_the_start_does_not_wait_for_the_issuer():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
