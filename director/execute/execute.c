@@ -21,6 +21,8 @@
 
 enum { DETAIL_MAX = 1024 };
 
+static const char not_json[] = "returned something that is not JSON";
+
 struct execution *execution_new(struct director *d,
 	struct user_context *user,
 	const struct execution_client *client,
@@ -428,21 +430,26 @@ void execution_answer_value(struct execution *x, struct slice text)
 	buffer_deinit(&tail);
 }
 
-void execution_log_exception(struct execution *x, struct slice body)
+static void log_failure(struct execution *x, const char *id, const char *what, struct slice body)
 {
 	struct log_field fields[] = {
 		{ "plugin", plugin_slice(x->plugin) },
 		{ "request_id", request_id(x) },
 		{ "exception", body },
 	};
-	log_fields(LOG_ERROR, "plugin.exception", fields, 3, "execute() raised");
+	log_fields(LOG_ERROR, id, fields, 3, "execute() %s", what);
 }
 
-/* What the plugin raised is for its author: in the log always, in the answer in development. */
-static void answer_exception(struct execution *x, struct slice body)
+void execution_log_exception(struct execution *x, struct slice body)
+{
+	log_failure(x, "plugin.exception", "raised", body);
+}
+
+/* What went wrong in the plugin is for its author: in the log, and in the answer in development. */
+static void answer_failure(
+	struct execution *x, int status, const char *code, const char *what, struct slice body)
 {
 	struct slice id = request_id(x);
-	execution_log_exception(x, body);
 	if (x->director->settings->environment == ENV_DEVELOPMENT) {
 		struct buffer extra;
 		buffer_init(&extra, body.n + 64);
@@ -452,11 +459,11 @@ static void answer_exception(struct execution *x, struct slice body)
 		enum json_kind kind;
 		if (e == 0 && json_scan(body, NULL, NULL, &kind, &failure) == 0) {
 			char detail[DETAIL_MAX];
-			int n = snprintf(detail, sizeof(detail), "Plugin '%s' raised an exception",
-				x->plugin->id);
+			int n = snprintf(
+				detail, sizeof(detail), "Plugin '%s' %s", x->plugin->id, what);
 			struct execution_problem p = {
-				.status = 500,
-				.code = "plugin_exception",
+				.status = status,
+				.code = code,
 				.extra = buffer_slice(&extra),
 				.detail = slice_of(detail, (size_t)n),
 			};
@@ -466,8 +473,8 @@ static void answer_exception(struct execution *x, struct slice body)
 		}
 		buffer_deinit(&extra);
 	}
-	execution_problem(x, 500, "plugin_exception", 0,
-		"Plugin '%s' failed; the log has the details under request %.*s", x->plugin->id,
+	execution_problem(x, status, code, 0,
+		"Plugin '%s' %s; the log has the details under request %.*s", x->plugin->id, what,
 		(int)id.n, (const char *)id.p);
 }
 
@@ -479,11 +486,12 @@ static void answer_result(struct execution *x, const struct msg_result *m)
 		execution_answer_value(x, m->body);
 		return;
 	case RESULT_EXCEPTION:
-		answer_exception(x, m->body);
+		execution_log_exception(x, m->body);
+		answer_failure(x, 500, "plugin_exception", "raised an exception", m->body);
 		return;
 	case RESULT_UNSERIALISABLE:
-		execution_problem(x, 502, "plugin_bad_response", 0,
-			"Plugin '%s' returned something that is not JSON", id);
+		log_failure(x, "plugin.bad_response", not_json, m->body);
+		answer_failure(x, 502, "plugin_bad_response", not_json, m->body);
 		return;
 	case RESULT_TOO_LARGE:
 		execution_problem(x, 502, "plugin_response_too_large", 0,

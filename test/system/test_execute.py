@@ -71,6 +71,16 @@ def test_what_is_not_json_is_502(ask, action):
     assert answer.json["code"] == "plugin_bad_response"
 
 
+def test_the_author_learns_what_is_not_json(runtime, ask):
+    answer = ask("set")
+    why = answer.json["exception"]["message"]
+    assert why.endswith("not JSON: a value of type set"), answer
+    logged = wait_for(lambda: [r for r in runtime.director.records
+                               if r.get("request_id") == answer.json["request_id"]], 10, "the record")
+    assert [r["id"] for r in logged] == ["plugin.bad_response"], logged
+    assert json.loads(logged[0]["exception"])["message"] == why
+
+
 def test_depth_of_an_answer(ask):
     assert ask("deep", depth=60).status == 200
     assert ask("deep", depth=65).status == 502
