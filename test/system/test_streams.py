@@ -188,6 +188,33 @@ def test_a_client_that_goes_closes_the_generator(runtime):
     assert after["produced"] - before["produced"] < 100_000
 
 
+def gated(runtime, **wanted):
+    """What the blocked iterator's own worker says, which it could not if its loop were blocked."""
+    def is_so():
+        now = runtime.execute("pieces", {"action": "gated"}).json
+        return now if all(now[name] == value for name, value in wanted.items()) else None
+    return wait_for(is_so, 20, f"{wanted}")
+
+
+def test_an_iterator_that_blocks_delays_nobody_else(runtime):
+    with opened(runtime, {"action": "blocking"}) as s:
+        assert gated(runtime, waiting=1)["in_loop"] == 0
+        runtime.execute("pieces", {"action": "open"})
+        received = b""
+        while not received.endswith(b"0\r\n\r\n"):
+            received += s.recv(65536)
+    assert b"before " in received and b"0 after" in received
+
+
+def test_an_iterator_that_blocks_is_closed_when_its_client_goes(runtime):
+    """Not before it comes back: nobody can stop a thread."""
+    with opened(runtime, {"action": "blocking"}):
+        closed = gated(runtime, waiting=1)["closed"]
+    assert gated(runtime, waiting=1)["closed"] == closed
+    runtime.execute("pieces", {"action": "open"})
+    gated(runtime, waiting=0, closed=closed + 1)
+
+
 def peak_kib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmHWM"))

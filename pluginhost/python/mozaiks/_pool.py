@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import queue
 import threading
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Callable, Iterator, Optional, Protocol
 
 THREADS = 8
 # Of each thread, in bytes: eight of glibc's default would take 64 MiB of the address space.
@@ -17,6 +17,7 @@ class _Runnable(Protocol):
 
 _jobs: "queue.SimpleQueue[_Runnable]" = queue.SimpleQueue()
 _started = 0
+_END = object()
 
 
 class _Function:
@@ -71,6 +72,42 @@ async def run(function: Callable[..., Any], *args: Any) -> Any:
     job = _Function(function, args)
     submit(job)
     return await job.future
+
+
+class Iteration:
+    """A sync iterator as an async one: its steps run in the pool, one after the other, in one context.
+
+    ``aclose()`` closes it there. A generator cannot be closed while it runs: a step that is under way when
+    its call is cancelled is waited for, by a task that nobody cancels.
+    """
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+        self._context = contextvars.copy_context()
+        self._step: "Optional[asyncio.Future[Any]]" = None
+
+    def __aiter__(self) -> "Iteration":
+        return self
+
+    async def __anext__(self) -> Any:
+        job = _Function(self._context.run, (next, self._iterator, _END))
+        self._step = job.future
+        submit(job)
+        piece = await asyncio.shield(job.future)
+        if piece is _END:
+            raise StopAsyncIteration
+        return piece
+
+    async def _close(self, close: Callable[[], None]) -> None:
+        if self._step is not None and not self._step.done():
+            await asyncio.wait((self._step,))
+        await run(self._context.run, close)
+
+    async def aclose(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        ended = getattr(self._iterator, "gi_frame", self) is None
+        if close is not None and not ended:
+            await asyncio.shield(asyncio.ensure_future(self._close(close)))
 
 
 def prepare() -> None:

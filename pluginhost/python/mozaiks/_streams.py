@@ -5,9 +5,10 @@ import codecs
 import inspect
 import json
 import struct
-from typing import Any, AsyncIterator, Awaitable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Awaitable, Dict, List, Optional, Tuple, Union
 
 import _mozaiks
+from mozaiks import _pool
 
 Bytes = Union[bytes, bytearray, memoryview]
 
@@ -106,12 +107,6 @@ def _encode(piece: Any, events: bool) -> Bytes:
     return data
 
 
-async def _of_sync(iterator: Iterator[Any]) -> AsyncIterator[Any]:
-    for piece in iterator:
-        yield piece
-        await asyncio.sleep(0)
-
-
 def _headers_of(response: Any, media_type: Optional[str]) -> Dict[str, str]:
     headers = {str(name): str(value) for name, value in dict(response.headers).items()}
     if media_type and not any(name.lower() == "content-type" for name in headers):
@@ -134,7 +129,8 @@ async def answer_stream(value: Any) -> None:
         events = kind.split(";")[0].strip().lower() == _EVENTS
         _head(pipe, int(value.status_code), headers)
         begun = True
-    iterator = content.__aiter__() if hasattr(content, "__aiter__") else _of_sync(iter(content))
+    iterator = (content.__aiter__() if hasattr(content, "__aiter__")
+                else _pool.Iteration(iter(content)))
     try:
         async for piece in iterator:
             if not begun:

@@ -2,8 +2,10 @@
 import asyncio
 import hashlib
 import os
+import threading
 
 from core.config.database import db
+from mozaiks import wait
 from mozaiks.streams import Event, EventStream, StreamingResponse, multipart, request_body
 
 PIECE = bytes(range(256)) * 256
@@ -80,6 +82,25 @@ def sync_pieces(data):
                                       "Set-Cookie": "a=b", "content-type": "text/x-lines"})
 
 
+gate = threading.Event()
+gated = {"waiting": 0, "closed": 0, "in_loop": 0}
+
+
+def blocking(data):
+    """An iterator that is not async, and blocks where it runs until a test says "open"."""
+    try:
+        yield "before "
+        gated["in_loop"] += threading.current_thread() is threading.main_thread()
+        gated["waiting"] += 1
+        gate.wait()
+        gated["waiting"] -= 1
+        yield "open "
+        yield f"{wait(db['gated'].count_documents({}))} after"
+    except GeneratorExit:
+        gated["closed"] += 1
+        raise
+
+
 async def upload(data):
     digest = hashlib.sha256()
     size = 0
@@ -132,6 +153,14 @@ async def execute(data):
         return ["x" * data["length"]]
     if action == "long error":
         return {"error": "x" * data["length"], "error_code": "CONFLICT"}
+    if action == "blocking":
+        gate.clear()
+        return StreamingResponse(blocking(data), media_type="text/plain")
+    if action == "open":
+        gate.set()
+        return None
+    if action == "gated":
+        return dict(gated)
     if action == "ticking":
         return EventStream(ticking(data))
     if action == "sync":
