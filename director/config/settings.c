@@ -314,6 +314,9 @@ static const struct setting table[] = {
 		.help = "Time that an idle connection is kept." },
 	{ "MOZAIKS_SEND_TIMEOUT_SECONDS", SETTING_SECONDS, AT(send_ms), "20", 10, HOUR_MS,
 		.help = "Time without progress in sending an answer; then the connection is closed." },
+	{ "MOZAIKS_LINGER_TIMEOUT_SECONDS", SETTING_SECONDS, AT(linger_ms), "5", 10, HOUR_MS,
+		.help = "Time for a client to stop sending, after an answer that ends the connection; then it is "
+			"cut off, and may lose an answer that it has not read." },
 
 	{ "MOZAIKS_PLUGIN_TIMEOUT_SECONDS", SETTING_SECONDS, AT(plugin_ms), "30", 10, HOUR_MS,
 		.alias = "PLUGIN_EXEC_TIMEOUT_S",

@@ -110,6 +110,7 @@ struct settings {
 	uint64_t body_rate; /* bytes a second */
 	uint64_t keepalive_ms;
 	uint64_t send_ms;
+	uint64_t linger_ms;
 	uint64_t plugin_ms; /* the default deadline of a call */
 	/* Streams: answers and bodies in pieces. */
 	uint64_t stream_idle_ms;

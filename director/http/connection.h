@@ -14,9 +14,9 @@
  * goes to LAST.
  *
  * HEAD is also where a fresh connection starts. LAST waits until the last answer is with the kernel,
- * then our end is shut; LINGER throws away for a moment what still arrives, because closing over
- * unread bytes sends a reset, and that destroys the answer on its way. Any state goes to CLOSED when
- * the peer is gone.
+ * then our end is shut; LINGER throws away what still arrives until the peer ends or its time is over,
+ * because closing over unread bytes sends a reset, and that destroys the answer on its way. Any state
+ * goes to CLOSED when the peer is gone.
  *
  * Invariants:
  *  - Bytes are read into one block of fixed size per connection, held only while something is in it
@@ -44,7 +44,6 @@ enum {
 	HTTP_PIPELINE_MAX = 8,
 	/* An answer given before the body was read keeps the connection if at most this is left. */
 	HTTP_DISCARD_MAX = 64 * 1024,
-	HTTP_LINGER_MS = 300,
 	/* A body slower than this on the average, after a grace, is given up. */
 	HTTP_BODY_GRACE_MS = 5000,
 	/* What a block holds beside the longest head: small bodies stay in it. */

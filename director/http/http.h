@@ -76,6 +76,7 @@ struct http_limits {
 	unsigned body_rate;    /* bytes a second on the average in a body after 5 s: 408 [500] */
 	unsigned keepalive_ms; /* idle connection [75000] */
 	unsigned send_ms;      /* no progress in sending an answer [20000] */
+	unsigned linger_ms;    /* for the peer's end, after ours [5000] */
 };
 
 enum { HTTP_HEAD_MIN = 256 }; /* the least head_bytes; the most is 256 KiB */

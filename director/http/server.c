@@ -25,6 +25,7 @@ static const struct http_limits default_limits = {
 	.body_rate = 500,
 	.keepalive_ms = 75000,
 	.send_ms = 20000,
+	.linger_ms = 5000,
 };
 
 /* Memory */
@@ -262,6 +263,7 @@ static int set_limits(struct http_limits *l)
 	set_default(&l->body_rate, default_limits.body_rate);
 	set_default(&l->keepalive_ms, default_limits.keepalive_ms);
 	set_default(&l->send_ms, default_limits.send_ms);
+	set_default(&l->linger_ms, default_limits.linger_ms);
 	return l->head_bytes < HTTP_HEAD_MIN || l->head_bytes > HTTP_HEAD_MAX ||
 			l->body_bytes > INT32_MAX
 		? -EINVAL
@@ -299,7 +301,7 @@ int http_server_new(struct http_server **ret, const struct http_config *config)
 		[DEADLINE_BODY] = l->body_ms,
 		[DEADLINE_KEEPALIVE] = l->keepalive_ms,
 		[DEADLINE_SEND] = l->send_ms,
-		[DEADLINE_LINGER] = HTTP_LINGER_MS,
+		[DEADLINE_LINGER] = l->linger_ms,
 	};
 	s->block_size = l->head_bytes + HTTP_BLOCK_EXTRA;
 	buffer_init(&s->out, INT32_MAX);

@@ -37,7 +37,7 @@
 #include <unistd.h>
 
 /* How long the test waits for anything; never reached when all is well. */
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
 
 /* The child */
 
@@ -1039,6 +1039,49 @@ static void an_error_is_not_lost_to_a_reset(void **state)
 	server_stop(&s, SIGTERM);
 }
 
+static bool is_reset(int fd)
+{
+	struct pollfd p = { .fd = fd };
+	(void)poll(&p, 1, 0);
+	return (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/* A client that pauses in a refused body may go on sending it; one that never ends is cut off. */
+static void who_is_slow_to_stop_sending_is_waited_for(void **state)
+{
+	static char junk[100000];
+	static const unsigned linger_ms[] = { PATIENCE_MS, 100 };
+	for (int i = 0; i < 2; i++) {
+		struct http_limits limits = { .linger_ms = linger_ms[i] };
+		struct server s;
+		struct buffer in;
+		server_start(&s, &limits, false);
+		buffer_init(&in, 1 << 20);
+		int fd = open_connection(&s);
+		send_text(fd, "POST /echo" H11 "Content-Length: 3000000\r\n\r\n");
+		struct answer a = get_answer(fd, &in, false);
+		assert_int_equal(a.status, 413);
+		buffer_consume(&in, a.total_n);
+		expect_end(fd, &in);
+		if (i == 0) {
+			for (int n = 0; n < 8; n++) {
+				(void)usleep(100000);
+				send_bytes(fd, slice_of(junk, sizeof(junk)), SIZE_MAX);
+				assert_false(is_reset(fd));
+			}
+		} else {
+			for (uint64_t until = clock_ms() + PATIENCE_MS; !is_reset(fd);) {
+				assert_true(clock_ms() < until);
+				send_bytes(fd, slice_of(junk, 1), SIZE_MAX);
+				(void)usleep(1000);
+			}
+		}
+		(void)close(fd);
+		buffer_deinit(&in);
+		server_stop(&s, SIGTERM);
+	}
+}
+
 static void oversize_heads_are_refused(void **state)
 {
 	static const struct {
@@ -1169,7 +1212,10 @@ static void slow_clients_are_dropped(void **state)
 	/* A reader that does not read: the rest of the answer never comes. */
 	fd = open_connection(&s);
 	send_text(fd, "GET /big/50000000" H11 "\r\n");
+	assert_true(read_some(fd, &in, PATIENCE_MS) > 0);
 	(void)usleep(1200000);
+	/* Whoever answers this has looked at its timers since. */
+	assert_int_equal(ask(&s, LIVEZ, NULL), 200);
 	ssize_t r = 1;
 	while (r > 0) {
 		r = read_some(fd, &in, PATIENCE_MS);
@@ -1185,7 +1231,7 @@ static void slow_clients_are_dropped(void **state)
 static void steady_clients_are_kept(void **state)
 {
 	enum { STEP_MS = 100, STEPS = 62, LENGTH = 50000, BIG = 30000000 };
-	struct http_limits limits = { .body_ms = 3000, .keepalive_ms = 3000, .send_ms = 1500 };
+	struct http_limits limits = { .body_ms = 5000, .keepalive_ms = 5000, .send_ms = 5000 };
 	struct server s;
 	struct buffer in;
 	struct buffer answers;
@@ -1318,7 +1364,7 @@ static void a_drain_finishes_what_is_in_flight(void **state)
 	assert_int_equal(get_answer(idle, &in, false).status, 200);
 	buffer_clear(&in);
 	int busy = open_connection(&s);
-	send_text(busy, "POST /later/300" H11 "Content-Length: 2\r\n\r\nhi" LIVEZ);
+	send_text(busy, "POST /later/1500" H11 "Content-Length: 2\r\n\r\nhi" LIVEZ);
 	int half = open_connection(&s);
 	send_text(half, "POST /echo" H11 "Content-Length: 5\r\n\r\nhe");
 	/* Answered and kept, with the rest of its body still to come. */
@@ -1536,6 +1582,7 @@ int main(void)
 		cmocka_unit_test(continue_comes_when_it_is_wanted),
 		cmocka_unit_test(bodies_arrive_whole),
 		cmocka_unit_test(an_error_is_not_lost_to_a_reset),
+		cmocka_unit_test(who_is_slow_to_stop_sending_is_waited_for),
 		cmocka_unit_test(oversize_heads_are_refused),
 		cmocka_unit_test(aborts_are_reported),
 		cmocka_unit_test(slow_clients_are_dropped),
