@@ -7,7 +7,7 @@ import time
 # What an allocator keeps for the next time.
 MEMORY_SLACK_KIB = 24 << 10
 # The kernel removes a worker's cgroup late, the first process of a machine reaps orphans late.
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 60
 
 
 def fds(pid):

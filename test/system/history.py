@@ -13,7 +13,7 @@ import uuid
 
 import pytest
 
-from runtime import mint, wait_for
+from runtime import PATIENCE_SECONDS, mint, wait_for
 
 # How many kills and cuts a run makes, and the seed that repeats it.
 KILL_POINTS = int(os.environ.get("KILL_POINTS", "20"))
@@ -24,8 +24,6 @@ COLLECTION = "history"
 UNSUPERVISED = {"MOZAIKS_BREAKER_BURST": "0", "MOZAIKS_BREAKER_CRASHES": "0",
                 "MOZAIKS_BREAKER_FAILED_STARTS": "0", "MOZAIKS_QUARANTINE_CRASHES": "0",
                 "MOZAIKS_QUARANTINE_USER_CRASHES": "0"}
-# For what a loaded machine has to do, however long it takes.
-PATIENCE_SECONDS = 60
 
 
 class Writer(threading.Thread):
@@ -97,7 +95,7 @@ class Writers:
     def acknowledge(self, n):
         """Waits until so many more are acknowledged."""
         before = self.acknowledged()
-        wait_for(lambda: self.acknowledged() >= before + n, PATIENCE_SECONDS,
+        wait_for(lambda: self.acknowledged() >= before + n,
                  f"{n} acknowledged writes (seed {SEED})")
 
     def check(self, keeps=True):
@@ -120,7 +118,7 @@ def read_back(runtime, writer):
         got = runtime.execute("store", {"collection": COLLECTION, "op": "find",
                                         "args": [{}, {"n": 1}]}, token=writer.token)
         return got.json if got.status == 200 and "documents" in got.json else None
-    return [d["n"] for d in wait_for(answer, PATIENCE_SECONDS, "reading back")["documents"]]
+    return [d["n"] for d in wait_for(answer, "reading back")["documents"]]
 
 
 def serving(runtime):
@@ -141,6 +139,6 @@ def serving(runtime):
             (runtime.plugins / "store" / "version.txt").write_text(str(time.monotonic()))
         return last.status == 200 and "result" in last.json
     try:
-        wait_for(answered, PATIENCE_SECONDS, "serving again")
+        wait_for(answered, "serving again")
     except AssertionError:
         pytest.fail(f"not serving again: {last}\n{runtime.log[-4000:]}", pytrace=False)

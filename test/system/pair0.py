@@ -13,6 +13,8 @@ import socket
 import struct
 import time
 
+from runtime import PATIENCE_SECONDS
+
 HANDSHAKE = b"\x00SP\x00\x00\x10\x00\x00"
 FRAME = struct.Struct("<IBBHQ")
 VERSION = 3
@@ -85,7 +87,7 @@ class Listener:
         share(self.path, 0o660, owner)
         self.socket.listen(4)
 
-    def accept(self, seconds=10):
+    def accept(self, seconds=PATIENCE_SECONDS):
         self.socket.settimeout(seconds)
         connection, _ = self.socket.accept()
         return Pair0(connection)
@@ -112,11 +114,11 @@ class Pair0:
         self.socket = connection
         self.buffer = b""
         self.frames = []
-        self.socket.settimeout(10)
+        self.socket.settimeout(PATIENCE_SECONDS)
         self.socket.sendall(HANDSHAKE)
         assert self._take(len(HANDSHAKE)) == HANDSHAKE
 
-    def _take(self, n, seconds=10):
+    def _take(self, n, seconds=PATIENCE_SECONDS):
         deadline = time.monotonic() + seconds
         while len(self.buffer) < n:
             self.socket.settimeout(max(0.001, deadline - time.monotonic()))
@@ -136,7 +138,7 @@ class Pair0:
     def send(self, *frames):
         self.send_bytes(b"".join(frame.encode() for frame in frames))
 
-    def receive(self, seconds=10):
+    def receive(self, seconds=PATIENCE_SECONDS):
         """The next frame."""
         while not self.frames:
             head = self._take(9, seconds)
@@ -144,7 +146,7 @@ class Pair0:
             self.frames = frames_of(self._take(struct.unpack(">Q", head[1:])[0], seconds))
         return self.frames.pop(0)
 
-    def expect(self, *kinds, seconds=10):
+    def expect(self, *kinds, seconds=PATIENCE_SECONDS):
         """The next frame of one of these kinds; LOG frames before it are passed over."""
         deadline = time.monotonic() + seconds
         while True:
@@ -153,7 +155,7 @@ class Pair0:
                 return frame
             assert frame.kind == "LOG", frame
 
-    def is_closed(self, seconds=5):
+    def is_closed(self, seconds=PATIENCE_SECONDS):
         """Waits for the end of the connection."""
         try:
             while True:
@@ -176,7 +178,7 @@ class Worker:
         self.report = None
         self.call_id = 0
 
-    def hello(self, seconds=10):
+    def hello(self, seconds=PATIENCE_SECONDS):
         """@return the sandbox report."""
         self.channel = self.listener.accept(seconds)
         frame = self.channel.expect("HELLO", seconds=seconds)
@@ -191,10 +193,10 @@ class Worker:
                   "max_response": 1000000, "concurrency": 64, "permissions": [],
                   "development": True, "plugin_dir": f"/plugins/{plugin}", **more}
         self.channel.send(Frame("CONFIGURE", json.dumps(config).encode()))
-        frame = self.channel.expect("READY", seconds=20)
+        frame = self.channel.expect("READY")
         return frame.payload[0] == 1, json.loads(frame.payload[1:])
 
-    def execute(self, data, seconds=20):
+    def execute(self, data, seconds=PATIENCE_SECONDS):
         """@return (outcome, body)."""
         self.call_id += 1
         self.channel.send(Frame("EXECUTE", work(data), self.call_id))
@@ -234,7 +236,7 @@ class Director:
 
     # Control
 
-    def accept(self, seconds=15):
+    def accept(self, seconds=PATIENCE_SECONDS):
         self.control = self.listener.accept(seconds)
         frame = self.control.receive(seconds)
         assert frame.kind == "HOST", frame
@@ -259,7 +261,7 @@ class Director:
         else:
             raise AssertionError(f"unexpected {frame}")
 
-    def wait(self, condition, seconds=15, what="it"):
+    def wait(self, condition, what="it", seconds=PATIENCE_SECONDS):
         """Handles frames until the condition is true; returns its value."""
         deadline = time.monotonic() + seconds
         while True:
@@ -275,18 +277,18 @@ class Director:
             except socket.timeout:
                 pass
 
-    def wait_plugin(self, plugin, condition, seconds=15):
+    def wait_plugin(self, plugin, condition, seconds=PATIENCE_SECONDS):
         """Waits until the latest list's entry (None: not listed) fulfils the condition."""
         def fulfilled():
             if self.plugins is None:
                 return None
             entry = self.plugins.get(plugin)
             return (entry or True) if condition(entry) else None
-        return self.wait(fulfilled, seconds, f"the change of {plugin}")
+        return self.wait(fulfilled, f"the change of {plugin}", seconds)
 
-    def wait_exited(self, worker, seconds=15):
+    def wait_exited(self, worker, seconds=PATIENCE_SECONDS):
         worker_id = getattr(worker, "id", worker)
-        return self.wait(lambda: self.exited.get(worker_id), seconds, f"the end of {worker_id}")
+        return self.wait(lambda: self.exited.get(worker_id), f"the end of {worker_id}", seconds)
 
     # Workers
 

@@ -42,7 +42,7 @@ def start(runtime):
     """Until the plugin answers again."""
     runtime.start()
     wait_for(lambda: runtime.execute("store", {"collection": "probe", "op": "count_documents",
-                                               "args": [{}]}).status == 200, 20, "serving")
+                                               "args": [{}]}).status == 200, "serving")
 
 
 def sql(path, text):
@@ -67,7 +67,7 @@ class Writer(threading.Thread):
 
     def __enter__(self):
         self.start()
-        wait_for(lambda: self.n > 5, 20, "the first writes")
+        wait_for(lambda: self.n > 5, "the first writes")
         return self
 
     def __exit__(self, *_):
@@ -83,7 +83,7 @@ def test_a_backup_while_writes_go_on(runtime):
         done = runtime.ctl("backup", str(target))
         assert str(target) in done.stdout
         reached = writer.n
-        wait_for(lambda: writer.n > reached, 10, "writes after the backup")
+        wait_for(lambda: writer.n > reached, "writes after the backup")
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert [p.name for p in target.parent.glob("backup.db*")] == ["backup.db"]
     assert sql(target, "PRAGMA integrity_check") == [("ok",)]

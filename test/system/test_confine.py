@@ -98,7 +98,7 @@ def start_with_landlock(runtime, error):
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                preexec_fn=lambda: answer_landlock_with(error))
     try:
-        wait_for(lambda: process.poll() is not None or (runtime.run / "http_port").exists(), 20,
+        wait_for(lambda: process.poll() is not None or (runtime.run / "http_port").exists(),
                  "its start")
     finally:
         process.terminate()

@@ -29,7 +29,7 @@ def test_502_and_back_again(runtime, way):
         answer = runtime.execute(plugin, {"action": way})
         assert answer.status == 502, answer
         back = wait_for(lambda: next((a for a in [runtime.execute(plugin)] if a.status == 200), None),
-                        20, "the new worker")
+                        "the new worker")
         assert back.json == {"started": 1}
     assert not neighbour.bad and neighbour.good > 0
     entry = runtime.plugin(plugin)
@@ -47,18 +47,18 @@ def test_only_the_calls_in_that_worker_fail(runtime):
 
 def test_calls_wait_for_the_new_worker(runtime):
     """After one crash the next call is not refused: it waits for the worker that is coming."""
-    wait_for(lambda: runtime.execute("once").status == 200, 20, "a worker")
+    wait_for(lambda: runtime.execute("once").status == 200, "a worker")
     assert runtime.execute("once", {"action": "exit"}).status == 502
     assert runtime.execute("once").status in (200, 503)
 
 
 def test_the_last_exit_is_shown(runtime):
-    wait_for(lambda: runtime.execute("once").status == 200, 20, "a worker")
+    wait_for(lambda: runtime.execute("once").status == 200, "a worker")
     runtime.execute("once", {"action": "exit", "status": 9})
     text = wait_for(lambda: next((t for t in [str(runtime.ctl("plugin", "list").stdout)]
-                                  if "once" in t), None), 5, "the list")
+                                  if "once" in t), None), "the list")
     assert "once" in text
-    wait_for(lambda: "9" in str([r for r in runtime.records if r.get("plugin") == "once"]), 5,
+    wait_for(lambda: "9" in str([r for r in runtime.records if r.get("plugin") == "once"]),
              "the reason in the log")
 
 
@@ -79,7 +79,7 @@ def test_a_plugin_that_dies_at_import_backs_off(runtime):
 def test_killed_from_outside(runtime):
     """SIGKILL, as the kernel or an operator may send it."""
     needs_root("only root sees into the mount namespaces of the workers")
-    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, 10, "the worker")
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, "the worker")
     pid = next(pid for pid in runtime.workers() if os.path.isdir(f"/proc/{pid}/root/plugins/busy"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         call = pool.submit(runtime.execute, "busy", {"action": "sleep", "seconds": 20})
@@ -88,4 +88,4 @@ def test_killed_from_outside(runtime):
         started = time.monotonic()
         assert call.result().status == 502
         assert time.monotonic() - started < 2
-    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, 20, "a new worker")
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, "a new worker")

@@ -135,16 +135,16 @@ def test_only_an_operator_s_word_shows_all_users(store):
         # Granted while the plugin runs, and taken away again; a policy that is none changes nothing.
         policy(r, {"*": {"grant": ["database.cross_user"]}, "store": {"deny": ["database.write"]}})
         r.ctl("plugin", "refresh")
-        wait_for(lambda: "documents" in asking("find", {}, all_users=True), 20, "the grant")
+        wait_for(lambda: "documents" in asking("find", {}, all_users=True), "the grant")
         refused = granted("insert_one", {})
         assert refused["failed"] == "PermissionDenied" and "database.write" in refused["message"]
         (r.configs / "plugin_policy.json").write_text('{"plugins": {"asking": {"grants": []}}}')
         r.ctl("plugin", "refresh")
-        wait_for(lambda: "plugins.asking.grants" in r.log, 20, "the word about the policy")
+        wait_for(lambda: "plugins.asking.grants" in r.log, "the word about the policy")
         assert "documents" in asking("find", {}, all_users=True)
         (r.configs / "plugin_policy.json").unlink()
         r.ctl("plugin", "refresh")
-        wait_for(lambda: "failed" in asking("find", {}, all_users=True), 20, "the end of the grant")
+        wait_for(lambda: "failed" in asking("find", {}, all_users=True), "the end of the grant")
         assert "inserted_id" in granted("insert_one", {})
 
 
@@ -169,7 +169,7 @@ def test_collections_that_were_there_before(store):
         r.start()
         assert r.state == state
         items = Caller(r, "alice", "items")
-        wait_for(lambda: "documents" in items("find", {}), 20, "the plugin")
+        wait_for(lambda: "documents" in items("find", {}), "the plugin")
         assert values(items.find()) == [0]
         assert items("insert_one", {"n": 5})["inserted_id"]
         assert sorted(values(Caller(r, "alice", "old", "before").find())) == [0, 5]

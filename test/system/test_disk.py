@@ -21,7 +21,7 @@ def found(runtime):
 
 def serving(runtime):
     wait_for(lambda: runtime.execute("store", {"collection": "probe", "op": "count_documents",
-                                               "args": [{}]}).status == 200, 20, "serving")
+                                               "args": [{}]}).status == 200, "serving")
 
 
 @contextlib.contextmanager

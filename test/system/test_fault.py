@@ -13,7 +13,7 @@ import uuid
 import pytest
 
 from conftest import PLUGINS, needs_root
-from history import KILL_POINTS, PATIENCE_SECONDS, SEED, UNSUPERVISED, Writers, serving
+from history import KILL_POINTS, SEED, UNSUPERVISED, Writers, serving
 from runtime import Runtime, command_of, stat_of, wait_for
 
 
@@ -81,7 +81,7 @@ def test_after_pluginhost_s_death_no_worker_is_left(runtime):
     assert old
     runtime.pluginhost.kill()
     wait_for(lambda: not [p for p in old if os.path.exists(f"/proc/{p}") and
-                          command_of(p) == old[p] != ""], PATIENCE_SECONDS, "the end of its workers")
+                          command_of(p) == old[p] != ""], "the end of its workers")
     # The director goes on with what needs no plugin.
     assert runtime.get("/livez").status == 200
     answer = runtime.execute("answers", {"action": "none"})
@@ -96,8 +96,7 @@ def test_after_the_director_s_death_workers_end(runtime):
     serving(runtime)
     worker = worker_of(runtime, "store")
     runtime.director.kill()
-    wait_for(lambda: worker_of(runtime, "store") != worker, PATIENCE_SECONDS,
-             "the end of the worker")
+    wait_for(lambda: worker_of(runtime, "store") != worker, "the end of the worker")
     runtime.start_director()
     serving(runtime)
     # What the killed one left is in nobody's way.

@@ -307,5 +307,5 @@ def test_out_of_descriptors(short_of_descriptors):
     finally:
         for s in held:
             s.close()
-    wait_for(lambda: r.get("/livez").status == 200, 10, "an answer")
+    wait_for(lambda: r.get("/livez").status == 200, "an answer")
     assert r.execute("answers", {"action": "none"}).status == 200

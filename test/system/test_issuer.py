@@ -50,9 +50,9 @@ def refused(answer, detail=None):
     return True
 
 
-def until(runtime, token, status, seconds=15):
+def until(runtime, token, status):
     """Asks until the answer has this status; meanwhile it may only be what the token's keys allow."""
-    return wait_for(lambda: echo(runtime, token).status == status, seconds, f"status {status}")
+    return wait_for(lambda: echo(runtime, token).status == status, f"status {status}")
 
 
 def director_alone(env):
@@ -214,13 +214,13 @@ def test_a_removed_key_ends_its_tokens():
         fresh = Key("k2")
         issuer.published = [fresh.jwk()]
         # It is remembered, and no longer good all the same.
-        wait_for(lambda: echo(runtime, old).status == 401, 15, "the end of the old key")
+        wait_for(lambda: echo(runtime, old).status == 401, "the end of the old key")
         assert echo(runtime, issuer.token("new", key=fresh)).status == 200
         # The same kid, another key.
         changed = Key("k2")
         issuer.published = [changed.jwk()]
         before = issuer.token("new", key=fresh)
-        wait_for(lambda: echo(runtime, before).status == 401, 15, "the end of the second key")
+        wait_for(lambda: echo(runtime, before).status == 401, "the end of the second key")
         issuer.published = [issuer.key.jwk()]
         until(runtime, old, 200)
 
@@ -301,11 +301,11 @@ def test_known_keys_survive_every_fault():
             issuer.faults.clear()
             issuer.released.set()
             asked = issuer.asked[KEYS_PATH]
-            wait_for(lambda: issuer.asked[KEYS_PATH] > asked, 15, "a good fetch")
+            wait_for(lambda: issuer.asked[KEYS_PATH] > asked, "a good fetch")
             issuer.released.clear()
             n = len(failures())
             issuer.faults[KEYS_PATH] = fault
-            wait_for(lambda: len(failures()) > n, 15, name)
+            wait_for(lambda: len(failures()) > n, name)
             assert echo(runtime, issuer.token(name)).status == 200, name
         text = runtime.director.text
         for words in ("MOZAIKS_MAX_JWKS_BYTES", "MOZAIKS_MAX_JWKS_KEYS", "redirect", "status 500"):
@@ -319,7 +319,7 @@ def test_an_empty_set_ends_all_keys():
         token = issuer.token()
         assert echo(runtime, token).status == 200
         issuer.published = []
-        wait_for(lambda: echo(runtime, token).status != 200, 15, "the end of the keys")
+        wait_for(lambda: echo(runtime, token).status != 200, "the end of the keys")
         assert runtime.get("/readyz").status == 503
         issuer.published = [issuer.key.jwk()]
         until(runtime, token, 200)
@@ -330,10 +330,10 @@ def test_stale_keys_have_an_end():
         token = issuer.token()
         assert echo(runtime, token).status == 200
         issuer.faults[KEYS_PATH] = lambda h: h.answer(500, "{}")
-        wait_for(lambda: echo(runtime, token).status == 503, 30, "the end of stale keys")
+        wait_for(lambda: echo(runtime, token).status == 503, "the end of stale keys")
         assert "MOZAIKS_JWKS_STALE_SECONDS" in runtime.director.text
         issuer.faults.clear()
-        until(runtime, token, 200, 30)
+        until(runtime, token, 200)
 
 
 def test_keys_that_have_moved():
@@ -377,7 +377,7 @@ def test_nobody_waits_for_a_slow_issuer():
         with runtime_of(issuer, MOZAIKS_ISSUER_TIMEOUT_SECONDS="30") as runtime:
             asked = issuer.asked[KEYS_PATH]
             issuer.faults[KEYS_PATH] = issuer.hang
-            wait_for(lambda: issuer.asked[KEYS_PATH] > asked, 15, "a fetch")
+            wait_for(lambda: issuer.asked[KEYS_PATH] > asked, "a fetch")
             for _ in range(20):
                 assert echo(runtime, issuer.token(uuid.uuid4().hex)).status == 200
             assert not issuer.released.is_set()
@@ -401,7 +401,7 @@ def test_bad_discovery(change, words):
         runtime = runtime_of(issuer)
         try:
             runtime.start_director()
-            wait_for(lambda: "discovery document cannot be had" in runtime.director.text, 15)
+            wait_for(lambda: "discovery document cannot be had" in runtime.director.text)
             assert words in next(line for line in runtime.director.lines
                                  if "discovery document" in line)
             assert echo(runtime, issuer.token()).status == 503
@@ -443,7 +443,7 @@ def test_https(tmp_path):
             runtime.start_director()
             # Not that the system's certificates cannot be read behind the fence.
             wait_for(lambda: "self-signed" in runtime.director.text.lower().replace("self ", "self-"),
-                     15, "a refusal")
+                     "a refusal")
             assert echo(runtime, issuer.token()).status == 503
         finally:
             runtime.close()
@@ -460,7 +460,7 @@ def test_names_are_looked_up_behind_the_fence():
             runtime.env.update(MOZAIKS_ISSUER="https://id.example.invalid/realms/x",
                                MOZAIKS_ISSUER_TIMEOUT_SECONDS="5")
             runtime.start_director()
-            wait_for(lambda: "discovery document cannot be had" in runtime.director.text, 20)
+            wait_for(lambda: "discovery document cannot be had" in runtime.director.text)
             assert runtime.get("/livez").status == 200
             assert runtime.stop() == [0]
 

@@ -15,7 +15,7 @@ ECHO = {"logic.py": "async def execute(data):\n    return data\n"}
 def says(runtime, *words):
     return wait_for(lambda: next((line for line in runtime.director.lines
                                   if all(word in line for word in words)), None),
-                    10, f"a record with {words}")
+                    f"a record with {words}")
 
 
 def signal_all(pids, number):
@@ -273,7 +273,7 @@ def test_a_worker_that_does_not_read():
         try:
             for caller in callers:
                 caller.start()
-            wait_for(lambda: answers, 10, "the first refusal")
+            wait_for(lambda: answers, "the first refusal")
         finally:
             signal_all(stopped, signal.SIGCONT)
         for caller in callers:

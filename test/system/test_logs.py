@@ -14,7 +14,7 @@ def runtime():
 def said(runtime, word):
     """Records of the plugin that have the word."""
     return wait_for(lambda: [r for r in runtime.records
-                             if r.get("plugin") == "talker" and word in str(r)], 10, word)
+                             if r.get("plugin") == "talker" and word in str(r)], word)
 
 
 @pytest.mark.parametrize("level", ["INFO", "WARNING", "ERROR"])
@@ -62,7 +62,7 @@ def test_a_flood_is_bounded(runtime):
 def test_an_exception_is_logged_with_its_request(runtime):
     answer = runtime.execute("answers", {"action": "raise"})
     request_id = answer.json["request_id"]
-    records = wait_for(lambda: [r for r in runtime.records if request_id in str(r)], 10, "the record")
+    records = wait_for(lambda: [r for r in runtime.records if request_id in str(r)], "the record")
     assert "the secret of the exception" in str(records)
 
 

@@ -20,7 +20,7 @@ class NoPluginhost(Runtime):
 
     def start(self):
         self.start_director()
-        wait_for(lambda: self.get("/api/plugins", token=mint("operator")).status == 200, 10,
+        wait_for(lambda: self.get("/api/plugins", token=mint("operator")).status == 200,
                  "the store's answer")
         return self
 
@@ -49,7 +49,7 @@ def test_calls_are_told(director):
     host = connect(director)
     say(host, None, "no user namespace can be made: Operation not permitted")
     host.send_bytes(Frame("PLUGINS", b"\1" + json.dumps([PLUGIN]).encode()).encode())
-    wait_for(lambda: director.plugin("hello"), 5, "the plugin")
+    wait_for(lambda: director.plugin("hello"), "the plugin")
 
     answer = director.execute("hello")
     assert answer.status == 503 and answer.json["code"] == "sandbox_unavailable", answer
@@ -60,7 +60,7 @@ def test_calls_are_told(director):
 
     # It finds a sandbox after all: then the plugin is only not running.
     say(host, {"tier": 1}, None)
-    wait_for(lambda: code(director) != "sandbox_unavailable", 5, "another answer")
+    wait_for(lambda: code(director) != "sandbox_unavailable", "another answer")
 
 
 def code(runtime):

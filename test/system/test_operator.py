@@ -8,9 +8,8 @@ import time
 import pytest
 
 from conftest import PLUGINS, cannot_run, needs_root
-from runtime import Runtime, mint, wait_for
+from runtime import PATIENCE_SECONDS, Runtime, mint, wait_for
 
-SECONDS = 20
 PATH = "/__mozaiks/admin/plugins"
 # How the worker ends -> (status of the call, reason, what the text says, what it counts as).
 ENDS = {
@@ -45,8 +44,7 @@ def status(runtime, name):
 
 
 def serves(runtime, name, data=None):
-    return wait_for(lambda: runtime.execute(name, data).status == 200, SECONDS,
-                    f"a worker of {name}")
+    return wait_for(lambda: runtime.execute(name, data).status == 200, f"a worker of {name}")
 
 
 # Who may look
@@ -111,7 +109,7 @@ def test_why_a_worker_ended(runtime, way):
                              mint("mallory"))
     assert answer.status == code, answer
     # The reason comes with pluginhost's report, a moment after the channel has closed.
-    wait_for(lambda: (status(runtime, name)["exits"] or [{}])[0].get("cpu_ms") is not None, SECONDS,
+    wait_for(lambda: (status(runtime, name)["exits"] or [{}])[0].get("cpu_ms") is not None,
              "the report")
     plugin = status(runtime, name)
     (end,) = plugin["exits"]
@@ -145,7 +143,7 @@ def test_why_a_worker_ended(runtime, way):
 
 def test_a_plugin_that_cannot_be_loaded(runtime):
     plugin = wait_for(lambda: next((p for p in [status(runtime, "unloadable")]
-                                    if p["last_exit"]), None), SECONDS, "its failure")
+                                    if p["last_exit"]), None), "its failure")
     assert "of the import" in plugin["error"]
     assert plugin["last_exit"]["reason"] == "init_failed"
     assert plugin["counters"]["failed_starts"] >= 1 and plugin["counters"]["crashes"] == 0
@@ -156,7 +154,7 @@ def test_the_history_is_bounded():
         for n in (1, 2, 3):
             serves(r, "ends")
             r.execute("ends", {"action": "exit", "status": n})
-        wait_for(lambda: [e["status"] for e in status(r, "ends")["exits"]] == [3, 2], SECONDS,
+        wait_for(lambda: [e["status"] for e in status(r, "ends")["exits"]] == [3, 2],
                  "the last two")
         assert status(r, "ends")["counters"]["crashes"] == 3
 
@@ -193,14 +191,14 @@ def test_restart_fails_no_call(runtime):
         running = pool.submit(call, runtime, "quiet", action="sleep", seconds=1.5)
         time.sleep(0.3)
         runtime.ctl("plugin", "restart", "quiet")
-        seen, deadline = born, time.monotonic() + SECONDS
+        seen, deadline = born, time.monotonic() + PATIENCE_SECONDS
         while seen == born and time.monotonic() < deadline:
             answer = runtime.execute("quiet")
             assert answer.status == 200, answer
             seen = answer.json["born"]
         assert seen > born
         assert running.result().status == 200
-    wait_for(lambda: len(status(runtime, "quiet")["workers"]) == 1, SECONDS, "the old one's end")
+    wait_for(lambda: len(status(runtime, "quiet")["workers"]) == 1, "the old one's end")
     plugin = status(runtime, "quiet")
     assert plugin["exits"][0]["reason"] == "replaced" and not plugin["last_exit"]
     assert plugin["counters"]["starts"] == 2 and plugin["counters"]["errors"] == 0
@@ -212,17 +210,17 @@ def test_reset_closes_the_breaker():
         def opened_or_serves():
             return status(r, "ends")["breaker"] == "open" or r.execute("ends").status == 200
         for n in range(12):
-            wait_for(opened_or_serves, SECONDS, "a worker")
+            wait_for(opened_or_serves, "a worker")
             r.execute("ends", {"action": "exit", "status": n + 1}, user=f"user{n}")
         plugin = wait_for(lambda: next((p for p in [status(r, "ends")] if p["breaker"] == "open"),
-                                       None), SECONDS, "the breaker")
+                                       None), "the breaker")
         assert plugin["retry_after_ms"] > 5000
         answer = r.execute("ends")
         assert answer.status == 503 and int(answer.headers["retry-after"]) > 5
         assert r.ctl("plugin", "restart", "ends").returncode == 0
         assert r.execute("ends").status == 503
         r.ctl("plugin", "reset", "ends")
-        wait_for(lambda: r.execute("ends").status == 200, 5, "a worker")
+        wait_for(lambda: r.execute("ends").status == 200, "a worker")
         plugin = status(r, "ends")
         assert plugin["breaker"] == "closed" and plugin["retry_after_ms"] == 0
         assert plugin["counters"]["crashes"] >= 5
@@ -231,7 +229,7 @@ def test_reset_closes_the_breaker():
 def test_reset_ends_the_quarantine():
     with Runtime({"ends": PLUGINS / "ends"}) as r:
         def deadly():
-            wait_for(lambda: r.execute("ends", user="other").status == 200, SECONDS, "a worker")
+            wait_for(lambda: r.execute("ends", user="other").status == 200, "a worker")
             return r.execute("ends", {"action": "exit"}, user="mallory")
         answers = []
         while not answers or answers[-1].status == 502 and len(answers) < 5:
@@ -260,7 +258,7 @@ def test_disable_and_enable_are_kept():
             assert "quiet" in r.ctl("plugin", "list").stdout
         is_disabled()
         # Its workers shut down.
-        wait_for(lambda: not status(r, "quiet")["workers"], SECONDS, "the end of its workers")
+        wait_for(lambda: not status(r, "quiet")["workers"], "the end of its workers")
         assert status(r, "quiet")["exits"][0]["reason"] == "stopped"
         assert r.ctl("plugin", "restart", "quiet", check=False).returncode == 1
         # The store keeps it, whatever becomes of the file that mirrors it.
@@ -270,7 +268,7 @@ def test_disable_and_enable_are_kept():
             r.stop()
             spoil()
             r.start()
-            wait_for(lambda: r.execute("quiet").status == 404, SECONDS, "what the store says")
+            wait_for(lambda: r.execute("quiet").status == 404, "what the store says")
             is_disabled()
         assert "quiet: " in r.ctl("plugin", "enable", "quiet").stdout
         serves(r, "quiet")

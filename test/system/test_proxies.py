@@ -156,10 +156,10 @@ def test_connections_of_one_address():
             ok = is_served(s)
             s.close()
             return ok
-        wait_for(served, 10, "a free place")
+        wait_for(served, "a free place")
         def told():
             return [x for x in r.director.records if x.get("id") == "http.address_full"]
-        records = wait_for(told, 10, "the record")
+        records = wait_for(told, "the record")
         # Not one for each.
         assert len(records) == 1 and records[0]["client"] == "127.0.0.1"
         assert "MOZAIKS_MAX_CONNECTIONS_PER_ADDRESS" in records[0]["message"]
@@ -205,4 +205,4 @@ def test_a_flood_of_connections_leaves_nothing():
             close(s)
             time.sleep(0.05)
             return ok
-        wait_for(free, 10, "three free places")
+        wait_for(free, "three free places")

@@ -39,7 +39,7 @@ def test_no_path_of_the_machine_is_told(runtime):
 
 def test_the_file(runtime):
     data = wait_for(lambda: (runtime.configs / "plugin_registry.json").exists() and
-                    registry(runtime), 10, "plugin_registry.json")
+                    registry(runtime), "plugin_registry.json")
     assert {p["name"] for p in data["plugins"]} == {"answers", "busy", "broken"}
     for p in data["plugins"]:
         assert {"name", "display_name", "description", "version", "enabled", "backend"} <= set(p)
@@ -58,7 +58,7 @@ def test_an_operator_s_edit_is_taken_over(runtime):
     assert runtime.execute("busy", {"action": "stats"}).status == 200
     edit(runtime, "busy", False)
     runtime.ctl("plugin", "refresh")
-    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 404, 10, "disabling")
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 404, "disabling")
     names = [p["name"] for p in runtime.get("/api/available-plugins",
                                             token=mint("alice")).json["plugins"]]
     assert "busy" not in names and "answers" in names
@@ -69,13 +69,13 @@ def test_an_operator_s_edit_is_taken_over(runtime):
 def test_the_edit_survives_a_restart(runtime):
     edit(runtime, "busy", False)
     runtime.ctl("plugin", "refresh")
-    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 404, 10, "disabling")
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 404, "disabling")
     runtime.stop()
     runtime.start()
     assert runtime.execute("busy", {"action": "stats"}).status == 404
     edit(runtime, "busy", True)
     runtime.ctl("plugin", "refresh")
-    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, 10, "enabling")
+    wait_for(lambda: runtime.execute("busy", {"action": "stats"}).status == 200, "enabling")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"plugins": 1}', '{"plugins": [1]}',
@@ -90,12 +90,12 @@ def test_a_spoilt_file_breaks_nothing(runtime, text):
             return len(registry(runtime)["plugins"]) == 3
         except (ValueError, TypeError, KeyError):
             return False
-    wait_for(repaired, 10, "a whole file")
+    wait_for(repaired, "a whole file")
 
 
 def test_configs_that_cannot_be_written():
     """Then the registry is in the state directory."""
     with Runtime({"answers": PLUGINS / "answers"},
                  env={"MOZAIKS_CONFIGS_PATH": "/usr/share/doc/base-files"}) as r:
-        wait_for(lambda: (r.state / "plugin_registry.json").exists(), 10, "the file in the state")
+        wait_for(lambda: (r.state / "plugin_registry.json").exists(), "the file in the state")
         assert r.execute("answers", {"action": "none"}).status == 200

@@ -13,7 +13,6 @@ import pytest
 from conftest import PLUGINS
 from runtime import TOP, Runtime, mint, wait_for
 
-SECONDS = 20
 
 
 def version(n, extra=""):
@@ -36,19 +35,19 @@ def answers_with(runtime, plugin, n):
 def test_added(runtime):
     assert runtime.execute("added").status == 404
     runtime.put_plugin("added", version(1))
-    wait_for(answers_with(runtime, "added", 1), SECONDS, "the new plugin")
+    wait_for(answers_with(runtime, "added", 1), "the new plugin")
     assert runtime.plugin("added")["enabled"] is True
 
 
 def test_a_single_file(runtime):
     """A plugin may be one module."""
     runtime.put_plugin("solid", version(3))
-    wait_for(answers_with(runtime, "solid", 3), SECONDS, "the plugin")
+    wait_for(answers_with(runtime, "solid", 3), "the plugin")
 
 
 def test_changed_without_a_failed_request(runtime):
     runtime.put_plugin("steady", version(1))
-    wait_for(answers_with(runtime, "steady", 1), SECONDS, "version 1")
+    wait_for(answers_with(runtime, "steady", 1), "version 1")
     bad, seen, end = [], [], threading.Event()
 
     def ask():
@@ -63,7 +62,7 @@ def test_changed_without_a_failed_request(runtime):
     try:
         for n in (2, 3):
             runtime.put_plugin("steady", version(n))
-            wait_for(lambda n=n: n in seen, SECONDS, f"version {n}")
+            wait_for(lambda n=n: n in seen, f"version {n}")
     finally:
         end.set()
         thread.join()
@@ -106,19 +105,19 @@ def native_version(n, folder):
 
 def test_what_is_replaced_shuts_down_first(runtime, tmp_path):
     runtime.put_plugin("polite", native_version(1, tmp_path))
-    wait_for(answers_with(runtime, "polite", 1), SECONDS, "version 1")
+    wait_for(answers_with(runtime, "polite", 1), "version 1")
     runtime.put_plugin("polite", native_version(2, tmp_path))
-    wait_for(answers_with(runtime, "polite", 2), SECONDS, "version 2")
-    wait_for(lambda: "version 1 says goodbye" in runtime.log, SECONDS, "the goodbye")
+    wait_for(answers_with(runtime, "polite", 2), "version 2")
+    wait_for(lambda: "version 1 says goodbye" in runtime.log, "the goodbye")
     assert "version 2 says goodbye" not in runtime.log
 
 
 def test_the_end_of_the_director_lets_plugins_shut_down(tmp_path):
     with Runtime({"polite": native_version(7, tmp_path)}) as r:
-        wait_for(answers_with(r, "polite", 7), SECONDS, "the plugin")
+        wait_for(answers_with(r, "polite", 7), "the plugin")
         r.director.signal(signal.SIGTERM)
         assert r.director.wait() == 0
-        wait_for(lambda: "version 7 says goodbye" in r.log, SECONDS, "the goodbye")
+        wait_for(lambda: "version 7 says goodbye" in r.log, "the goodbye")
         assert "director.shutdown_cut" not in r.log
 
 
@@ -129,16 +128,16 @@ def test_who_does_not_shut_down_is_cut_off(tmp_path):
                     "-o", str(tmp_path / "logic.so"), str(tmp_path / "plugin.c")], check=True)
     with Runtime({"polite": {"logic.so": (tmp_path / "logic.so").read_bytes()}},
                  env={"MOZAIKS_WORKER_FINISH_TIMEOUT_SECONDS": "0.5"}) as r:
-        wait_for(answers_with(r, "polite", 8), SECONDS, "the plugin")
+        wait_for(answers_with(r, "polite", 8), "the plugin")
         r.director.signal(signal.SIGTERM)
         assert r.director.wait() == 0
         assert "says goodbye" not in r.log
-        wait_for(lambda: "worker.exited" in r.log, SECONDS, "the end of the worker")
+        wait_for(lambda: "worker.exited" in r.log, "the end of the worker")
 
 
 def test_a_broken_change_keeps_the_old_version(runtime):
     runtime.put_plugin("fragile", version(1))
-    wait_for(answers_with(runtime, "fragile", 1), SECONDS, "version 1")
+    wait_for(answers_with(runtime, "fragile", 1), "version 1")
     runtime.put_plugin("fragile", version(2, "raise RuntimeError('will not load')"))
     entry = runtime.wait_plugin("fragile", lambda p: p and "will not load" in (p.get("error") or ""))
     assert entry["error"]
@@ -146,7 +145,7 @@ def test_a_broken_change_keeps_the_old_version(runtime):
         assert answers_with(runtime, "fragile", 1)()
         time.sleep(0.05)
     runtime.put_plugin("fragile", version(3))
-    wait_for(answers_with(runtime, "fragile", 3), SECONDS, "the repaired version")
+    wait_for(answers_with(runtime, "fragile", 3), "the repaired version")
     runtime.wait_plugin("fragile", lambda p: not p.get("error"))
 
 
@@ -162,14 +161,14 @@ def test_calls_in_the_old_version_end_in_it(runtime):
     runtime.put_plugin("drained", version(2))
     thread.join()
     assert answers[0].status == 200 and answers[0].json == {"version": "old"}
-    wait_for(answers_with(runtime, "drained", 2), SECONDS, "version 2")
+    wait_for(answers_with(runtime, "drained", 2), "version 2")
 
 
 def test_removed(runtime):
     runtime.put_plugin("leaving", version(1))
-    wait_for(answers_with(runtime, "leaving", 1), SECONDS, "the plugin")
+    wait_for(answers_with(runtime, "leaving", 1), "the plugin")
     runtime.remove_plugin("leaving")
-    wait_for(lambda: runtime.execute("leaving").status == 404, SECONDS, "its removal")
+    wait_for(lambda: runtime.execute("leaving").status == 404, "its removal")
     assert runtime.plugin("leaving") is None
 
 
@@ -188,17 +187,17 @@ def test_a_removed_plugin_ends_its_calls(runtime):
     assert runtime.execute("retired").status == 404 and not answers
     thread.join()
     assert answers[0].status == 200 and answers[0].json == {"version": "last"}
-    wait_for(lambda: not (runtime.state / "plugins" / "retired").exists(), SECONDS,
+    wait_for(lambda: not (runtime.state / "plugins" / "retired").exists(),
              "the end of its snapshots")
 
 
 def test_removed_and_back(runtime):
     runtime.put_plugin("returning", version(1))
-    wait_for(answers_with(runtime, "returning", 1), SECONDS, "the plugin")
+    wait_for(answers_with(runtime, "returning", 1), "the plugin")
     runtime.remove_plugin("returning")
-    wait_for(lambda: runtime.execute("returning").status == 404, SECONDS, "its removal")
+    wait_for(lambda: runtime.execute("returning").status == 404, "its removal")
     runtime.put_plugin("returning", version(2))
-    wait_for(answers_with(runtime, "returning", 2), SECONDS, "its return")
+    wait_for(answers_with(runtime, "returning", 2), "its return")
 
 
 @pytest.mark.parametrize("name", ["_private", ".hidden", "with space", "dots.in.it", "x" * 65,
@@ -262,10 +261,10 @@ def test_refresh_by_signal(runtime):
         time.sleep(2)
         assert r.execute("one").json == {"version": 1}
         r.director.signal(signal.SIGHUP)
-        wait_for(lambda: r.execute("one").json == {"version": 2}, SECONDS, "SIGHUP")
+        wait_for(lambda: r.execute("one").json == {"version": 2}, "SIGHUP")
         r.put_plugin("one", version(3))
         r.ctl("plugin", "refresh")
-        wait_for(lambda: r.execute("one").json == {"version": 3}, SECONDS, "refresh")
+        wait_for(lambda: r.execute("one").json == {"version": 3}, "refresh")
 
 
 # The last good version
@@ -288,14 +287,14 @@ def test_the_last_good_version_outlives_a_restart(way):
     """What serves when the newest version does not load, also when nothing of the old one runs."""
     code, error = FAILURES[way]
     with Runtime({"fragile": version(1)}, env={"MOZAIKS_PLUGIN_GOOD_SECONDS": "1"}) as r:
-        wait_for(answers_with(r, "fragile", 1), SECONDS, "version 1")
+        wait_for(answers_with(r, "fragile", 1), "version 1")
         good = r.status("fragile")["serving"]
         mark = r.state / "plugins" / "fragile" / ".good"
-        wait_for(lambda: mark.exists() and mark.read_text() == good, SECONDS, "a good version")
+        wait_for(lambda: mark.exists() and mark.read_text() == good, "a good version")
 
         def the_good_one_serves():
             status = wait_for(lambda: next((s for s in [r.status("fragile")] if s["error"] and
-                                            s["serving"] == good), None), SECONDS, "the error")
+                                            s["serving"] == good), None), "the error")
             assert error in status["error"] and status["version"] != good
             assert status["state"] == "ready" and status["last_exit"]["version"] != good
             assert answers_with(r, "fragile", 1)()
@@ -305,15 +304,15 @@ def test_the_last_good_version_outlives_a_restart(way):
         r.stop()
         assert mark.read_text() == good and good in snapshots(r, "fragile")
         r.start()
-        wait_for(answers_with(r, "fragile", 1), SECONDS, "the last good version")
+        wait_for(answers_with(r, "fragile", 1), "the last good version")
         bad = the_good_one_serves()["version"]
         assert snapshots(r, "fragile") == {good, bad}
 
         r.put_plugin("fragile", version(3))
-        wait_for(answers_with(r, "fragile", 3), SECONDS, "the repaired version")
+        wait_for(answers_with(r, "fragile", 3), "the repaired version")
         status = r.status("fragile")
         assert status["error"] is None and status["serving"] == status["version"]
-        wait_for(lambda: snapshots(r, "fragile") == {status["version"]}, SECONDS,
+        wait_for(lambda: snapshots(r, "fragile") == {status["version"]},
                  "the end of the old snapshots")
 
 
@@ -387,12 +386,12 @@ def test_twenty_reloads_under_load_fail_no_request():
         return {"logic.py": f"import asyncio\n\n\nasync def execute(data):\n"
                             f"    await asyncio.sleep(0.01)\n    return {{'version': {n}}}\n"}
     with Runtime({"busy": numbered(0)}, env={"MOZAIKS_PLUGIN_SETTLE_MS": "50"}) as r:
-        wait_for(answers_with(r, "busy", 0), SECONDS, "version 0")
+        wait_for(answers_with(r, "busy", 0), "version 0")
         with Load(r, "busy", RATE) as load:
             for n in range(1, RELOADS + 1):
                 r.put_plugin("busy", numbered(n))
-                wait_for(lambda n=n: load.seen[n] > 0 or load.bad, SECONDS, f"version {n}")
-                wait_for(lambda n=n, s=load.seen[n]: load.seen[n] > s + 50 or load.bad, SECONDS,
+                wait_for(lambda n=n: load.seen[n] > 0 or load.bad, f"version {n}")
+                wait_for(lambda n=n, s=load.seen[n]: load.seen[n] > s + 50 or load.bad,
                          f"requests in version {n}")
         assert not load.bad, load.bad[:3]
         # Every version served, and every request that was due was answered.
@@ -400,10 +399,10 @@ def test_twenty_reloads_under_load_fail_no_request():
         assert sum(load.seen.values()) == load.sent
         assert load.sent >= RATE * load.seconds * 0.9 and load.sent > RELOADS * 50
         # What gave way is gone: one worker, of the last version.
-        wait_for(lambda: len(r.status("busy")["workers"]) == 1, 60, "the end of the old versions")
+        wait_for(lambda: len(r.status("busy")["workers"]) == 1, "the end of the old versions")
         status = r.status("busy")
         assert status["exit_reasons"] == {"replaced": RELOADS}, status["exit_reasons"]
         assert status["counters"]["starts"] == RELOADS + 1
         # Of what is on the disk no more is kept than may be needed: this version, a good one.
-        wait_for(lambda: len(snapshots(r, "busy")) <= 2, SECONDS, "the end of the old snapshots")
+        wait_for(lambda: len(snapshots(r, "busy")) <= 2, "the end of the old snapshots")
         assert status["version"] in snapshots(r, "busy")

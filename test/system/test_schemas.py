@@ -8,7 +8,6 @@ import servers
 from conftest import cannot_run
 from runtime import Runtime, account_for, wait_for
 
-SECONDS = 20
 
 LOGIC = """\
 from bson import json_util
@@ -68,7 +67,7 @@ def install(runtime, name, version=1, **more):
         answers[:] = [runtime.execute(name)]
         return answers[0].status == 200 and answers[0].json == version
     try:
-        wait_for(serves, SECONDS, f"version {version}")
+        wait_for(serves, f"version {version}")
     except AssertionError as error:
         raise AssertionError(f"{error}: {answers}, {runtime.plugin(name)}") from None
 
@@ -112,7 +111,7 @@ def test_once(runtime, name):
     # The next director finds in the store what the last one has done.
     runtime.stop()
     runtime.start()
-    wait_for(lambda: runtime.execute(name).status == 200, SECONDS, "the plugin")
+    wait_for(lambda: runtime.execute(name).status == 200, "the plugin")
     assert len(ask(runtime, name, "ids")) == 2
     assert not applied(runtime, name)
     # And neither does a version that declares the same bring it back.
@@ -140,7 +139,7 @@ def test_a_version_that_does_not_fit_the_data(runtime, name):
     for _ in range(2):
         assert ask(runtime, name, "insert", document={"code": "same"}) == "inserted"
     runtime.put_plugin(name, plugin(2, manifest=FIRST))
-    entry = runtime.wait_plugin(name, lambda p: p["error"], SECONDS)
+    entry = runtime.wait_plugin(name, lambda p: p["error"])
     assert entry["error"].startswith("collection plans, index code_1: "), entry
     assert runtime.execute(name).json == 1
     assert ask(runtime, name, "find") == [{"code": "same"}] * 2
@@ -203,7 +202,7 @@ def test_what_get_database_schema_returns(runtime, name):
 ])
 def test_what_is_refused(runtime, name, extra, manifest, error):
     runtime.put_plugin(name, plugin(1, manifest=manifest, extra=extra))
-    entry = runtime.wait_plugin(name, lambda p: p and p["error"], SECONDS)
+    entry = runtime.wait_plugin(name, lambda p: p and p["error"])
     assert error in entry["error"], entry
     assert runtime.execute(name).status == 503
 
@@ -231,7 +230,7 @@ def test_a_store_that_is_away_is_not_the_plugins_fault(name):
             server.process.kill()
             server.process.wait()
             r.put_plugin(name, plugin(1, manifest=FIRST))
-            entry = r.wait_plugin(name, lambda p: p and p["error"], 60)
+            entry = r.wait_plugin(name, lambda p: p and p["error"])
             assert "cannot be reached" in entry["error"], entry
             status = r.status(name)
             assert status["breaker"] == "closed", status

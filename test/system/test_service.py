@@ -161,4 +161,4 @@ def test_a_name_in_the_database_uri(base):
             server.settimeout(15)
             server.accept()[0].close()
             # It lives, whatever becomes of the connection.
-            wait_for(lambda: service.process.poll() is None, 1, "a living director")
+            wait_for(lambda: service.process.poll() is None, "a living director")

@@ -112,11 +112,11 @@ def test_secret_is_generated_and_kept(runtime):
     def status():
         return runtime.execute("answers", {"action": "none"}, token=token).status
     from runtime import wait_for
-    wait_for(lambda: status() == 200, 20, "the plugin")
+    wait_for(lambda: status() == 200, "the plugin")
     runtime.stop()
     runtime.start_director()
     runtime.start_pluginhost()
-    wait_for(lambda: status() == 200, 20, "the plugin again")
+    wait_for(lambda: status() == 200, "the plugin again")
     for path in pathlib.Path(runtime.state).rglob("*secret*"):
         assert path.stat().st_mode & 0o077 == 0
 

@@ -55,7 +55,7 @@ def upload(runtime, action, body, query="", kind="application/octet-stream", **h
 def cuts(runtime, why, since=0):
     return wait_for(lambda: [r for r in runtime.director.records[since:]
                              if r["id"] == "stream.cut" and why in r["message"]],
-                    10, f"a cut because of: {why}")
+                    f"a cut because of: {why}")
 
 
 # Answers
@@ -166,7 +166,7 @@ def test_a_slow_client_stops_the_generator(runtime):
             same, last[0] = now == last[0], now
             time.sleep(0.2)
             return same and now
-        produced = wait_for(still, 20, "the generator's rest") - before["produced"]
+        produced = wait_for(still, "the generator's rest") - before["produced"]
         # What the kernel and one window hold, not 64 MB.
         assert 0 < produced < 300
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
@@ -417,7 +417,7 @@ def test_violations_end_the_worker():
                 ended = wait_for(lambda name=name: next(
                     (e for e in r.director.records
                      if e["id"] == "worker.exit_reason" and e["plugin"] == name), None),
-                    20, f"the end of the worker that sent {rude}")
+                    f"the end of the worker that sent {rude}")
             assert ended["why"] == "protocol_violation", (rude, ended)
             assert f"protocol violation: {what}" in ended["reason"], (rude, ended)
         wait_for(lambda: neighbour.good > 3)

@@ -41,7 +41,7 @@ def process_of(runtime, plugin="state", user="alice", **data):
 def served(runtime, plugin="state", user="alice"):
     """Waits for a worker that serves."""
     return wait_for(lambda: next((a for a in [runtime.execute(plugin, {}, user=user)]
-                                  if a.status == 200), None), 20, "a worker")
+                                  if a.status == 200), None), "a worker")
 
 
 def entry(runtime, plugin="state"):
@@ -62,7 +62,7 @@ def test_breaker_opens_tries_and_closes():
             served(r)
             assert die(r, n, user=f"user{n}").status == 502
         refused = wait_for(lambda: next((a for a in [r.execute("state")] if a.status == 503), None),
-                           5, "the breaker")
+                           "the breaker")
         assert refused.json["code"] == "plugin_unavailable", refused
         assert 1 <= int(refused.headers["retry-after"]) <= 2
         # At once: nobody waits for what does not come.
@@ -74,7 +74,7 @@ def test_breaker_opens_tries_and_closes():
         states = [record.get("state") for record in breaker_records(r)]
         assert states[:2] == ["open", "half-open"], states
         served(r)
-        wait_for(lambda: [record.get("state") for record in breaker_records(r)][-1] == "closed", 5,
+        wait_for(lambda: [record.get("state") for record in breaker_records(r)][-1] == "closed",
                  "closing")
 
 
@@ -97,10 +97,10 @@ def test_half_open_lets_one_call_through_at_a_time():
 def test_a_crash_while_half_open_opens_it_for_longer():
     with runtime_with(MOZAIKS_BREAKER_BURST="1", MOZAIKS_BREAKER_OPEN_SECONDS="1") as r:
         assert die(r, 0, user="a").status == 502
-        wait_for(lambda: r.execute("state").status == 200, 10, "the first try")
+        wait_for(lambda: r.execute("state").status == 200, "the first try")
         assert die(r, 1, user="b").status == 502
         answer = wait_for(lambda: next((a for a in [r.execute("state")] if a.status == 503), None),
-                          5, "the breaker")
+                          "the breaker")
         assert int(answer.headers["retry-after"]) == 2, answer
         assert len([x for x in breaker_records(r) if x["state"] == "open"]) == 2
 
@@ -120,7 +120,7 @@ def test_opened_too_often_it_is_disabled_until_an_operator_resets_it():
         assert die(r, 0, user="a").status == 502
         served(r)
         assert die(r, 1, user="b").status == 502
-        wait_for(lambda: r.execute("state").status == 404, 10, "the disabling")
+        wait_for(lambda: r.execute("state").status == 404, "the disabling")
         assert any("disabled" in str(x) for x in breaker_records(r))
         time.sleep(0.5)
         assert r.execute("state").status == 404
@@ -139,7 +139,7 @@ def test_what_is_forbidden_disables_at_once():
             served(r)
             answer = r.execute("state", {"action": "forbidden", "number": ptrace, "n": n})
             assert answer.status == 502, answer
-        wait_for(lambda: r.execute("state").status == 404, 10, "the disabling")
+        wait_for(lambda: r.execute("state").status == 404, "the disabling")
 
 
 def test_killed_from_outside_is_no_violation():
@@ -149,7 +149,7 @@ def test_killed_from_outside_is_no_violation():
     with runtime_with(MOZAIKS_BREAKER_VIOLATIONS="1") as r:
         for _ in range(3):
             first = process_of(r)
-            worker = wait_for(lambda: find_worker(r, "state"), 5, "its process")
+            worker = wait_for(lambda: find_worker(r, "state"), "its process")
             zygote = stat_of(worker)[1]
             os.kill(zygote, signal.SIGSTOP)
             os.kill(worker, signal.SIGKILL)
@@ -234,20 +234,20 @@ def test_a_stopped_worker_is_replaced():
     needs_root("only root sees into the mount namespaces of the workers")
     with runtime_with(MOZAIKS_PLUGIN_TIMEOUT_SECONDS="1") as r:
         first = process_of(r)
-        os.kill(wait_for(lambda: find_worker(r, "state"), 5, "its process"), signal.SIGSTOP)
+        os.kill(wait_for(lambda: find_worker(r, "state"), "its process"), signal.SIGSTOP)
         started = time.monotonic()
         assert r.execute("state").status == 504
         assert 0.9 <= time.monotonic() - started < 2
         assert served(r).json["process"] != first
-        wait_for(lambda: any(x.get("why") == "hung" for x in r.records), 5, "the reason")
+        wait_for(lambda: any(x.get("why") == "hung" for x in r.records), "the reason")
 
 
 def test_an_idle_worker_that_stops_is_noticed():
     needs_root("only root sees into the mount namespaces of the workers")
     with runtime_with(MOZAIKS_WORKER_PING_SECONDS="0.2") as r:
         first = process_of(r)
-        os.kill(wait_for(lambda: find_worker(r, "state"), 5, "its process"), signal.SIGSTOP)
-        wait_for(lambda: any(x.get("why") == "hung" for x in r.records), 10, "the notice")
+        os.kill(wait_for(lambda: find_worker(r, "state"), "its process"), signal.SIGSTOP)
+        wait_for(lambda: any(x.get("why") == "hung" for x in r.records), "the notice")
         assert served(r).json["process"] != first
 
 
@@ -276,7 +276,7 @@ def test_a_worker_full_of_blocked_threads_is_replaced():
             assert [a.status for a in pool.map(block, range(12))] == [504] * 12
         answer = wait_for(lambda: next((a for a in [r.execute("busy", {"action": "block",
                                                                        "seconds": 0})]
-                                        if a.status == 200), None), 10, "a worker with threads")
+                                        if a.status == 200), None), "a worker with threads")
         assert answer.json == {"slept": 0}
         ends = r.ctl("plugin", "status", "busy", "--json").stdout
         assert '"deadline"' in ends, ends
@@ -358,7 +358,7 @@ def test_isolation_by_request():
 def test_two_workers():
     with runtime_with({"state": variant(workers=2, concurrency=1)}) as r:
         served(r)
-        wait_for(lambda: [w["state"] for w in entry(r)["workers"]] == ["ready"] * 2, 10, "both")
+        wait_for(lambda: [w["state"] for w in entry(r)["workers"]] == ["ready"] * 2, "both")
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             started = time.monotonic()
             calls = [pool.submit(r.execute, "state", {"action": "sleep", "seconds": 0.8}, f"u{i}")
@@ -375,7 +375,7 @@ def test_two_workers():
 def test_idle_stop_and_lazy_start():
     with runtime_with(MOZAIKS_IDLE_STOP_SECONDS="0.5", MOZAIKS_WORKER_PING_SECONDS="0.1") as r:
         first = process_of(r)
-        wait_for(lambda: not entry(r)["workers"], 10, "the stop")
+        wait_for(lambda: not entry(r)["workers"], "the stop")
         assert r.plugin("state")["state"] == "stopped"
         started = time.monotonic()
         assert process_of(r) != first
@@ -415,10 +415,10 @@ async def execute(data):
 def test_an_event_starts_a_plugin_that_was_idle():
     with runtime_with({"teller": {"logic.py": TELLER}, "listener": {"logic.py": LISTENER}},
                       MOZAIKS_IDLE_STOP_SECONDS="0.5", MOZAIKS_WORKER_PING_SECONDS="0.1") as r:
-        wait_for(lambda: not entry(r, "listener")["workers"], 10, "the stop")
+        wait_for(lambda: not entry(r, "listener")["workers"], "the stop")
         assert r.execute("teller").status == 200
-        wait_for(lambda: entry(r, "listener")["workers"], 5, "the start")
-        wait_for(lambda: r.execute("listener").json == 1, 10, "the event")
+        wait_for(lambda: entry(r, "listener")["workers"], "the start")
+        wait_for(lambda: r.execute("listener").json == 1, "the event")
 
 
 def test_a_removed_plugin_finishes_its_calls():
@@ -428,7 +428,7 @@ def test_a_removed_plugin_finishes_its_calls():
             call = pool.submit(r.execute, "state", {"action": "sleep", "seconds": 4}, "bob")
             time.sleep(0.3)
             r.remove_plugin("state")
-            wait_for(lambda: r.execute("state").status == 404, 10, "its removal")
+            wait_for(lambda: r.execute("state").status == 404, "its removal")
             assert not call.done()
             assert call.result().status == 200
 
@@ -444,5 +444,5 @@ def test_an_operator_s_order_lets_calls_end(command):
             if command == "disable":
                 assert r.execute("state").status == 404
             else:
-                wait_for(lambda: process_of(r) != first, 5, "the new worker")
+                wait_for(lambda: process_of(r) != first, "the new worker")
             assert call.result().status == 200 and call.result().json["process"] == first

@@ -48,12 +48,12 @@ class Secure(Runtime):
         self.env.update(TLS_CERT_FILE=str(certificate), TLS_KEY_FILE=str(key))
         self.tls = client_context()
 
-    def wait_records(self, event, n=1, seconds=15):
+    def wait_records(self, event, n=1):
         """The last of at least n records of this event."""
         def found():
             records = [r for r in self.director.records if r.get("id") == event]
             return records if len(records) >= n else None
-        return wait_for(found, seconds, f"{n} x {event}")[-1]
+        return wait_for(found, f"{n} x {event}")[-1]
 
 
 def client_context(low=None, high=None, ciphers=None, alpn=None):
@@ -304,11 +304,11 @@ def test_aborted_handshakes_leave_nothing(runtime):
     request(runtime)
     before = descriptors(pid)
     abort(200)
-    wait_for(lambda: descriptors(pid) <= before, 20, "the end of the connections")
+    wait_for(lambda: descriptors(pid) <= before, "the end of the connections")
     used = memory_kib(pid)
     for _ in range(3):
         abort(200)
-    wait_for(lambda: descriptors(pid) <= before, 20, "the end of the connections")
+    wait_for(lambda: descriptors(pid) <= before, "the end of the connections")
     # Not a byte-exact figure: 600 sessions that leak would be 10 MiB and more.
     assert SANITIZED or memory_kib(pid) < used + 4096
     assert request(runtime).startswith(b"HTTP/1.1 200 ")
@@ -349,7 +349,7 @@ def test_a_renewed_certificate_is_used_without_a_restart(runtime):
     before = serial(runtime)
     with connect(runtime) as old:
         make_certificate(runtime.certificates)
-        wait_for(lambda: serial(runtime) != before, 15, "the new certificate")
+        wait_for(lambda: serial(runtime) != before, "the new certificate")
         # Who was there before goes on with what it began with.
         old.sendall(LIVEZ)
         assert read_all(old).startswith(b"HTTP/1.1 200 ")
@@ -377,7 +377,7 @@ def test_a_broken_one_keeps_the_old_one_and_says_why(runtime, breakage, why):
     with contextlib.suppress(FileNotFoundError):
         (runtime.certificates / "key.pem").unlink()
     make_certificate(runtime.certificates)
-    wait_for(lambda: serial(runtime) != before, 15, "the whole one")
+    wait_for(lambda: serial(runtime) != before, "the whole one")
 
 
 def test_a_key_of_another_certificate(runtime):
@@ -391,7 +391,7 @@ def test_a_key_of_another_certificate(runtime):
     assert serial(runtime) == before
     # Its certificate follows, as when both are renewed one after the other.
     os.replace(other / "cert.pem", runtime.certificates / "cert.pem")
-    wait_for(lambda: serial(runtime) != before, 15, "both new ones")
+    wait_for(lambda: serial(runtime) != before, "both new ones")
     assert kept != (runtime.certificates / "key.pem").read_bytes()
 
 
@@ -402,7 +402,7 @@ def test_sighup_reads_them_again():
         time.sleep(0.5)
         assert serial(r) == before
         r.director.signal(signal.SIGHUP)
-        wait_for(lambda: serial(r) != before, 15, "the new certificate")
+        wait_for(lambda: serial(r) != before, "the new certificate")
 
 
 def test_links_that_are_changed():
@@ -427,7 +427,7 @@ def test_links_that_are_changed():
             for name in ("key.pem", "cert.pem"):
                 (live / "new").symlink_to(archive / f"2{name}")
                 (live / "new").rename(live / name)
-            wait_for(lambda: serial(r) != before, 15, "the new certificate")
+            wait_for(lambda: serial(r) != before, "the new certificate")
     finally:
         r.close()
 

@@ -1,11 +1,12 @@
 """WebSockets: raw bytes in, bytes out, against the real programs."""
+import contextlib
 import json
 import threading
 import time
 
 import pytest
 
-from runtime import Runtime, mint, wait_for
+from runtime import PATIENCE_SECONDS, Runtime, mint, wait_for
 from websocket import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Client, Ended, Refused,
                        close_payload, frame)
 
@@ -171,7 +172,7 @@ def test_a_token_may_be_in_the_query_and_is_not_logged():
     with Runtime(env={"MOZAIKS_ACCESS_LOG": "1", "MOZAIKS_LOG_LEVEL": "debug"}) as r:
         with Client(r.port, f"/ws/notifications/alice?access_token={token}") as ws:
             assert ws.receive()["type"] == "connection_ack"
-        wait_for(lambda: "/ws/notifications/alice" in r.log, what="the access log")
+        wait_for(lambda: "/ws/notifications/alice" in r.log, "the access log")
         assert token not in r.log and token.split(".")[2] not in r.log
 
 
@@ -215,22 +216,20 @@ def test_the_path_is_the_callers(runtime):
 
 
 def test_the_connection_ends_with_its_token(runtime):
-    with Client(runtime.port, PATH, token=mint("alice", exp=int(time.time()) + 2)) as ws:
+    with Client(runtime.port, PATH, token=mint("alice", exp=int(time.time()) + 4)) as ws:
         assert ws.receive()["type"] == "connection_ack"
         assert ws.closed()[0] == 4401
         ws.expect_end()
 
 
 def test_a_fresh_token_keeps_it_open(runtime):
-    with Client(runtime.port, PATH, token=mint("alice", exp=int(time.time()) + 2)) as ws:
+    with Client(runtime.port, PATH, token=mint("alice", exp=int(time.time()) + 4)) as ws:
         ws.receive()
         ws.send({"type": "auth", "token": "a.b.c", "id": 1})
         assert ws.receive()["code"] == "invalid_token"
         ws.send({"type": "auth", "token": mint("alice"), "id": 2})
         assert ws.receive()["type"] == "auth_ok"
-        ws.socket.settimeout(3)
-        with pytest.raises(TimeoutError):
-            ws.frame()
+        assert quiet(ws, 5)
         ws.send({"type": "ping"})
         assert ws.receive()["type"] == "pong"
         ws.send({"type": "auth", "token": mint("bob")})
@@ -268,9 +267,11 @@ WRONG = {
 def test_wrong_frames_end_it_with_a_code(runtime, what, piecemeal):
     data, code = WRONG[what]
     with opened(runtime) as ws:
-        for i in range(0, len(data), 1 if piecemeal else len(data)):
-            ws.raw(data[i:i + (1 if piecemeal else len(data))])
-            time.sleep(0.001 if piecemeal and len(data) < 50 else 0)
+        # It may be closed before all of it is sent.
+        with contextlib.suppress(ConnectionError):
+            for i in range(0, len(data), 1 if piecemeal else len(data)):
+                ws.raw(data[i:i + (1 if piecemeal else len(data))])
+                time.sleep(0.001 if piecemeal and len(data) < 50 else 0)
         got, reason = ws.closed(answer=False)
         assert got == code and reason
         ws.expect_end()
@@ -327,7 +328,7 @@ def test_floods_end_it():
 
 def test_heartbeats():
     with Runtime(env={"MOZAIKS_WEBSOCKET_PING_SECONDS": "0.2",
-                      "MOZAIKS_WEBSOCKET_PONG_SECONDS": "0.5"}) as r:
+                      "MOZAIKS_WEBSOCKET_PONG_SECONDS": "2"}) as r:
         with opened(r) as ws:
             for _ in range(3):
                 opcode, payload = ws.frame()
@@ -368,7 +369,7 @@ def test_caps():
                 return opened(r)
             except (Refused, AssertionError, Ended):
                 return None
-        wait_for(again, what="the place of the closed one")
+        wait_for(again, "the place of the closed one")
         for ws in [second, *bobs]:
             ws.socket.close()
 
@@ -379,12 +380,12 @@ def test_the_end_of_the_runtime():
         r.wait_plugin("talk", lambda p: p["state"] == "ready")
         idle, busy = opened(r), opened(r, "bob")
         busy.send({"type": "execute", "id": 1, "plugin": "talk",
-                   "data": {"action": "sleep", "seconds": 1}})
+                   "data": {"action": "sleep", "seconds": 2}})
         busy.send({"type": "ping"})
         assert busy.receive()["type"] == "pong"
         r.director.signal(15)
         assert idle.closed()[0] == 1001
-        assert busy.receive()["data"] == {"slept": 1}
+        assert busy.receive()["data"] == {"slept": 2}
         assert busy.closed()[0] == 1001
         assert r.stop() == [0, 0]
 
@@ -439,7 +440,7 @@ def test_a_call_is_the_posts(runtime):
 
 def test_calls_overtake_each_other(runtime):
     with opened(runtime) as ws:
-        call(ws, "slow", {"action": "sleep", "seconds": 1})
+        call(ws, "slow", {"action": "sleep", "seconds": 3})
         call(ws, "slow", {})
         assert ws.receive()["code"] == "duplicate_id"
         for i in range(10):
@@ -454,8 +455,9 @@ def test_calls_are_admitted_like_posts():
     with Runtime(plugins={"talk": PLUGIN}, env={"MOZAIKS_MAX_INFLIGHT_PER_USER": "2"}) as r:
         r.wait_plugin("talk", lambda p: p["state"] == "ready")
         with opened(r) as ws:
+            # They are cancelled when the connection ends.
             for i in range(3):
-                call(ws, i, {"action": "sleep", "seconds": 1})
+                call(ws, i, {"action": "sleep", "seconds": 25})
             answer = result(ws, 2)
             assert answer["status"] == 429 and answer["retry_after"] >= 1
             assert answer["data"]["code"] == "too_many_requests"
@@ -504,7 +506,7 @@ def quiet(ws, seconds=0.3):
     except TimeoutError:
         return True
     finally:
-        ws.socket.settimeout(20)
+        ws.socket.settimeout(PATIENCE_SECONDS)
     return False
 
 
@@ -522,7 +524,7 @@ def test_a_message_reaches_its_user_alone(runtime):
         assert result(bob, 1)["data"] == {"recipients": 1}
         assert quiet(one) and quiet(other)
     wait_for(lambda: runtime.execute("talk", {"action": "send", "to": "alice", "message": 1})
-             .json == {"recipients": 0}, what="the end of the connections")
+             .json == {"recipients": 0}, "the end of the connections")
 
 
 def test_another_user_needs_a_permission(runtime):
@@ -558,8 +560,8 @@ def test_a_broadcast_reaches_everybody():
         assert refusing.closed(answer=False)[0] == 4003
         assert r.execute("talk", {"action": "broadcast", "message": message}).json == {"sent": [150]}
         assert all(ws.receive() == message for ws in sockets)
-        answer = r.execute("talk", {"action": "broadcast", "message": 1, "times": 10}).json
-        assert len(answer["sent"]) < 10 and "MOZAIKS_BROADCAST_RATE" in answer["refused"]
+        answer = r.execute("talk", {"action": "broadcast", "message": 1, "times": 100}).json
+        assert len(answer["sent"]) < 100 and "MOZAIKS_BROADCAST_RATE" in answer["refused"]
         for ws in sockets:
             ws.socket.close()
 
@@ -599,8 +601,8 @@ def test_who_does_not_read_is_closed_and_others_are_served():
             assert answer.status == 200 and "refused" not in answer.json, answer
             counts += answer.json["sent"]
             # On a busy machine the quick one is never further behind than this.
-            wait_for(lambda: len(seen) >= 10 * i + 10, 20, "what was sent")
-        reader.join(30)
+            wait_for(lambda: len(seen) >= 10 * i + 10, "what was sent")
+        reader.join(PATIENCE_SECONDS)
         assert [m["i"] for m in seen] == sorted(m["i"] for m in seen) and len(seen) == 400
         assert counts[0] == 2 and counts[-1] == 1
         # What had been sent arrives; then the end, with its code where there was room for it.
@@ -708,7 +710,7 @@ def test_an_answer_in_pieces(pieces):
 
 def test_other_messages_come_between_pieces(pieces):
     with opened(pieces) as ws:
-        call(ws, 1, {"action": "events", "n": 3, "wait": 0.3}, "pieces")
+        call(ws, 1, {"action": "events", "n": 2, "wait": 1.5}, "pieces")
         assert ws.receive()["type"] == "execute_begin"
         ws.send({"type": "ping"})
         types = []
@@ -724,15 +726,17 @@ def test_a_slow_client_stops_the_plugin(pieces):
     ws = opened(pieces, receive_buffer=4096)
     call(ws, 1, {"action": "much"}, "pieces")
     assert ws.receive()["type"] == "execute_begin"
-    time.sleep(1)
-    held = state()["made"]
-    time.sleep(0.5)
+
+    def still():
+        made = {state()["made"] for _ in range(10) if time.sleep(0.1) is None}
+        return made.pop() if len(made) == 1 else None
     # It stands still long before its end, and the socket stays open.
-    assert state()["made"] == held < 5000
+    held = wait_for(still, "a plugin that waits")
+    assert held < 5000
     for _ in range(held + 200):
         assert ws.receive()["type"] == "execute_piece"
     ws.socket.close()
-    wait_for(lambda: state()["ended"] == ended + 1, what="the end of the generator")
+    wait_for(lambda: state()["ended"] == ended + 1, "the end of the generator")
 
 
 def test_over_tls():

@@ -26,13 +26,13 @@ def test_no_plugin_is_charged(runtime):
     for n in range(1, 4):
         def serves():
             return all(runtime.execute(name).status == 200 for name in ("one", "two"))
-        wait_for(serves, 20, "both plugins")
+        wait_for(serves, "both plugins")
         wait_for(lambda: len([r for r in runtime.records if r.get("id") == "worker.started"]) >= 2 * n,
-                 5, "the records of their start")
+                 "the records of their start")
         os.kill(zygote_of(runtime), signal.SIGKILL)
-        wait_for(lambda: len([r for r in runtime.records if r.get("id") == "zygote.ended"]) == n, 5,
+        wait_for(lambda: len([r for r in runtime.records if r.get("id") == "zygote.ended"]) == n,
                  "the end of the zygote")
-    wait_for(serves, 20, "both plugins")
+    wait_for(serves, "both plugins")
     for name in ("one", "two"):
         status = runtime.status(name)
         assert status["exit_reasons"] == {"zygote_gone": 3}, status

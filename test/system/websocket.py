@@ -11,6 +11,8 @@ import os
 import socket
 import struct
 
+from runtime import PATIENCE_SECONDS
+
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -57,7 +59,7 @@ def close_payload(code, reason=b""):
 class Client:
     """An open WebSocket, or Refused."""
 
-    def __init__(self, port, path, token=None, headers=None, timeout=20, host="127.0.0.1",
+    def __init__(self, port, path, token=None, headers=None, timeout=PATIENCE_SECONDS, host="127.0.0.1",
                  receive_buffer=None, wrap=None):
         self.socket = socket.socket()
         if receive_buffer:
