@@ -1,4 +1,5 @@
 """What holds for the whole tree and no compiler sees."""
+import ast
 import pathlib
 import re
 
@@ -76,3 +77,13 @@ def test_nothing_was_left_at_the_top():
     ignored = {".pytest_cache", "var"}
     assert not [p.name for p in TOP.iterdir()
                 if p.name not in TOP_LEVEL | ignored and not p.name.startswith("build")]
+
+
+def test_waits_have_no_limits_of_their_own():
+    """wait_for(condition, what) gives up after a minute: less would measure the machine."""
+    wrong = [f"{path.relative_to(TOP)}:{call.lineno}" for path in (TOP / "test").rglob("*.py")
+             for call in ast.walk(ast.parse(path.read_text()))
+             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "wait_for"
+             and len(call.args) > 1 and isinstance(call.args[1], ast.Constant)
+             and not isinstance(call.args[1].value, str)]
+    assert not wrong, wrong

@@ -58,7 +58,7 @@ def wait_for_port(port, process):
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
             return True
-    wait_for(reached, 20, f"port {port}")
+    wait_for(reached, f"port {port}")
 
 
 # Processes and what they use
@@ -328,8 +328,7 @@ class Bench:
     def p8(self):
         n = 5 if SMOKE else 50
         with ours({f"idle{i}": HERE / "plugins" / "echo" for i in range(n)}) as us:
-            wait_for(lambda: all(p["state"] == "ready" for p in us.runtime.list_plugins()), 60,
-                     "all plugins")
+            wait_for(lambda: all(p["state"] == "ready" for p in us.runtime.list_plugins()), "all plugins")
             time.sleep(1 if SMOKE else 5)
             private = [memory_kib(pid)["private"] / 1024 for pid in plugin_workers(us.runtime)]
             if not any(private):
@@ -556,7 +555,7 @@ def start_times(runtime, n):
         before = len(ready())
         (runtime.plugins / "started" / "round.txt").write_text(str(i))
         runtime.ctl("plugin", "refresh")
-        wait_for(lambda: len(ready()) > before, 20, "the next version")
+        wait_for(lambda: len(ready()) > before, "the next version")
     return ready()[1:]
 
 

@@ -44,7 +44,7 @@ class Call:
 
 def record(runtime, name, text=""):
     return wait_for(lambda: [r for r in runtime.director.records
-                             if r["id"] == name and text in r["message"]], 20, name)
+                             if r["id"] == name and text in r["message"]], name)
 
 
 def test_the_end_of_the_director():
@@ -152,7 +152,7 @@ class Open:
 
 def replace(r):
     r.put_plugin("living", living(2))
-    wait_for(lambda: r.execute("living").json.get("version") == 2, 20, "version 2")
+    wait_for(lambda: r.execute("living").json.get("version") == 2, "version 2")
 
 
 def test_a_new_version_leaves_what_is_open_to_the_old_one():
