@@ -54,8 +54,7 @@ def upload(runtime, action, body, query="", kind="application/octet-stream", **h
 
 def cuts(runtime, why, since=0):
     return wait_for(lambda: [r for r in runtime.director.records[since:]
-                             if r["id"] == "stream.cut" and why in r["message"]],
-                    f"a cut because of: {why}")
+                             if r["id"] == "stream.cut" and why in r["message"]])
 
 
 # Answers
@@ -166,7 +165,7 @@ def test_a_slow_client_stops_the_generator(runtime):
             same, last[0] = now == last[0], now
             time.sleep(0.2)
             return same and now
-        produced = wait_for(still, "the generator's rest") - before["produced"]
+        produced = wait_for(still) - before["produced"]
         # What the kernel and one window hold, not 64 MB.
         assert 0 < produced < 300
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
@@ -193,7 +192,7 @@ def gated(runtime, **wanted):
     def is_so():
         now = runtime.execute("pieces", {"action": "gated"}).json
         return now if all(now[name] == value for name, value in wanted.items()) else None
-    return wait_for(is_so, 20, f"{wanted}")
+    return wait_for(is_so, f"{wanted}")
 
 
 def test_an_iterator_that_blocks_delays_nobody_else(runtime):
@@ -416,8 +415,7 @@ def test_violations_end_the_worker():
                           f"{body}".encode())
                 ended = wait_for(lambda name=name: next(
                     (e for e in r.director.records
-                     if e["id"] == "worker.exit_reason" and e["plugin"] == name), None),
-                    f"the end of the worker that sent {rude}")
+                     if e["id"] == "worker.exit_reason" and e["plugin"] == name), None))
             assert ended["why"] == "protocol_violation", (rude, ended)
             assert f"protocol violation: {what}" in ended["reason"], (rude, ended)
         wait_for(lambda: neighbour.good > 3)
