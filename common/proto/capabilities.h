@@ -22,8 +22,13 @@
  *                    expireAfterSeconds?}} -> {}
  * database.drop_index {collection, name} -> {}; "*": all of them
  * database.indexes   {collection} -> as find
+ * database.bulk      {collection, writes: [{insert: {documents}} | {update: {filter, update, multi?,
+ *                    upsert?, array_filters?, sort?}} | {delete: {filter, multi?}}, ...], ordered?}
+ *                    -> {results: [{i, …as of the single command without ids, or code, message}, ...]}, in
+ *                    any order; `i` is the place of the write. Each is a change by itself; `ordered` (true
+ *                    unless said otherwise): those behind the first that fails are not made, and have no result
  *
- * find, count, distinct, insert, update, delete, modify and aggregate also take {all_users: true}: the
+ * find, count, distinct, insert, update, delete, modify, aggregate and bulk also take {all_users: true}: the
  * documents of all users and of nobody, as they are. It needs the permission database.cross_user, too.
  *
  * settings.get       {"user_id"?, "plugin"?} -> the value saved, or {}
@@ -51,6 +56,7 @@
 	X(DATABASE_CREATE_INDEX,11,"database.create_index","database.write") \
 	X(DATABASE_DROP_INDEX, 12, "database.drop_index",  "database.write") \
 	X(DATABASE_INDEXES,    13, "database.indexes",     "database.read") \
+	X(DATABASE_BULK,       14, "database.bulk",        "database.write") \
 	X(SETTINGS_GET,        32, "settings.get",         "") \
 	X(SETTINGS_SAVE,       33, "settings.save",        "") \
 	X(EVENTS_PUBLISH,      48, "events.publish",       "events.publish") \

@@ -152,6 +152,7 @@ static int setup(void **state)
 	char why[256] = "";
 	struct store_config config;
 	settings.cursor_bytes = 4 << 20;
+	settings.bulk_writes = 1000;
 	settings.cursors_per_request = 8;
 	settings.cursors_per_worker = 10;
 	settings.cursor_idle_ms = 60000;
@@ -314,6 +315,75 @@ static void every_command_is_answered(void **state)
 	expect(&c, CAP_DATABASE_MODIFY, "{collection: 'c', filter: {_id: 9}, remove: true}", "{value: null}");
 	expect(&c, CAP_DATABASE_DELETE, "{collection: 'c', filter: {_id: 5}}", "{deleted: 1L}");
 	expect(&c, CAP_DATABASE_DELETE, "{collection: 'c', filter: {}, multi: true}", "{deleted: 4L}");
+}
+
+static void a_list_of_writes_is_one_call(void **state)
+{
+	struct capability_call c = call_of("alice");
+	struct capability_call bob = call_of("bob");
+	static const char duplicate[] = "code: 'duplicate_key', message: 'there is a document with this _id already', keyPattern: {_id: 1}, keyValue: {_id: 1}";
+	char expected[1000];
+	expect(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{insert: {documents: [{_id: 1}, {_id: 2}]}}, {update: {filter: {_id: 2}, update: {$set: {a: 1}}}}, "
+		"{update: {filter: {_id: 3}, update: {a: 1}, upsert: true}}, {update: {filter: {}, update: {$inc: {a: 1}}, multi: true}}, {delete: {filter: {_id: 1}}}]}",
+		"{results: [{i: 0, inserted: 2L, errors: []}, {i: 1, matched: 1L, modified: 1L}, {i: 2, matched: 0L, modified: 0L, upserted: 3}, "
+		"{i: 3, matched: 3L, modified: 3L}, {i: 4, deleted: 1L}]}");
+	expect(&bob, CAP_DATABASE_BULK, "{collection: 'l', writes: [{delete: {filter: {}, multi: true}}]}", "{results: [{i: 0, deleted: 0L}]}");
+	/* In order: nothing behind the first that fails, and no word of it. */
+	expect(&c, CAP_DATABASE_INSERT, "{collection: 'l', documents: [{_id: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	(void)snprintf(expected, sizeof(expected), "{results: [{i: 0, deleted: 1L}, {i: 1, inserted: 1L, errors: [{index: 1, %s}]}]}", duplicate);
+	expect(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{delete: {filter: {_id: 2}}}, {insert: {documents: [{_id: 2}, {_id: 1}, {_id: 4}]}}, {delete: {filter: {}, multi: true}}]}", expected);
+	expect(&c, CAP_DATABASE_COUNT, "{collection: 'l'}", "{n: 3L}");
+	expect(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{update: {filter: {user_id: 'bob'}, update: {a: 1}}}, {delete: {filter: {}}}]}",
+		"{results: [{i: 0, code: 'permission_denied', message: 'user_id may only be compared for equality with the caller\\x27s own id'}]}");
+	/* Without one: all the others. An update's duplicate says of what. */
+	expect(&c, CAP_DATABASE_CREATE_INDEX, "{collection: 'l', index: {key: {u: 1}, name: 'u', unique: true, sparse: true}}", "{n: 0L}");
+	expect(&c, CAP_DATABASE_BULK, "{collection: 'l', ordered: false, writes: [{update: {filter: {_id: 1}, update: {$set: {u: 5}}}}, {update: {filter: {_id: 2}, update: {$set: {u: 5}}}}, {delete: {filter: {_id: 3}}}]}",
+		"{results: [{i: 0, matched: 1L, modified: 1L}, {i: 1, code: 'duplicate_key', message: 'there is a document with this key in the unique index u already', keyPattern: {u: 1}, keyValue: {u: 5}}, {i: 2, deleted: 1L}]}");
+	expect(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: []}", "{results: []}");
+}
+
+static void a_list_is_refused_as_a_whole(void **state)
+{
+	struct capability_call c = call_of("alice");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l'}", "invalid_argument", "writes is missing");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: 5}", "invalid_argument", "writes must be an array");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{insert: {documents: [{_id: 1}]}}, 5]}", "invalid_argument", "writes.1: it is one of insert, update and delete");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{delete: {filter: {}}, insert: {}}]}", "invalid_argument", "writes.0: it is one of");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{find: {}}]}", "invalid_argument", "writes.0: it is one of");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{delete: {}}]}", "invalid_argument", "writes.0: filter is missing");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{delete: {filter: {}, collection: 'm'}}]}", "invalid_argument", "writes.0: unknown field 'collection'");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{delete: {filter: {}, all_users: true}}]}", "invalid_argument", "writes.0: unknown field 'all_users'");
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', all_users: true, writes: []}", "permission_denied", "database.cross_user");
+	settings.bulk_writes = 1;
+	expect_fail(&c, CAP_DATABASE_BULK, "{collection: 'l', writes: [{insert: {documents: [{_id: 1}]}}, {delete: {filter: {}}}]}", "limit_exceeded", "a list of 2 writes; the limit is 1 (MOZAIKS_MAX_BULK_WRITES)");
+	settings.bulk_writes = 1000;
+	/* Nothing of it was done. */
+	expect(&c, CAP_DATABASE_COUNT, "{collection: 'l'}", "{n: 0L}");
+}
+
+/* More than are submitted at a time, and each fails with a message: the answer fits a frame. */
+static void a_long_list_fits_its_answer(void **state)
+{
+	struct capability_call c = call_of("alice");
+	struct buffer b;
+	buffer_init(&b, 1U << 20);
+	assert_int_equal(buffer_append(&b, SLICE("{collection: 'l', ordered: false, writes: [{insert: {documents: [{_id: 'x'}]}}")), 0);
+	for (int i = 1; i < 1000; i++) {
+		assert_int_equal(buffer_printf(&b, ", {update: {filter: {_id: %d}, update: {$set: {'%0400d.': 1}}, upsert: true}}", i, i), 0);
+	}
+	assert_int_equal(buffer_append(&b, slice_of("]}", 3)), 0);
+	run(&c, CAP_DATABASE_BULK, (const char *)b.p);
+	assert_string_equal(c.error, "");
+	struct document_iter it = document_iter(document_find(c.reply, SLICE("results")).data);
+	struct element e;
+	unsigned n = 0;
+	while (document_next(&it, &e)) {
+		n++;
+	}
+	assert_int_equal(n, 1000);
+	assert_true(c.reply.n < FRAME_PAYLOAD_MAX);
+	drop(&c);
+	buffer_deinit(&b);
 }
 
 /* The scope is the call's: its user, nobody, or the declared collection. */
@@ -687,6 +757,9 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(every_command_is_answered),
+		TEST(a_list_of_writes_is_one_call),
+		TEST(a_list_is_refused_as_a_whole),
+		TEST(a_long_list_fits_its_answer),
 		TEST(the_call_gives_the_scope),
 		TEST(all_users_need_a_grant),
 		TEST(collections_have_other_names),

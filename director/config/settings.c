@@ -267,6 +267,8 @@ static const struct setting table[] = {
 		.help = "Of these, documents of one user; 0: any number." },
 	{ "MOZAIKS_QUOTA_USER_BYTES", SETTING_BYTES, AT(quota_user_bytes), "256M", 0, 1048576 * MIB,
 		.help = "Of these, size of the documents of one user; 0: any." },
+	{ "MOZAIKS_MAX_BULK_WRITES", SETTING_NUMBER, AT(bulk_writes), "1000", 1, 10000,
+		.help = "Writes of one database.bulk; the runtime of Python sends a longer list in parts." },
 	{ "MOZAIKS_MAX_CURSOR_BYTES", SETTING_BYTES, AT(cursor_bytes), "32M", MIB, 4096 * MIB,
 		.help = "Documents that a worker has found and not yet fetched, in bytes." },
 	{ "MOZAIKS_MAX_CURSORS_PER_REQUEST", SETTING_NUMBER, AT(cursors_per_request), "8", 1, 1024,

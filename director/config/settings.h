@@ -150,6 +150,7 @@ struct settings {
 	uint64_t quota_plugin_bytes;
 	uint64_t quota_user_documents;
 	uint64_t quota_user_bytes;
+	uint64_t bulk_writes;
 	uint64_t cursor_bytes; /* of one worker */
 	uint64_t cursors_per_request;
 	uint64_t cursors_per_worker;

@@ -6,13 +6,16 @@
  * pool, and gives the task back with driver_done(), from any thread, exactly once. What happens in
  * between is the driver's business; the promises are not:
  *
- *  - store_task_compile() first; when it does not return 0, the task is answered: give it back.
+ *  - store_task_skips() and store_task_compile() first; when the one returns true or the other not 0, the
+ *    task is answered: give it back.
  *  - STORE_OK for a change means durable: it survives the death of this process and of this machine.
  *    Unless it is known that nothing was done, the answer is STORE_E_UNKNOWN.
  *  - UPDATE, DELETE and MODIFY change all they found or nothing. Where that cannot be had (many
  *    documents on a server without transactions), what failed half way is STORE_E_UNKNOWN.
  *  - The changes that one user makes to one collection are made in the order of their submission
  *    (by the embedded store all of one plugin's).
+ *  - Of a chain (store.h) no task begins before store_task_note() was called for the one before it;
+ *    driver_done() does that.
  *  - What was answered is seen by every task that is submitted afterwards.
  *  - Error texts are our own: a server's or a file's words may hold another user's data.
  *  - Every task is given back, also when the driver stops or the database is gone: the driver has a

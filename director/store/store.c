@@ -121,6 +121,7 @@ static void deliver(void *arg, struct uvx_item *item)
 void driver_done(struct driver_host *host, struct store_task *t)
 {
 	struct pending *p = container_of(t, struct pending, task);
+	store_task_note(t);
 	/* The door stays open until driver_stopped() went through it. */
 	invariant(uvx_door_push(&host->door, &p->item));
 }
@@ -310,6 +311,7 @@ int store_open(struct store **ret, const struct store_config *c, char why[static
 /* Answers in the loop's next turn, without the driver. */
 static int refuse(struct store *s, struct pending *p)
 {
+	store_task_note(&p->task);
 	if (!uvx_door_push(&s->host.door, &p->item)) {
 		pending_free(p);
 		return -ECANCELED;

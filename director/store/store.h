@@ -12,6 +12,8 @@
 #include "common/base/slice.h"
 #include "director/store/error.h"
 
+#include <stdatomic.h>
+
 struct uv_loop_s;
 struct store;
 struct store_task;
@@ -48,6 +50,17 @@ enum store_op {
 	STORE_INDEX_LIST,
 };
 
+/*
+ * Changes of one list, submitted one after the other without waiting: those behind the first that fails are
+ * not made. All of one scope and one collection, so that they are made in their order. It is there until
+ * the last of them is answered.
+ */
+struct store_chain {
+	_Atomic uint32_t failed; /* the place of the first that failed, or STORE_CHAIN_NONE */
+};
+
+#define STORE_CHAIN_NONE UINT32_MAX
+
 /* BSON documents are slices; an absent one is empty. They need to be valid (bson_check()) and are
  * copied by store_submit(). */
 struct store_command {
@@ -65,6 +78,8 @@ struct store_command {
 	uint64_t skip;
 	uint64_t limit; /* 0: all */
 	bool multi, upsert, ordered, remove, return_new;
+	struct store_chain *chain; /* NULL: it stands alone */
+	uint32_t place;            /* in the chain */
 };
 
 struct store_write_error {

@@ -476,6 +476,8 @@ int store_task_init(struct store_task *t,
 		.ordered = c->ordered,
 		.remove = c->remove,
 		.return_new = c->return_new,
+		.chain = c->chain,
+		.place = c->place,
 		.limits = limits,
 		.bytes = sizeof(*t),
 	};
@@ -499,6 +501,27 @@ int store_task_init(struct store_task *t,
 	}
 	take_parts(&m);
 	return 0;
+}
+
+bool store_task_skips(struct store_task *t)
+{
+	if (t->chain == NULL || t->place <= atomic_load(&t->chain->failed)) {
+		return false;
+	}
+	(void)store_task_fail(
+		t, STORE_E_UNAVAILABLE, "nothing was done: a change before it in its list failed");
+	return true;
+}
+
+void store_task_note(const struct store_task *t)
+{
+	if (t->chain == NULL || t->result.error == STORE_OK) {
+		return;
+	}
+	uint32_t first = atomic_load(&t->chain->failed);
+	while (t->place < first &&
+		!atomic_compare_exchange_weak(&t->chain->failed, &first, t->place)) {
+	}
 }
 
 void store_task_deinit(struct store_task *t)

@@ -65,6 +65,8 @@ struct store_task {
 	uint64_t limit;
 	bool multi, upsert, ordered, remove, return_new;
 	uint8_t oid[OID_BYTES]; /* the _id of an upsert that names none */
+	struct store_chain *chain;
+	uint32_t place;
 	const struct store_limits *limits;
 	size_t bytes; /* of all of it, for queues */
 
@@ -134,6 +136,11 @@ int store_task_write_error(
  */
 void store_task_note_duplicate(
 	struct store_task *t, uint32_t index, struct slice keys, struct slice document);
+
+/** Whether one before it in its chain has failed: then it is answered, and nothing of it is to be done. */
+bool store_task_skips(struct store_task *t);
+/** Tells the task's chain when it has failed: once its answer is known, before the next one begins. */
+void store_task_note(const struct store_task *t);
 
 /** Takes back what was answered so far, so that the task can be run again. */
 void store_task_restart(struct store_task *t);

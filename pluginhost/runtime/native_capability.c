@@ -35,7 +35,7 @@ static uint16_t find_code(const char *name)
 
 static bool speaks_bson(uint16_t code)
 {
-	return code >= CAP_DATABASE_FIND && code <= CAP_DATABASE_INDEXES;
+	return code >= CAP_DATABASE_FIND && code <= CAP_DATABASE_BULK;
 }
 
 /* ---- One CALL and its REPLY ---- */

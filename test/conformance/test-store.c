@@ -598,6 +598,51 @@ static bool test_quota_at_once(const char *collection)
 	return ok;
 }
 
+/* Of a chain nothing is made behind the first that fails, wherever it is refused: by the database, when it
+ * is compiled, or before the driver sees it. */
+static bool test_chain(const char *collection)
+{
+	static const char *const failing[] = { "{_id: 1}", "{x: {$foo: 1}}", "{user_id: 'bob'}" };
+	enum { FAILS_AT = 40 };
+	struct reply replies[MANY];
+	struct store_scope scope = scope_of(ALICE);
+	bool ok = true;
+	for (size_t k = 0; k < sizeof(failing) / sizeof(failing[0]) && ok; k++) {
+		struct store_chain chain = { STORE_CHAIN_NONE };
+		struct slice filters[] = { parse_row("{_id: 1}"), parse_row(failing[k]) };
+		struct slice updates[] = { parse_row("{$inc: {n: 1}}"),
+			parse_row("{$set: {_id: 7}}") };
+		struct step drop = { .op = STORE_DELETE, .multi = true, .n = ANY, .modified = ANY };
+		struct reply r;
+		run(ALICE, &drop, collection, &r);
+		reply_deinit(&r);
+		for (uint32_t i = 0; i < MANY; i++) {
+			struct store_command c = { .op = STORE_UPDATE,
+				.collection = slice_str(collection),
+				.filter = filters[i == FAILS_AT],
+				.update = updates[i == FAILS_AT && k == 0],
+				.upsert = true,
+				.chain = &chain,
+				.place = i };
+			client_submit(&client, &scope, &c, &replies[i]);
+		}
+		client_wait(&client, replies, MANY);
+		ok = expect_one(ALICE, collection, "{_id: 1, user_id: 'alice', n: 40}") &&
+			(atomic_load(&chain.failed) == FAILS_AT ||
+				complain("\n  %u failed first", atomic_load(&chain.failed)));
+		for (size_t i = 0; i < MANY && ok; i++) {
+			ok = (replies[i].error == STORE_OK) == (i < FAILS_AT) ||
+				complain("\n  command %zu: \"%s\"", i, replies[i].message);
+		}
+		release_all(replies, MANY);
+		for (size_t i = 0; i < 2; i++) {
+			release(filters[i]);
+			release(updates[i]);
+		}
+	}
+	return ok;
+}
+
 struct extra {
 	const char *name;
 	test_fn function;
@@ -607,6 +652,7 @@ static const struct extra extras[] = {
 	{ "at once: increments are not lost", test_increments },
 	{ "at once: one user's changes keep their order", test_order },
 	{ "at once: two users make one document", test_race },
+	{ "at once: a chain ends with what fails", test_chain },
 	{ "find: many batches", test_batches },
 };
 static const struct extra tight_extras[] = {

@@ -165,6 +165,41 @@ def test_cursors():
             3, "more than 3 cursors are open in this request (MOZAIKS_MAX_CURSORS_PER_REQUEST)")
 
 
+BULK = {"logic.py": """
+from core.config.database import db
+from pymongo import InsertOne, UpdateOne
+from pymongo.errors import BulkWriteError
+
+async def execute(data):
+    writes = []
+    for i in range(10):
+        writes += [InsertOne({"_id": i, "n": 0}), UpdateOne({"n": 0}, {"$inc": {"n": 1}})]
+    if "fail" in data:
+        writes[data["fail"]] = InsertOne({"_id": 0})
+    items = db[data["collection"]]
+    try:
+        done = (await items.bulk_write(writes, ordered=data["ordered"])).bulk_api_result
+    except BulkWriteError as error:
+        done = error.details
+    return {"inserted": done["nInserted"], "modified": done["nModified"],
+            "failed": [e["index"] for e in done.get("writeErrors", [])],
+            "left": await items.count_documents({})}
+"""}
+
+
+def test_writes_of_a_list():
+    """A list that is longer goes in parts, with the same results."""
+    for limit in ("1000", "4"):
+        with Runtime({"bulk": BULK}, env={"MOZAIKS_MAX_BULK_WRITES": limit}) as runtime:
+            for case, expected in (
+                    ({"ordered": True}, (10, 10, [], 10)),
+                    ({"ordered": True, "fail": 13}, (7, 6, [13], 7)),
+                    ({"ordered": False, "fail": 13}, (10, 9, [13], 10))):
+                case["collection"] = f"c{expected[1]}{case['ordered']}"
+                got = runtime.execute("bulk", case).json
+                assert got == dict(zip(("inserted", "modified", "failed", "left"), expected))
+
+
 def test_calls_a_second():
     """Of one plugin and of one user: a second's worth comes at once, and then as fast as it leaks."""
     for setting, whose in (("MOZAIKS_CAPABILITY_RATE_PER_PLUGIN", "plugin"),

@@ -59,7 +59,7 @@ static void refuse(struct store_task *t)
 
 static void run(struct mongodb *m, struct mongodb_session *s, struct store_task *t)
 {
-	if (store_task_compile(t) != 0) {
+	if (store_task_skips(t) || store_task_compile(t) != 0) {
 		return;
 	}
 	if (mongodb_health_wait(&m->health)) {

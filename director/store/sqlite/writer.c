@@ -54,6 +54,7 @@ struct batch {
 static void give_back(struct sqlite_store *s, struct store_task *t)
 {
 	if (job_of(t) != NULL) {
+		store_task_note(t); /* its lane goes on */
 		s->garbage = true;
 		task_queue_release(&s->writes, t);
 		job_free(t);
@@ -239,11 +240,13 @@ static bool run_piece(struct sqlite_store *s, struct batch *b, struct store_task
 
 static void add_task(struct sqlite_store *s, struct batch *b, struct store_task *t)
 {
-	if (job_of(t) == NULL && store_task_compile(t) != 0) {
+	if (job_of(t) == NULL && (store_task_skips(t) || store_task_compile(t) != 0)) {
 		give_back(s, t); /* it has read and changed nothing */
 		return;
 	}
 	if (run_piece(s, b, t)) {
+		/* The next of its chain may be in the same batch. */
+		store_task_note(t);
 		DL_APPEND(b->tasks, t);
 	} else {
 		DL_APPEND(b->jobs, t);

@@ -322,6 +322,8 @@ static inline int mozaiks_plain(
  *   database.aggregate {collection, pipeline} -> [documents]
  *   database.create_index {collection, index} -> {}   database.drop_index {collection, name} -> {}
  *   database.indexes   {collection} -> [documents]
+ *   database.bulk      {collection, writes: [{insert: {documents}} | {update: {filter, update, …}} |
+ *                      {delete: {filter, multi?}}], ordered?} -> {results: [{i, …}]}
  *   settings.get       {} -> the value           settings.save {settings} -> {success}
  *   events.publish     {event, data} -> {}       events.subscribe {events} -> {}
  *   websocket.send     {user_id, message} -> {recipients}

@@ -514,7 +514,11 @@ writes = [
 """
 
 
-def test_bulk_write_is_one_command_after_the_other(start):
+def bulk(results):
+    return lambda r: bson.encode({"results": results})
+
+
+def test_bulk_write_is_one_command(start):
     worker = start(plugin(BULK + """
 result = await db.items.bulk_write(writes)
 return [
@@ -522,48 +526,73 @@ return [
     result.upserted_count, result.upserted_ids[2], result.bulk_api_result["nRemoved"],
 ]
 """))
-    worker.capabilities[fd.INSERT] = lambda r: bson.encode({"inserted": 2, "errors": []})
-    worker.capabilities[fd.UPDATE] = lambda r: bson.encode(
-        {"matched": 0, "modified": 0, "upserted": 7}
-        if r.bson()["upsert"]
-        else {"matched": 3, "modified": 2}
-    )
-    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
+    changed = {"matched": 3, "modified": 2}
+    worker.capabilities[fd.BULK] = bulk([
+        {"i": 2, **changed},
+        {"i": 0, "inserted": 2, "errors": []},
+        {"i": 1, "matched": 0, "modified": 0, "upserted": 7},
+        {"i": 3, **changed},
+        {"i": 4, "deleted": 1},
+        {"i": 5, "deleted": 1},
+    ])
     assert worker.call().value == [2, 6, 4, 2, 1, 7, 2]
-    assert [r.capability for r in worker.requests] == [
-        fd.INSERT,
-        fd.UPDATE,
-        fd.UPDATE,
-        fd.UPDATE,
-        fd.DELETE,
-        fd.DELETE,
-    ]
+    (request,) = worker.requests
+    assert request.bson() == {
+        "collection": "items",
+        "ordered": True,
+        "writes": [
+            {"insert": {"documents": [{"_id": 1}, {"_id": 2}]}},
+            {"update": {"filter": {"a": 1}, "update": {"$set": {"b": 1}}, "multi": False,
+                        "upsert": True}},
+            {"update": {"filter": {}, "update": {"$inc": {"l.$[x]": 1}}, "multi": True,
+                        "upsert": False, "array_filters": [{"x": 1}]}},
+            {"update": {"filter": {"_id": 1}, "update": {"c": 1}, "multi": False,
+                        "upsert": False}},
+            {"delete": {"filter": {"_id": 2}, "multi": False}},
+            {"delete": {"filter": {}, "multi": True}},
+        ],
+    }
+
+
+def test_bulk_write_of_one_kind_is_its_command(start):
+    """Inserts that stand together are one insert; a list of one write is that write."""
+    worker = start(plugin(BULK + """
+await db.items.bulk_write(writes[:2])
+await db.items.bulk_write([writes[5]], ordered=False)
+"""))
+    worker.capabilities[fd.INSERT] = lambda r: bson.encode({"inserted": 2, "errors": []})
+    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
+    worker.call()
+    assert [r.capability for r in worker.requests] == [fd.INSERT, fd.DELETE]
     assert worker.requests[0].bson()["documents"] == [{"_id": 1}, {"_id": 2}]
-    assert worker.requests[2].bson()["array_filters"] == [{"x": 1}]
-    assert [r.bson()["multi"] for r in worker.requests[1:]] == [False, True, False, False, True]
 
 
 def test_bulk_write_without_an_order_inserts_first(start):
-    """In one command, wherever they stand; what is refused is named by its place in the list."""
+    """In one change, wherever they stand; what is refused is named by its place in the list."""
     worker = start(plugin(BULK + """
 mixed = [writes[2], writes[0], writes[5], writes[1], InsertOne({"_id": 3})]
 try:
     await db.items.bulk_write(mixed, ordered=False)
 except BulkWriteError as error:
     d = error.details
-    return [[[e["index"], e["code"]] for e in d["writeErrors"]], d["nInserted"], d["nMatched"]]
+    return [[[e["index"], e["code"], e["op"] == {"_id": 2}] for e in d["writeErrors"]],
+            d["nInserted"], d["nMatched"]]
 """))
-    worker.capabilities[fd.INSERT] = lambda r: bson.encode(
-        {"inserted": 2, "errors": [{"index": 1, "code": "duplicate_key", "message": "_id"}]}
-    )
-    worker.capabilities[fd.UPDATE] = lambda r: bson.encode({"matched": 1, "modified": 1})
-    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
-    assert worker.call().value == [[[3, 11000]], 2, 1]
-    assert [r.capability for r in worker.requests] == [fd.INSERT, fd.UPDATE, fd.DELETE]
-    assert worker.requests[0].bson()["documents"] == [{"_id": 1}, {"_id": 2}, {"_id": 3}]
+    refused = {"index": 1, "code": "duplicate_key", "message": "_id"}
+    worker.capabilities[fd.BULK] = bulk([
+        {"i": 0, "inserted": 2, "errors": [refused]},
+        {"i": 1, "matched": 1, "modified": 1},
+        {"i": 2, "deleted": 1},
+    ])
+    assert worker.call().value == [[[3, 11000, True]], 2, 1]
+    (request,) = worker.requests
+    assert request.bson()["ordered"] is False
+    assert [list(w) for w in request.bson()["writes"]] == [["insert"], ["update"], ["delete"]]
+    assert request.bson()["writes"][0]["insert"]["documents"] == [{"_id": i} for i in (1, 2, 3)]
 
 
-def test_bulk_write_does_not_send_again_what_is_unknown(start):
+@pytest.mark.parametrize("whole", [True, False])
+def test_bulk_write_does_not_send_again_what_is_unknown(start, whole):
     worker = start(plugin(BULK + """
 try:
     await db.items.bulk_write(writes, ordered=False)
@@ -572,11 +601,13 @@ except Exception as error:
 """))
 
     def lose(request):
-        raise fd.Refusal(code="unknown_outcome", message="no")
+        if whole:
+            raise fd.Refusal(code="unknown_outcome", message="no")
+        return bson.encode({"results": [{"i": 0, "code": "unknown_outcome", "message": "no"}]})
 
-    worker.capabilities[fd.INSERT] = lose
+    worker.capabilities[fd.BULK] = lose
     assert worker.call().value == "UnknownOutcome"
-    assert [r.capability for r in worker.requests] == [fd.INSERT]
+    assert [r.capability for r in worker.requests] == [fd.BULK]
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -588,19 +619,56 @@ except BulkWriteError as error:
     d = error.details
     return [[[e["index"], e["code"]] for e in d["writeErrors"]], d["nInserted"], d["nRemoved"]]
 """))
-    worker.capabilities[fd.INSERT] = lambda r: bson.encode(
-        {"inserted": 1, "errors": [{"index": 1, "code": "duplicate_key", "message": "_id"}]}
-    )
-
-    def refuse(request):
-        raise fd.Refusal(code="invalid_argument", message="no")
-
-    worker.capabilities[fd.UPDATE] = refuse
-    worker.capabilities[fd.DELETE] = lambda r: bson.encode({"deleted": 1})
+    no = {"code": "invalid_argument", "message": "no"}
+    results = [
+        {"i": 0, "inserted": 1, "errors": [{"index": 1, "code": "duplicate_key", "message": "_id"}]},
+        *({"i": i, **no} for i in (1, 2, 3)),
+        {"i": 4, "deleted": 1},
+        {"i": 5, "deleted": 1},
+    ]
+    worker.capabilities[fd.BULK] = bulk(results[:1] if ordered else results)
     expected = [[[1, 11000]], 1, 0]
     if not ordered:
         expected = [[[1, 11000], [2, 2], [3, 2], [4, 2]], 1, 2]
     assert worker.call().value == expected
+
+
+def test_bulk_write_halves_what_is_refused_as_a_list(start):
+    """Such as one that is too long; what is left alone goes by its own command."""
+    worker = start(plugin(BULK + """
+result = await db.items.bulk_write(writes[2:])
+return [result.matched_count, result.deleted_count]
+"""))
+
+    def some(request):
+        writes = request.bson()["writes"]
+        if len(writes) > 2:
+            raise fd.Refusal(code="limit_exceeded", message="MOZAIKS_MAX_BULK_WRITES")
+        return bson.encode({"results": [
+            {"i": i, **({"deleted": 1} if "delete" in w else {"matched": 1, "modified": 1})}
+            for i, w in enumerate(writes)
+        ]})
+
+    worker.capabilities[fd.BULK] = some
+    worker.capabilities[fd.UPDATE] = lambda r: bson.encode({"matched": 1, "modified": 1})
+    assert worker.call().value == [3, 2]
+    assert [r.capability for r in worker.requests] == [fd.BULK, fd.BULK, fd.BULK, fd.UPDATE, fd.BULK]
+
+
+def test_bulk_write_tries_inserts_alone_that_were_refused_together(start):
+    """One of them is to blame: those before it go in, and without a culprit the list goes on."""
+    worker = start(plugin(BULK + """
+result = await db.items.bulk_write(writes[:3])
+return [result.inserted_count, result.matched_count]
+"""))
+    lists = [
+        [{"i": 0, "code": "limit_exceeded", "message": "no"}],
+    ]
+    worker.capabilities[fd.BULK] = lambda r: bson.encode({"results": lists.pop()})
+    worker.capabilities[fd.INSERT] = lambda r: bson.encode({"inserted": 1, "errors": []})
+    worker.capabilities[fd.UPDATE] = lambda r: bson.encode({"matched": 1, "modified": 1})
+    assert worker.call().value == [2, 1]
+    assert [r.capability for r in worker.requests] == [fd.BULK, fd.INSERT, fd.INSERT, fd.UPDATE]
 
 
 def test_indexes(start):

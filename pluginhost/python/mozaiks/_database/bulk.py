@@ -1,14 +1,19 @@
-"""``bulk_write()``: a list of single writes, one command after the other.
+"""``bulk_write()``: a list of single writes, one after the other, in one message.
 
-Inserts that stand next to each other travel together; in a list without an order all of them do,
-before the other writes. Each write is durable by itself: a list is no transaction.
+Inserts that stand next to each other are one change; in a list without an order all of them are, before
+the other writes. Every other write is one by itself: a list is no transaction.
 """
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from mozaiks._database import arguments
-from mozaiks._database.results import BulkWriteResult, DeleteResult, UpdateResult
-from mozaiks.errors import CapabilityError, DuplicateKey, UnknownOutcome
+from mozaiks._database.results import BulkWriteResult
+from mozaiks.errors import (
+    CapabilityError,
+    DuplicateKey,
+    UnknownOutcome,
+    from_fields,
+)
 from pymongo.errors import BulkWriteError
 from pymongo.operations import (
     DeleteMany,
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 Write = Union[InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany]
 
 _WRITES = (InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany)
+# What the runtime takes at once (MOZAIKS_MAX_BULK_WRITES); where that is less, a list goes in halves.
+_WRITES_AT_ONCE = 1000
 _DUPLICATE_KEY = 11000
 _BAD_VALUE = 2
 
@@ -50,6 +57,46 @@ def _check(write: Any) -> None:
         arguments.mapping("filter", write.filter)
 
 
+class _Step:
+    """What becomes one change of the runtime's: inserts that stand next to each other, or one other write."""
+
+    def __init__(self, place: int, write: Any) -> None:
+        self.places = [place]
+        self.writes = [write]
+
+    @property
+    def inserts(self) -> bool:
+        """Whether it inserts."""
+        return isinstance(self.writes[0], InsertOne)
+
+    def add(self, place: int, write: Any) -> None:
+        """Another insert."""
+        self.places.append(place)
+        self.writes.append(write)
+
+    def alone(self) -> List["_Step"]:
+        """Each of the inserts by itself."""
+        return [_Step(place, write) for place, write in zip(self.places, self.writes)]
+
+    def command(self, collection: "Collection") -> Dict[str, Any]:
+        """As one of the writes of ``database.bulk``."""
+        write = self.writes[0]
+        if isinstance(write, InsertOne):
+            return {"insert": {"documents": [w.document for w in self.writes]}}
+        if isinstance(write, (DeleteOne, DeleteMany)):
+            return {"delete": {"filter": write.filter, "multi": isinstance(write, DeleteMany)}}
+        return {"update": collection.update_fields(*_update(write))}
+
+
+def _update(write: Any) -> Tuple[Any, ...]:
+    """Filter, update, upsert, multi, array filters and sort."""
+    if isinstance(write, ReplaceOne):
+        return write.filter, write.replacement, write.upsert, False, None, write.sort
+    many = isinstance(write, UpdateMany)
+    sort = None if many else write.sort
+    return write.filter, write.update, write.upsert, many, write.array_filters, sort
+
+
 class Bulk:
     """One run of a list of writes."""
 
@@ -67,13 +114,9 @@ class Bulk:
             raise TypeError("bulk_write() needs a non-empty list")
         for write in writes:
             _check(write)
-        for places in self._commands(writes):
-            if self._ordered and self._errors:
-                break
-            if isinstance(writes[places[0]], InsertOne):
-                await self._insert([writes[place] for place in places], places)
-            else:
-                await self._one(writes[places[0]], places[0])
+            if isinstance(write, InsertOne):
+                self._collection.identify(write.document)
+        await self._send(self._steps(writes))
         result = BulkWriteResult(
             inserted_count=self._counts["inserted"],
             matched_count=self._counts["matched"],
@@ -88,75 +131,113 @@ class Bulk:
             )
         return result
 
-    def _commands(self, writes: List[Write]) -> List[List[int]]:
-        """Which writes travel together, by their places."""
-        inserts = [i for i, write in enumerate(writes) if isinstance(write, InsertOne)]
-        if inserts and not self._ordered:
-            others = [[i] for i, write in enumerate(writes) if not isinstance(write, InsertOne)]
-            return [inserts, *others]
-        commands: List[List[int]] = []
-        for i, write in enumerate(writes):
-            joins = i > 0 and isinstance(write, InsertOne) and isinstance(writes[i - 1], InsertOne)
-            if joins:
-                commands[-1].append(i)
+    def _steps(self, writes: List[Write]) -> List[_Step]:
+        steps: List[_Step] = []
+        numbered = list(enumerate(writes))
+        if not self._ordered:
+            # Inserts first, so that they travel together; else the order stays.
+            numbered.sort(key=lambda pair: not isinstance(pair[1], InsertOne))
+        for place, write in numbered:
+            if isinstance(write, InsertOne) and steps and steps[-1].inserts:
+                steps[-1].add(place, write)
             else:
-                commands.append([i])
-        return commands
+                steps.append(_Step(place, write))
+        return steps
 
-    async def _insert(self, writes: List[Any], places: List[int]) -> None:
-        documents = [write.document for write in writes]
+    async def _send(self, steps: List[_Step]) -> None:
+        """In as few commands as there is room in messages and limits."""
+        for first in range(0, len(steps), _WRITES_AT_ONCE):
+            await self._send_some(steps[first : first + _WRITES_AT_ONCE])
+            if self._ordered and self._errors:
+                return
+
+    async def _send_some(self, steps: List[_Step]) -> None:
+        if len(steps) == 1:
+            await self._send_one(steps[0])
+            return
         try:
-            inserted, errors = await self._collection.insert_batch(documents, 0, self._ordered)
+            results = await self._collection.bulk(
+                [step.command(self._collection) for step in steps], self._ordered
+            )
+        except UnknownOutcome:
+            raise
+        except CapabilityError:
+            # The list was refused, such as for its size, and nothing of it was done.
+            middle = len(steps) // 2
+            await self._send(steps[:middle])
+            if not (self._ordered and self._errors):
+                await self._send(steps[middle:])
+            return
+        made = 0
+        for result in sorted(results, key=lambda result: int(result["i"])):
+            made = int(result["i"]) + 1
+            await self._take(steps[made - 1], result)
+        if self._ordered and not self._errors:
+            # What was refused as a whole has gone in one by one: the list goes on.
+            await self._send(steps[made:])
+
+    async def _take(self, step: _Step, result: Mapping[str, Any]) -> None:
+        """The result of one step, or why it was refused as a whole."""
+        code = result.get("code")
+        if code == UnknownOutcome.code:
+            # What is unknown is no result of a list.
+            raise from_fields(result)
+        if code is not None:
+            await self._refused(step, code, result.get("message", ""), result)
+            return
+        if step.inserts:
+            for error in result.get("errors", ()):
+                at = int(error["index"])
+                self._note(step, at, error.get("code"), error.get("message", ""), error)
+        for name in self._counts:
+            self._counts[name] += int(result.get(name, 0))
+        if "upserted" in result:
+            self._upserted[step.places[0]] = result["upserted"]
+
+    async def _refused(self, step: _Step, code: Any, message: str, more: Any) -> None:
+        if len(step.places) > 1:
+            # Nothing was inserted: one of them is to blame, and those before it shall go in.
+            for one in step.alone():
+                await self._send_one(one)
+                if self._ordered and self._errors:
+                    return
+            return
+        self._note(step, 0, code, message, more)
+
+    def _note(self, step: _Step, at: int, code: Any, message: str, more: Any) -> None:
+        write = step.writes[at]
+        op = write.document if step.inserts else write
+        self._errors.append(
+            {"index": step.places[at], **write_error(code, message, more), "op": op}
+        )
+
+    async def _send_one(self, step: _Step) -> None:
+        """By the command that is meant for it."""
+        try:
+            if step.inserts:
+                await self._insert(step)
+            elif isinstance(step.writes[0], (DeleteOne, DeleteMany)):
+                write = step.writes[0]
+                many = isinstance(write, DeleteMany)
+                deleted = await self._collection.delete(write.filter, many)
+                self._counts["deleted"] += deleted.deleted_count
+            else:
+                await self._update(step)
         except UnknownOutcome:
             # Some may be there: to send them again would blame the first ones on themselves.
             raise
         except CapabilityError as error:
-            if not self._ordered and len(writes) > 1:
-                # One of them is to blame; the others shall go in.
-                for write, place in zip(writes, places):
-                    await self._insert([write], [place])
-                return
-            self._note(places[0], writes[0], error)
-            return
+            await self._refused(step, error.code, str(error), error.details)
+
+    async def _insert(self, step: _Step) -> None:
+        documents = [write.document for write in step.writes]
+        inserted, errors = await self._collection.insert_batch(documents, 0, self._ordered)
         self._counts["inserted"] += inserted
-        self._errors += [{**error, "index": places[error["index"]]} for error in errors]
+        self._errors += [{**error, "index": step.places[error["index"]]} for error in errors]
 
-    async def _one(self, write: Any, index: int) -> None:
-        try:
-            result = await self._send(write)
-        except CapabilityError as error:
-            self._note(index, write, error)
-            return
-        if isinstance(result, DeleteResult):
-            self._counts["deleted"] += result.deleted_count
-            return
-        self._counts["matched"] += result.matched_count
-        self._counts["modified"] += result.modified_count
-        if result.upserted_id is not None:
-            self._upserted[index] = result.upserted_id
-
-    async def _send(self, write: Any) -> Union[UpdateResult, DeleteResult]:
-        collection = self._collection
-        if isinstance(write, UpdateOne):
-            return await collection.update_one(
-                write.filter, write.update, write.upsert, write.array_filters, write.sort
-            )
-        if isinstance(write, UpdateMany):
-            return await collection.update_many(
-                write.filter, write.update, write.upsert, write.array_filters
-            )
-        if isinstance(write, ReplaceOne):
-            return await collection.replace_one(
-                write.filter, write.replacement, write.upsert, write.sort
-            )
-        if isinstance(write, DeleteMany):
-            return await collection.delete_many(write.filter)
-        return await collection.delete_one(write.filter)
-
-    def _note(self, index: int, write: Any, error: CapabilityError) -> None:
-        """A write that was refused; what is unknown is no result of a list."""
-        if isinstance(error, UnknownOutcome):
-            raise error
-        self._errors.append(
-            {"index": index, **write_error(error.code, str(error), error.details), "op": write}
-        )
+    async def _update(self, step: _Step) -> None:
+        updated = await self._collection.write_update(*_update(step.writes[0]))
+        self._counts["matched"] += updated.matched_count
+        self._counts["modified"] += updated.modified_count
+        if updated.upserted_id is not None:
+            self._upserted[step.places[0]] = updated.upserted_id

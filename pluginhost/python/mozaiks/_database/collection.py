@@ -201,7 +201,7 @@ class Collection:
     ) -> InsertOneResult:
         """Inserts a document, which gets an ``_id`` when it has none."""
         arguments.refuse("insert_one", options, ("bypass_document_validation",))
-        self._identify(document)
+        self.identify(document)
         result = await self._insert([document], True)
         for error in result.get("errors", ()):
             raise from_fields(error)
@@ -237,14 +237,15 @@ class Collection:
         ``first`` is the place of the first document in the whole list.
         """
         for document in documents:
-            self._identify(document)
+            self.identify(document)
         errors = await self._insert_batch(documents, first, ordered)
         if errors and ordered:
             return int(errors[0]["index"]) - first, errors
         return len(documents) - len(errors), errors
 
     @staticmethod
-    def _identify(document: Any) -> None:
+    def identify(document: Any) -> None:
+        """Gives a document an ``_id``."""
         if not isinstance(document, MutableMapping):
             raise TypeError(f"document must be a dict, not {type(document).__name__}")
         if "_id" not in document:
@@ -297,7 +298,7 @@ class Collection:
         such as ``$set``.
         """
         arguments.refuse("update_one", options, ("bypass_document_validation",))
-        return await self._write_update(
+        return await self.write_update(
             filter,
             arguments.operators("update_one", update),
             bool(upsert),
@@ -316,7 +317,7 @@ class Collection:
     ) -> UpdateResult:
         """Changes all documents that match, by update operators such as ``$set``."""
         arguments.refuse("update_many", options, ("bypass_document_validation",))
-        return await self._write_update(
+        return await self.write_update(
             filter, arguments.operators("update_many", update), bool(upsert), True, array_filters
         )
 
@@ -332,11 +333,33 @@ class Collection:
         ``_id`` stays.
         """
         arguments.refuse("replace_one", options, ("bypass_document_validation",))
-        return await self._write_update(
+        return await self.write_update(
             filter, arguments.replacement(replacement), bool(upsert), False, sort=sort
         )
 
-    async def _write_update(
+    @staticmethod
+    def update_fields(
+        filter: Mapping[str, Any],
+        update: Update,
+        upsert: bool,
+        multi: bool,
+        array_filters: ArrayFilters = None,
+        sort: Sort = None,
+    ) -> Dict[str, Any]:
+        """An update as the runtime takes it."""
+        fields: Dict[str, Any] = {
+            "filter": arguments.mapping("filter", filter),
+            "update": update,
+            "multi": multi,
+            "upsert": bool(upsert),
+        }
+        if array_filters is not None:
+            fields["array_filters"] = arguments.array_filters(array_filters)
+        if sort is not None:
+            fields["sort"] = arguments.sort(sort)
+        return fields
+
+    async def write_update(
         self,
         filter: Mapping[str, Any],
         update: Update,
@@ -345,18 +368,11 @@ class Collection:
         array_filters: ArrayFilters = None,
         sort: Sort = None,
     ) -> UpdateResult:
-        command: Dict[str, Any] = {
-            **self._target,
-            "filter": arguments.mapping("filter", filter),
-            "update": update,
-            "multi": multi,
-            "upsert": upsert,
-        }
-        if array_filters is not None:
-            command["array_filters"] = arguments.array_filters(array_filters)
-        if sort is not None:
-            command["sort"] = arguments.sort(sort)
-        result = await _client.request(_mozaiks.DATABASE_UPDATE, _client.BSON, command)
+        """Of every method that updates or replaces."""
+        fields = self.update_fields(filter, update, upsert, multi, array_filters, sort)
+        result = await _client.request(
+            _mozaiks.DATABASE_UPDATE, _client.BSON, {**self._target, **fields}
+        )
         upserted = result.get("upserted")
         return UpdateResult(
             matched_count=int(result["matched"]),
@@ -369,14 +385,15 @@ class Collection:
     async def delete_one(self, filter: Mapping[str, Any], **options: Any) -> DeleteResult:
         """Deletes the first document that matches."""
         arguments.refuse("delete_one", options)
-        return await self._delete(filter, False)
+        return await self.delete(filter, False)
 
     async def delete_many(self, filter: Mapping[str, Any], **options: Any) -> DeleteResult:
         """Deletes all documents that match."""
         arguments.refuse("delete_many", options)
-        return await self._delete(filter, True)
+        return await self.delete(filter, True)
 
-    async def _delete(self, filter: Mapping[str, Any], multi: bool) -> DeleteResult:
+    async def delete(self, filter: Mapping[str, Any], multi: bool) -> DeleteResult:
+        """Of ``delete_one()`` and ``delete_many()``."""
         result = await _client.request(
             _mozaiks.DATABASE_DELETE,
             _client.BSON,
@@ -394,6 +411,16 @@ class Collection:
         """Writes such as ``UpdateOne``, one after the other; ``ordered`` stops at an error."""
         arguments.refuse("bulk_write", options, ("bypass_document_validation",))
         return await Bulk(self, bool(ordered)).run(requests)
+
+    async def bulk(self, writes: List[Dict[str, Any]], ordered: bool) -> List[Dict[str, Any]]:
+        """Of ``bulk_write()``: what became of the writes that were made."""
+        result = await _client.request(
+            _mozaiks.DATABASE_BULK,
+            _client.BSON,
+            {**self._target, "writes": writes, "ordered": ordered},
+        )
+        results: List[Dict[str, Any]] = result["results"]
+        return results
 
     # ---- finding and changing in one step ----
 
