@@ -33,12 +33,15 @@ void call_set_request_id(struct call *c, struct slice id)
 	size_t n = id.n > CALL_REQUEST_ID_MAX ? CALL_REQUEST_ID_MAX : id.n;
 	memcpy(c->request_id, id.p, n);
 	c->request_id[n] = '\0';
+	c->work.request_id = slice_of(c->request_id, n);
 }
 
 void call_set_trace(struct call *c, struct slice trace)
 {
-	c->trace_n = (uint8_t)(trace.n > CALL_TRACE_MAX ? 0 : trace.n);
-	memcpy(c->trace, trace.p, c->trace_n);
+	invariant(trace.n == TRACE_LENGTH);
+	c->trace_n = TRACE_LENGTH;
+	memcpy(c->trace, trace.p, TRACE_LENGTH);
+	c->work.trace_id = slice_of(c->trace + TRACE_ID_AT, TRACE_ID_LENGTH);
 }
 
 void call_free(struct call *c)

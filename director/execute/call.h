@@ -14,6 +14,7 @@
 #include "common/proto/stream.h"
 #include "common/uvx/timer.h"
 #include "director/hosts/work.h"
+#include "director/http/trace.h"
 
 struct admit_user;
 struct director;
@@ -21,7 +22,7 @@ struct plugin;
 struct user_context;
 
 /* A longer id is cut. */
-enum { CALL_REQUEST_ID_MAX = 64, CALL_TRACE_MAX = 55 };
+enum { CALL_REQUEST_ID_MAX = 64 };
 
 enum call_state { CALL_FREE, CALL_WAITING, CALL_RUNNING, CALL_ABANDONED, CALL_OVERDUE };
 
@@ -95,7 +96,7 @@ struct call {
 	call_done_fn done;
 	void *owner;
 	uint8_t trace_n;
-	char trace[CALL_TRACE_MAX];               /* traceparent; trace_n 0: none */
+	char trace[TRACE_LENGTH];                 /* traceparent; trace_n 0: none */
 	char request_id[CALL_REQUEST_ID_MAX + 1]; /* for the history; "" for none */
 };
 

@@ -21,6 +21,8 @@ struct work {
 	struct worker *worker;    /* the one that runs it */
 	enum tenant tenant;       /* what kind of worker it needs */
 	struct slice user;        /* its user, empty for app scope; lives as long as it does */
-	bool held;                /* it waits for another one to end, and needs no worker yet */
-	bool abandoned;           /* answered already, its RESULT is still to come */
+	struct slice request_id;  /* for the log; both empty when there is none */
+	struct slice trace_id;
+	bool held;      /* it waits for another one to end, and needs no worker yet */
+	bool abandoned; /* answered already, its RESULT is still to come */
 };

@@ -698,10 +698,19 @@ static void handle_log(struct worker *w, const struct frame *f)
 		: m.level <= LOG_WARNING            ? LOG_WARNING
 		: m.level <= LOG_INFO               ? LOG_INFO
 						    : LOG_DEBUG;
-	struct log_field fields[] = {
+	/* A call that it names is one of its own plugin, and may be over. */
+	const struct work *x = worker_find_work(w, f->call_id);
+	struct log_field fields[5] = {
 		{ "plugin", plugin_slice(w->plugin) },
 		{ "logger", m.logger },
 		{ "text", m.message },
 	};
-	log_fields(level, "plugin.log", fields, 3, "plugin record");
+	size_t n = 3;
+	if (x != NULL && x->request_id.n > 0) {
+		fields[n++] = (struct log_field){ "request_id", x->request_id };
+	}
+	if (x != NULL && x->trace_id.n > 0) {
+		fields[n++] = (struct log_field){ "trace_id", x->trace_id };
+	}
+	log_fields(level, "plugin.log", fields, n, "plugin record");
 }

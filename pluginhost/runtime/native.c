@@ -376,6 +376,7 @@ static bool take_work(struct native *n, const struct frame *f, enum native_kind 
 	}
 	c->id = f->call_id;
 	c->user = m.user;
+	c->trace = m.trace;
 	c->data = m.data;
 	c->end_ms = clock_ms() + m.deadline_ms;
 	if ((f->flags & WORK_BODY) != 0) {

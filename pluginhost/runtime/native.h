@@ -54,6 +54,7 @@ struct native_call {
 	atomic_bool cancelled;
 	struct slice data;
 	struct slice user;
+	struct slice trace;
 	struct native_block *blocks;
 	size_t block_bytes;
 	struct slice answer;

@@ -85,6 +85,11 @@ static struct mozaiks_text user(struct mozaiks_call *call)
 	return text_of(call_of(call)->user);
 }
 
+static struct mozaiks_text traceparent(struct mozaiks_call *call)
+{
+	return text_of(call_of(call)->trace);
+}
+
 static struct mozaiks_text config(struct mozaiks_call *call)
 {
 	return text_of(call_of(call)->native->config);
@@ -217,4 +222,5 @@ const struct mozaiks_api native_api = {
 	.stream_begin = native_stream_begin,
 	.stream_write = native_stream_write,
 	.body_read = native_body_read,
+	.traceparent = traceparent,
 };

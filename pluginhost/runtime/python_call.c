@@ -26,7 +26,8 @@ static struct call_tail *tail(PyObject *call, PyTypeObject *task_type)
 
 /* ---- Info ---- */
 
-struct python_info *python_info_new(struct python_state *s, uint64_t id, uint32_t deadline_ms)
+struct python_info *python_info_new(
+	struct python_state *s, uint64_t id, uint32_t deadline_ms, struct slice trace)
 {
 	struct python_info *info = PyObject_New(struct python_info, s->info_type);
 	if (info != NULL) {
@@ -38,6 +39,10 @@ struct python_info *python_info_new(struct python_state *s, uint64_t id, uint32_
 		info->blocked_in = 0;
 		info->cancelled = false;
 		info->ended = false;
+		info->trace_n = (uint8_t)(trace.n > sizeof(info->trace) ? 0 : trace.n);
+		if (info->trace_n > 0) {
+			memcpy(info->trace, trace.p, info->trace_n);
+		}
 	}
 	return info;
 }
@@ -67,12 +72,22 @@ static PyObject *info_get_remaining(PyObject *self, void *closure)
 	return PyFloat_FromDouble(deadline > now ? (double)(deadline - now) / 1000.0 : 0.0);
 }
 
+static PyObject *info_get_trace(PyObject *self, void *closure)
+{
+	const struct python_info *info = (const struct python_info *)self;
+	if (info->trace_n == 0) {
+		Py_RETURN_NONE;
+	}
+	return PyUnicode_DecodeLatin1(info->trace, info->trace_n, NULL);
+}
+
 PyTypeObject *python_info_type_new(PyObject *module)
 {
 	static PyGetSetDef members[] = {
 		{ "id", info_get_id, NULL, "The call's number on the channel.", NULL },
 		{ "ended", info_get_ended, NULL, "Whether its answer is given.", NULL },
 		{ "remaining", info_get_remaining, NULL, "Seconds until its deadline.", NULL },
+		{ "trace", info_get_trace, NULL, "Its traceparent, or None.", NULL },
 		{ NULL },
 	};
 	static PyType_Slot slots[] = {
@@ -472,19 +487,16 @@ static void start_async(struct python_state *s,
 	python_context_exit(s, context);
 }
 
-/* What the payload's type says about it. */
-static bool decode_work(const struct frame *f, uint32_t *ret_deadline_ms, struct slice *ret_data)
+/* An event's fields are those of a request. */
+static bool decode_work(const struct frame *f, struct msg_execute *ret)
 {
-	struct msg_execute execute;
 	struct msg_event event;
-	if (f->type == MSG_EXECUTE && msg_execute_decode(f->payload, &execute)) {
-		*ret_deadline_ms = execute.deadline_ms;
-		*ret_data = execute.data;
-		return true;
+	if (f->type == MSG_EXECUTE) {
+		return msg_execute_decode(f->payload, ret);
 	}
 	if (f->type == MSG_EVENT && msg_event_decode(f->payload, &event)) {
-		*ret_deadline_ms = event.deadline_ms;
-		*ret_data = event.event;
+		*ret = (struct msg_execute){ event.deadline_ms, event.user, event.instance,
+			event.trace, event.event };
 		return true;
 	}
 	return false;
@@ -494,16 +506,15 @@ void python_call_start(struct python_state *s, const struct frame *f)
 {
 	const struct python_entry *entry =
 		(f->flags & WORK_SOCKET) != 0 ? &s->socket_entry : &s->entries[f->type];
-	uint32_t deadline_ms;
-	struct slice text;
+	struct msg_execute m;
 	if (entry->function == NULL) {
 		python_result_refused(s, f->call_id, RESULT_NO_ENTRY, NULL, NULL);
 		return;
 	}
-	if (!decode_work(f, &deadline_ms, &text)) {
+	if (!decode_work(f, &m)) {
 		python_end(WORKER_EXIT_RUNTIME, "a malformed work frame on the channel");
 	}
-	struct python_info *info = python_info_new(s, f->call_id, deadline_ms);
+	struct python_info *info = python_info_new(s, f->call_id, m.deadline_ms, m.trace);
 	PyObject *context = info == NULL ? NULL : PyContext_Copy(s->base_context);
 	if (context == NULL) {
 		python_unexpected(s, "starting a call");
@@ -512,7 +523,7 @@ void python_call_start(struct python_state *s, const struct frame *f)
 		Py_XDECREF(info);
 		return;
 	}
-	PyObject *data = parse(s, text);
+	PyObject *data = parse(s, m.data);
 	if (data == NULL) {
 		python_result_exception(s, info);
 	} else if (entry->async) {

@@ -49,6 +49,8 @@ enum {
 	PYTHON_RESPONSE_DEFAULT = 1000000,
 	/* Message and traceback of one log record, in bytes. */
 	PYTHON_LOG_MAX = 8192,
+	/* A traceparent has 55 characters; what is longer is none. */
+	PYTHON_TRACE_MAX = 64,
 	/* Scratch memory that is kept between conversions. */
 	PYTHON_SCRATCH_KEEP = 256 * 1024,
 };
@@ -63,6 +65,8 @@ struct python_info {
 	uint64_t blocked_in;  /* the scan of held frames in which one of its had to stay */
 	bool cancelled;       /* the director has sent CANCEL */
 	bool ended;           /* its RESULT is written */
+	uint8_t trace_n;
+	char trace[PYTHON_TRACE_MAX]; /* what it may pass on as traceparent */
 };
 
 /* A frame that waits: EXECUTE for its start, others for being sent. */
@@ -199,7 +203,8 @@ int python_context_enter(struct python_state *s, struct python_info *info, PyObj
 void python_context_exit(struct python_state *s, PyObject *context);
 
 /** A new python_info; NULL with a Python exception. */
-struct python_info *python_info_new(struct python_state *s, uint64_t id, uint32_t deadline_ms);
+struct python_info *python_info_new(
+	struct python_state *s, uint64_t id, uint32_t deadline_ms, struct slice trace);
 
 void python_call_cancel(struct python_state *s, uint64_t id);
 

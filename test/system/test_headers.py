@@ -1,15 +1,50 @@
 """The headers of every answer: ids, traces, methods, entity tags, timings."""
 import re
+import subprocess
 
 import pytest
 
 from conftest import PLUGINS
-from runtime import Runtime, mint, wait_for
+from runtime import TOP, Runtime, mint, wait_for
+
+# What each finds out of its trace, and a record of the call.
+TRACED = """
+import logging
+from mozaiks import traceparent
+%sdef execute(data):
+    logging.getLogger("mozaiks_plugins.traced").warning("here")
+    return traceparent()
+outside = traceparent()
+assert outside is None
+"""
+TRACED_C = """
+#include "mozaiks/plugin.h"
+static int execute(struct mozaiks_call *call)
+{
+	struct mozaiks_text json;
+	mozaiks_log(call, MOZAIKS_LOG_WARNING, "here");
+	int e = mozaiks_quote(call, mozaiks_traceparent(call), &json);
+	return e != 0 ? e : mozaiks_answer(call, json);
+}
+static const struct mozaiks_plugin self = {
+	MOZAIKS_PLUGIN_HEAD, .name = "traced", .execute = execute,
+};
+const struct mozaiks_plugin *mozaiks_plugin(void)
+{
+	return &self;
+}
+"""
 
 
 @pytest.fixture(scope="module")
-def runtime():
-    with Runtime({"answers": PLUGINS / "answers"}, env={
+def runtime(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("traced")
+    (folder / "plugin.c").write_text(TRACED_C)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-I", str(TOP / "pluginhost" / "include"), "-o",
+                    str(folder / "logic.so"), str(folder / "plugin.c")], check=True)
+    with Runtime({"answers": PLUGINS / "answers", "traced_async": {"logic.py": TRACED % "async "},
+                  "traced_thread": {"logic.py": TRACED % ""},
+                  "traced_c": {"logic.so": (folder / "logic.so").read_bytes()}}, env={
             "MOZAIKS_ACCESS_LOG": "1", "MOZAIKS_SERVER_TIMING": "1"}) as r:
         yield r
 
@@ -46,6 +81,20 @@ def trace_of(runtime, request_id, headers):
 def test_a_trace_is_continued(runtime):
     assert trace_of(runtime, "trace-1", {"traceparent": f"00-{TRACE}-{SPAN}-01"}) == TRACE
     assert trace_of(runtime, "trace-2", {"Traceparent": f"cc-{TRACE}-{SPAN}-01-more"}) == TRACE
+
+
+@pytest.mark.parametrize("plugin", ["traced_async", "traced_thread", "traced_c"])
+def test_a_plugin_can_pass_its_trace_on(runtime, plugin):
+    """Its own span of the caller's trace; and its records say which call they belong to."""
+    runtime.wait_plugin(plugin, lambda p: p and p["state"] == "ready")
+    answer = runtime.request("POST", f"/api/execute/{plugin}", b"{}", {
+        "traceparent": f"00-{TRACE}-{SPAN}-01", "X-Request-Id": plugin}, mint("alice"))
+    version, trace, span, flags = answer.json.split("-")
+    assert (version, trace, flags) == ("00", TRACE, "01")
+    assert re.fullmatch("[0-9a-f]{16}", span) and span != SPAN
+    record = wait_for(lambda: [r for r in runtime.director.records if r["id"] == "plugin.log"
+                               and r.get("request_id") == plugin], 10, "the record")[0]
+    assert (record["text"], record["trace_id"]) == ("here", TRACE)
 
 
 @pytest.mark.parametrize("value", [

@@ -163,10 +163,12 @@ struct mozaiks_api {
 		struct mozaiks_call *call, int status, struct mozaiks_text content_type);
 	int (*stream_write)(struct mozaiks_call *call, struct mozaiks_text bytes);
 	int (*body_read)(struct mozaiks_call *call, void *to, size_t size, size_t *ret_n);
+	/* Since 3. */
+	struct mozaiks_text (*traceparent)(struct mozaiks_call *call);
 };
 
-/* Additions of this header, beside MOZAIKS_ABI_VERSION: 2 has streams. */
-#define MOZAIKS_API_LEVEL 2
+/* Additions of this header, beside MOZAIKS_ABI_VERSION: 2 has streams, 3 traceparent. */
+#define MOZAIKS_API_LEVEL 3
 
 /* True when the runtime is new enough to have a function of struct mozaiks_api. */
 #define MOZAIKS_HAS(call, function) \
@@ -210,6 +212,13 @@ static inline int mozaiks_cancelled(struct mozaiks_call *call)
 static inline uint32_t mozaiks_remaining_ms(struct mozaiks_call *call)
 {
 	return call->api->remaining_ms(call);
+}
+
+/* Which trace the call belongs to: the value of a traceparent header (W3C trace context). Empty in calls
+ * that came over no HTTP request of their own. */
+static inline struct mozaiks_text mozaiks_traceparent(struct mozaiks_call *call)
+{
+	return MOZAIKS_HAS(call, traceparent) ? call->api->traceparent(call) : MOZAIKS_TEXT("");
 }
 
 /* What went wrong last in this call: {"code": …, "message": …}; empty when nothing did. */

@@ -111,6 +111,16 @@ def fire(code: int, arguments: Any) -> None:
     _mozaiks.request(code, JSON, arguments, None)
 
 
+def traceparent() -> Optional[str]:
+    """Which trace the call belongs to, as the header ``traceparent`` of W3C trace context says it.
+
+    For what the plugin passes on, and for the context of an OpenTelemetry span. None outside of a
+    call, and in calls that came over no HTTP request of their own.
+    """
+    info = _mozaiks.current()
+    return None if info is None else info.trace
+
+
 def wait(awaitable: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine of the runtime's API in a function that is not async.
 
