@@ -53,6 +53,9 @@ static const char *check(enum sandbox_uids uids, uid_t uid)
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
 		return "no_new_privs is not set";
 	}
+	if (prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) != SECUREBITS) {
+		return "root still means something";
+	}
 	uid_t u[3];
 	gid_t g[3];
 	if (getresuid(&u[0], &u[1], &u[2]) < 0 || getresgid(&g[0], &g[1], &g[2]) < 0) {

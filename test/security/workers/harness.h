@@ -8,10 +8,22 @@
  */
 #pragma once
 
+#include "pluginhost/sandbox/profile.h"
 #include "pluginhost/zygote.h"
 #include "test/security/attacks/attack.h"
 
 #include <stdbool.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
 
 enum { SKIPPED = 77 };
 

@@ -135,6 +135,45 @@ static void asked_limits(struct zygote *z)
 	subject_await(z, &s, ZYGOTE_WORKER_EXITED);
 }
 
+/* Each of its limits, as the kernel tells them from outside: no more than its profile says. */
+static void limits_of(pid_t pid, const struct worker_limits *l)
+{
+	const struct {
+		const char *name;
+		uint64_t most;
+	} rows[] = {
+		{ "Max address space", SANITIZED ? UINT64_MAX : l->address_space_bytes },
+		{ "Max open files", l->open_files },
+		{ "Max processes",
+			harness_host.uids == SANDBOX_UIDS_BLOCK ? l->threads : UINT64_MAX },
+		{ "Max file size", l->file_size_bytes },
+		{ "Max stack size", 8 << 20 },
+		{ "Max pending signals", 64 },
+		{ "Max core file size", 0 },
+		{ "Max locked memory", 0 },
+		{ "Max msgqueue size", 0 },
+		{ "Max nice priority", 0 },
+		{ "Max realtime priority", 0 },
+	};
+	char path[64];
+	char text[4096] = "";
+	(void)snprintf(path, sizeof(path), "/proc/%d/limits", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	check(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0, "%s: %s", path, strerror(errno));
+	(void)close(fd);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		unsigned long long soft = 0;
+		unsigned long long hard = 0;
+		const char *line = strstr(text, rows[i].name);
+		bool limited = line != NULL &&
+			sscanf(line + strlen(rows[i].name), "%llu %llu", &soft, &hard) == 2;
+		check(rows[i].most == UINT64_MAX ||
+				(limited && soft <= rows[i].most && hard <= rows[i].most),
+			"%.80s, not %llu", line == NULL ? rows[i].name : line,
+			(unsigned long long)rows[i].most);
+	}
+}
+
 static void reports(struct zygote *z, enum worker_flavour flavour, int tier)
 {
 	struct subject s;
@@ -158,6 +197,7 @@ static void reports(struct zygote *z, enum worker_flavour flavour, int tier)
 			strstr(text, "\nCapEff:\t0000000000000000\n") != NULL &&
 			strstr(text, "\nCapBnd:\t0000000000000000\n") != NULL,
 		"status: %s", text);
+	limits_of(s.end.pid, &sandbox_profile(harness_profile(flavour))->limits);
 	/* Two workers at once have two uids, if they have any of their own. */
 	char *uid = strstr(s.report, "\"uid\":");
 	char *other = strstr(t.report, "\"uid\":");
