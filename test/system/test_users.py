@@ -2,6 +2,7 @@
 import base64
 import concurrent.futures
 import json
+import socket
 import subprocess
 import time
 import urllib.parse
@@ -670,6 +671,39 @@ def test_another_node_learns(store):
         # Its session has ended with it.
         wait_for(lambda: works(b, other["access_token"]) == 401, "the news of the enabled")
         assert login(b, other["username"]).status == 200
+
+
+def test_no_token_is_taken_before_the_store_has_answered():
+    """Who is disabled and which sessions have ended is not known yet: a good token waits."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        runtime = Runtime(store=f"mongodb://127.0.0.1:{s.getsockname()[1]}/nowhere")
+        try:
+            runtime.start_director()
+            answer = runtime.execute("answers", {}, token=mint("alice"))
+            assert (answer.status, answer.json["code"]) == (503, "not_ready"), answer
+            assert int(answer.headers["retry-after"]) > 0
+            refused(runtime.execute("answers", {}, token="x"), 401, "invalid_token")
+        finally:
+            runtime.close()
+
+
+def test_who_is_disabled_behind_its_back(store):
+    """In the store alone, where nobody ended the sessions, and by a hand that writes 1 for true."""
+    app = new_app()
+    env = {**CHEAP, "MOZAIKS_REVOCATION_POLL_SECONDS": "3600"}
+    with Runtime({"answers": PLUGINS / "answers"}, store, env, app=app) as r:
+        made = register(r)
+        if store is None:
+            r.stop()
+        documents.of(r, store).change(f"{app}/users", lambda user: user.update(disabled=1))
+        if store is None:
+            r.start()
+        refused(post(r, "refresh", {"refresh_token": made["refresh_token"]}), 400, "user_disabled")
+        if store:  # a change of the file forgets the indexes, and with them the name
+            refused(login(r, made["username"]), 400, "user_disabled")
+        body = {"current_password": PASSWORD, "new_password": "another horse 2"}
+        refused(post(r, "change-password", body, made["access_token"]), 400, "user_disabled")
 
 
 # ---- mozaiksctl user ----------------------------------------------------------------------------
