@@ -5,10 +5,12 @@
  *   test-workers root|caps|plain     harness.h says what the modes are
  */
 #include "common/base/clock.h"
+#include "pluginhost/runtime/runtime.h"
 #include "test/security/workers/harness.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -174,6 +176,37 @@ static void limits_of(pid_t pid, const struct worker_limits *l)
 	}
 }
 
+static bool is_path(const struct mntent *m, const char *path)
+{
+	return strcmp(m->mnt_dir, path) == 0;
+}
+
+/* Its tree, likewise: nothing can be written but /tmp, and what is empty by rights runs nothing. */
+static void mounts_of(pid_t pid)
+{
+	char path[64];
+	unsigned seen = 0;
+	const struct mntent *m;
+	(void)snprintf(path, sizeof(path), "/proc/%d/mounts", pid);
+	FILE *f = setmntent(path, "re");
+	if (!check(f != NULL, "%s: %s", path, strerror(errno))) {
+		return;
+	}
+	while ((m = getmntent(f)) != NULL) {
+		bool device = strncmp(m->mnt_dir, "/dev/", 5) == 0;
+		bool tmp = is_path(m, "/tmp");
+		bool ours = is_path(m, "/") || is_path(m, RUNTIME_PLUGINS_DIR);
+		seen += ours;
+		check(hasmntopt(m, "nosuid") != NULL && (tmp || hasmntopt(m, "ro") != NULL) &&
+				(device || hasmntopt(m, "nodev") != NULL) &&
+				(!(tmp || ours) || hasmntopt(m, "noexec") != NULL),
+			"mount of %s: %s", m->mnt_dir, m->mnt_opts);
+		check(!is_path(m, "/old") && !is_path(m, "/snapshots"), "%s", m->mnt_dir);
+	}
+	(void)endmntent(f);
+	check(seen == 2, "%u of / and %s", seen, RUNTIME_PLUGINS_DIR);
+}
+
 static void reports(struct zygote *z, enum worker_flavour flavour, int tier)
 {
 	struct subject s;
@@ -197,6 +230,7 @@ static void reports(struct zygote *z, enum worker_flavour flavour, int tier)
 			strstr(text, "\nCapEff:\t0000000000000000\n") != NULL &&
 			strstr(text, "\nCapBnd:\t0000000000000000\n") != NULL,
 		"status: %s", text);
+	mounts_of(s.end.pid);
 	limits_of(s.end.pid, &sandbox_profile(harness_profile(flavour))->limits);
 	/* Two workers at once have two uids, if they have any of their own. */
 	char *uid = strstr(s.report, "\"uid\":");
