@@ -498,10 +498,14 @@ static void a_user_is_asked_about_again(void **state)
 	assert_true(websocket_is_good(t.seen[k].w));
 	t.verdict = AUTH_UNKNOWN;
 	assert_true(websocket_is_good(t.seen[k].w));
-	t.verdict = AUTH_REVOKED;
-	assert_false(websocket_is_good(t.seen[k].w));
-	UNTIL(t.seen[k].closed == 1);
-	assert_int_equal(t.seen[k].code, WEBSOCKET_TOKEN_EXPIRED);
+	static const int ends[] = { AUTH_REVOKED, AUTH_DISABLED, AUTH_EXPIRED };
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		k = i == 0 ? k : client(0);
+		t.verdict = ends[i];
+		assert_false(websocket_is_good(t.seen[k].w));
+		UNTIL(t.seen[k].closed == 1);
+		assert_int_equal(t.seen[k].code, WEBSOCKET_TOKEN_EXPIRED);
+	}
 }
 
 static uint64_t fake_ms;
