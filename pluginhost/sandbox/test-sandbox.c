@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -290,6 +291,55 @@ static void only_the_listed_descriptors_stay(void **state)
 	int status;
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+}
+
+/* ---- Namespaces ---- */
+
+enum { NO_NAMESPACES = 77 };
+
+/* A worker shares none with its zygote but the ids and processes it sees. @return what is the same. */
+static int enter_worker_namespaces(void)
+{
+	static const char *const names[] = { "mnt", "net", "ipc", "uts", "cgroup" };
+	struct stat before[5];
+	struct stat after;
+	char path[64];
+	/* An ordinary user has the rights in a namespace of ids alone. */
+	if (geteuid() != 0 && unshare(CLONE_NEWUSER) < 0) {
+		return NO_NAMESPACES;
+	}
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
+		if (stat(path, &before[i]) < 0) {
+			return 10 + i;
+		}
+	}
+	if (namespaces_enter_worker() != NULL) {
+		return errno == EPERM ? NO_NAMESPACES : 20;
+	}
+	for (int i = 0; i < 5; i++) {
+		(void)snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
+		if (stat(path, &after) < 0 || after.st_ino == before[i].st_ino) {
+			return 30 + i;
+		}
+	}
+	return 0;
+}
+
+static void workers_have_namespaces_of_their_own(void **state)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		_exit(enter_worker_namespaces());
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == NO_NAMESPACES) {
+		print_message("not run: kernel: no namespaces can be made here\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* ---- The self-test ---- */
@@ -592,6 +642,7 @@ int main(void)
 		cmocka_unit_test(tiers_name_what_is_missing),
 		cmocka_unit_test(limits_are_filled_and_cut),
 		cmocka_unit_test(only_the_listed_descriptors_stay),
+		cmocka_unit_test(workers_have_namespaces_of_their_own),
 		cmocka_unit_test(self_test_finds_no_sandbox),
 		cmocka_unit_test(messages_are_exact),
 		WITH_FOLDER(version_2),
