@@ -93,7 +93,7 @@ def test_a_plugin_can_pass_its_trace_on(runtime, plugin):
     assert (version, trace, flags) == ("00", TRACE, "01")
     assert re.fullmatch("[0-9a-f]{16}", span) and span != SPAN
     record = wait_for(lambda: [r for r in runtime.director.records if r["id"] == "plugin.log"
-                               and r.get("request_id") == plugin], 10, "the record")[0]
+                               and r.get("request_id") == plugin], "the record")[0]
     assert (record["text"], record["trace_id"]) == ("here", TRACE)
 
 
