@@ -344,7 +344,7 @@ def test_keys_that_have_moved():
         issuer.faults["/moved"] = lambda h: h.answer(200, json.dumps({"keys": [fresh.jwk()]}))
         issuer.faults[KEYS_PATH] = lambda h: h.answer(404, "{}")
         issuer.discovery["jwks_uri"] = f"{issuer.name}/moved"
-        until(runtime, issuer.token("new", key=fresh), 200, 30)
+        until(runtime, issuer.token("new", key=fresh), 200)
 
 
 def test_the_start_does_not_wait_for_the_issuer():
