@@ -309,4 +309,4 @@ def test_idempotency_keys():
         assert call({"seconds": 1}, "slow").body == answers[0].body
         for bad in ("x" * 256, "\u00e9"):
             assert call({}, bad).json["code"] == "invalid_idempotency_key"
-        wait_for(lambda: call({"a": 2}).status == 200)
+        wait_for(lambda: call({"a": 2}).status == 200, "the end of its time")

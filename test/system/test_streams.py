@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from runtime import TOP, Neighbour, Runtime, mint, wait_for
+from runtime import PATIENCE_SECONDS, TOP, Neighbour, Runtime, mint, wait_for
 
 PLUGINS = {name: TOP / "test/plugins" / name for name in ("pieces", "rude", "answers")}
 PIECE = bytes(range(256)) * 256
@@ -19,8 +19,16 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def runtime():
-    env = {"MOZAIKS_MAX_RESPONSE_BYTES": "8M", "MOZAIKS_MAX_UPLOAD_BYTES": "20M",
-           "MOZAIKS_SSE_HEARTBEAT_SECONDS": "0.3", "MOZAIKS_STREAM_IDLE_SECONDS": "1"}
+    env = {"MOZAIKS_MAX_RESPONSE_BYTES": "8M", "MOZAIKS_MAX_UPLOAD_BYTES": "20M"}
+    with Runtime(PLUGINS, env=env) as r:
+        yield r
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    """A plugin that does nothing for a second is given up: no call of it may depend on being quick."""
+    env = {"MOZAIKS_MAX_UPLOAD_BYTES": "1G", "MOZAIKS_SSE_HEARTBEAT_SECONDS": "0.3",
+           "MOZAIKS_STREAM_IDLE_SECONDS": "1"}
     with Runtime(PLUGINS, env=env) as r:
         yield r
 
@@ -41,7 +49,7 @@ def opened(runtime, data, small=False, **more):
     s = socket.socket()
     if small:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    s.settimeout(30)
+    s.settimeout(PATIENCE_SECONDS)
     s.connect(("127.0.0.1", runtime.port))
     s.sendall(execute_text(data, **more))
     return s
@@ -54,7 +62,8 @@ def upload(runtime, action, body, query="", kind="application/octet-stream", **h
 
 def cuts(runtime, why, since=0):
     return wait_for(lambda: [r for r in runtime.director.records[since:]
-                             if r["id"] == "stream.cut" and why in r["message"]])
+                             if r["id"] == "stream.cut" and why in r["message"]],
+                    f"a cut because of: {why}")
 
 
 # Answers
@@ -84,7 +93,7 @@ def test_a_response_says_its_status_and_some_headers(runtime):
 
 
 def test_one_connection_has_many_answers(runtime):
-    connection = http.client.HTTPConnection("127.0.0.1", runtime.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", runtime.port, timeout=PATIENCE_SECONDS)
     headers = {"Authorization": "Bearer " + mint("alice")}
     sock = None
     for n in (1, 200, 3):
@@ -124,7 +133,9 @@ def test_what_fails_early_is_an_error(runtime):
 @pytest.mark.parametrize("action, why", [
     ("failing", "the plugin failed"), ("dying", "the plugin died"),
     ("silent", "MOZAIKS_STREAM_IDLE_SECONDS")])
-def test_what_fails_in_the_middle_does_not_end(runtime, action, why):
+def test_what_fails_in_the_middle_does_not_end(runtime, impatient, action, why):
+    if action == "silent":
+        runtime = impatient
     since = len(runtime.director.records)
     with opened(runtime, {"action": action}) as s:
         received = b""
@@ -138,43 +149,48 @@ def test_what_fails_in_the_middle_does_not_end(runtime, action, why):
 
 # Event streams
 
-def test_a_silent_event_stream_gets_comments(runtime):
+def test_a_silent_event_stream_gets_comments(impatient):
     """Longer silent than any other stream may be."""
-    answer = runtime.request("POST", "/api/execute/pieces",
-                             json.dumps({"action": "ticking", "seconds": 2}),
-                             {"Last-Event-ID": "4\u00b2".encode().decode("latin-1")},
-                             mint("alice"))
+    answer = impatient.request("POST", "/api/execute/pieces",
+                               json.dumps({"action": "ticking", "seconds": 2}),
+                               {"Last-Event-ID": "4\u00b2".encode().decode("latin-1")},
+                               mint("alice"))
     assert answer.headers["content-type"] == "text/event-stream"
     first, last = b"event: start\nid: 1\ndata: first\n\n", b"id: 2\ndata: "
     assert answer.body.startswith(first) and last in answer.body
     between = answer.body[len(first):answer.body.index(last)]
-    assert between == b":\n\n" * (len(between) // 3) and len(between) >= 9
+    assert between == b":\n\n" * (len(between) // 3) and between
     assert json.loads(answer.body.rpartition(b"data: ")[2]) == {"last": "4\u00b2"}
 
 
 # Back-pressure
 
-def test_a_slow_client_stops_the_generator(runtime):
-    before = seen(runtime)
-    with opened(runtime, {"action": "produce", "n": 1000}, small=True) as s:
-        wait_for(lambda: seen(runtime)["running"] == 1)
-        last = [-1]
+def most_in_the_kernel():
+    """Pieces of 64 KiB that a socket may take from us while nobody reads them, as this machine is set."""
+    with open("/proc/sys/net/ipv4/tcp_wmem", encoding="ascii") as f:
+        return int(f.read().split()[2]) // 65536
 
-        def still():
-            now = seen(runtime)["produced"]
-            same, last[0] = now == last[0], now
-            time.sleep(0.2)
-            return same and now
-        produced = wait_for(still) - before["produced"]
-        # What the kernel and one window hold, not 64 MB.
-        assert 0 < produced < 300
+
+def still(runtime):
+    """How many pieces were produced, once it has been the same for a while."""
+    seen_now = [seen(runtime)["produced"] for _ in range(10) if time.sleep(0.05) is None]
+    return seen_now[0] if len(set(seen_now)) == 1 else None
+
+
+def test_a_slow_client_stops_the_generator(runtime):
+    before = seen(runtime)["produced"]
+    # What the kernel and one window hold, and far from all.
+    most = most_in_the_kernel() + 100
+    with opened(runtime, {"action": "produce", "n": 2 * most}, small=True) as s:
+        wait_for(lambda: seen(runtime)["produced"] > before, "the first piece")
+        assert wait_for(lambda: still(runtime), "the generator's rest") - before < most
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
         received = 0
-        while received < 1000 * 65536:
+        while received < 2 * most * 65536:
             piece = s.recv(MIB)
             assert piece
             received += len(piece)
-    wait_for(lambda: seen(runtime)["running"] == 0)
+    wait_for(lambda: seen(runtime)["running"] == 0, "the generator's end")
 
 
 def test_a_client_that_goes_closes_the_generator(runtime):
@@ -318,7 +334,7 @@ def test_there_and_back_at_once(runtime):
     head = (b"POST /api/execute/pieces?action=mirror HTTP/1.1\r\nHost: x\r\nContent-Type: a/b\r\n"
             b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n"
             % (mint("alice").encode(), len(body)))
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
         sender = threading.Thread(target=s.sendall, args=(head + body,))
         sender.start()
         response = http.client.HTTPResponse(s)
@@ -332,29 +348,31 @@ def test_an_answer_before_the_body_is_read(runtime):
     assert answer.status == 200 and answer.json == {"ignored": True}
 
 
-def test_a_plugin_that_does_not_read(runtime):
+def test_a_plugin_that_does_not_read(impatient):
     """Its body is in nobody's memory, and the plugin's time is limited."""
-    before = peak_kib(runtime.director.pid)
-    sent = []
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
-        s.sendall(b"POST /api/execute/pieces?action=never%20reads HTTP/1.1\r\nHost: x\r\n"
-                  b"Content-Type: a/b\r\nAuthorization: Bearer " + mint("alice").encode()
-                  + b"\r\nContent-Length: 20000000\r\n\r\n")
+    length = 900 * MIB
+    sent = 0
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=PATIENCE_SECONDS) as s:
+        s.sendall(b"POST /api/execute/pieces?action=never%%20reads HTTP/1.1\r\nHost: x\r\n"
+                  b"Content-Type: a/b\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n"
+                  % (mint("alice").encode(), length))
+        before = peak_kib(impatient.director.pid)
+        # Until it is full, or the plugin has been given up.
         s.settimeout(0.3)
-        with contextlib.suppress(TimeoutError):
-            while sum(sent) < 19_000_000:
-                sent.append(s.send(b"x" * 65536))
-        s.settimeout(30)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while sent < length:
+                sent += s.send(b"x" * 65536)
+        s.settimeout(PATIENCE_SECONDS)
         answer = s.recv(65536)
-    assert sum(sent) < 19_000_000
+    assert sent < length
     assert b" 504 " in answer and b"(MOZAIKS_STREAM_IDLE_SECONDS)" in answer
-    assert peak_kib(runtime.director.pid) - before < 4096
-    wait_for(lambda: runtime.execute("pieces", {"action": "seen"}).status == 200)
+    assert peak_kib(impatient.director.pid) - before < 4096
+    wait_for(lambda: impatient.execute("pieces", {"action": "seen"}).status == 200)
 
 
 def test_a_client_that_goes_in_its_body(runtime):
     for n in (0, 10, 300_000):
-        with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
+        with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
             s.sendall(b"POST /api/execute/pieces?action=upload HTTP/1.1\r\nHost: x\r\n"
                       b"Content-Type: a/b\r\nAuthorization: Bearer " + mint("alice").encode()
                       + b"\r\nContent-Length: 1000000\r\n\r\n" + b"x" * n)
@@ -409,13 +427,14 @@ def test_violations_end_the_worker():
     with Runtime(plugins) as r, Neighbour(r) as neighbour:
         for name, (rude, what) in names.items():
             body = json.dumps({"rude": rude})
-            with socket.create_connection(("127.0.0.1", r.port), timeout=30) as s:
+            with socket.create_connection(("127.0.0.1", r.port), timeout=PATIENCE_SECONDS) as s:
                 s.sendall(f"POST /api/execute/{name} HTTP/1.1\r\nHost: x\r\nContent-Length: "
                           f"{len(body)}\r\nAuthorization: Bearer {mint(name)}\r\n\r\n"
                           f"{body}".encode())
                 ended = wait_for(lambda name=name: next(
                     (e for e in r.director.records
-                     if e["id"] == "worker.exit_reason" and e["plugin"] == name), None))
+                     if e["id"] == "worker.exit_reason" and e["plugin"] == name), None),
+                    f"the end of the worker that sent {rude}")
             assert ended["why"] == "protocol_violation", (rude, ended)
             assert f"protocol violation: {what}" in ended["reason"], (rude, ended)
         wait_for(lambda: neighbour.good > 3)
@@ -482,7 +501,7 @@ def test_native_plugins_answer_in_pieces(tmp_path):
         with pytest.raises(http.client.IncompleteRead):
             r.execute("native", {"n": 3, "fail": 1})
         body = json.dumps({"n": 1_000_000})
-        with socket.create_connection(("127.0.0.1", r.port), timeout=30) as s:
+        with socket.create_connection(("127.0.0.1", r.port), timeout=PATIENCE_SECONDS) as s:
             s.sendall(f"POST /api/execute/native HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
                       f"\r\nAuthorization: Bearer {mint('alice')}\r\n\r\n{body}".encode())
             assert s.recv(100)
