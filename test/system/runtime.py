@@ -345,6 +345,10 @@ class Runtime:
             raise AssertionError(f"{error}; last seen: {seen}") from None
         return seen[0]
 
+    def wait_in_flight(self, plugin, n):
+        """Waits until so many calls of a plugin, neither more nor fewer, have been admitted."""
+        wait_for(lambda: self.status(plugin)["in_flight"] == n, f"{n} calls of {plugin} in flight")
+
     def stop(self):
         """SIGTERM to both, as scripts/run does. @return (pluginhost's status, director's)."""
         programs = [p for p in (self.pluginhost, self.director) if p]

@@ -3,6 +3,7 @@ import asyncio
 import time
 
 now = most = calls = 0
+released = asyncio.Event()
 
 
 async def execute(data):
@@ -10,12 +11,19 @@ async def execute(data):
     action = data.get("action")
     if action == "stats":
         return {"now": now, "most": most, "calls": calls}
+    if action == "release":
+        released.set()
+        released.clear()
+        return {}
     now += 1
     calls += 1
     most = max(most, now)
     try:
         if action == "sleep":
             await asyncio.sleep(data["seconds"])
+        elif action == "hold":
+            # Until somebody else releases it.
+            await released.wait()
         elif action == "block":
             # The thread outlives the call.
             await asyncio.to_thread(time.sleep, data["seconds"])
