@@ -31,7 +31,8 @@ static const struct {
 	[USERS_E_EMAIL_TAKEN] = { 400, "email_taken", "Email already registered" },
 	[USERS_E_NOT_FOUND] = { 404, "user_not_found", "User not found" },
 	[USERS_E_TOKEN] = { 401, "invalid_refresh_token",
-		"The refresh token is not valid, has run out or was used before" },
+		"The refresh token is not valid, has run out or was used before, or newer sessions took "
+		"its place (MOZAIKS_MAX_SESSIONS_PER_USER)" },
 	[USERS_E_CLOSED] = { 403, "registration_closed",
 		"Accounts are made by the operator (MOZAIKS_ALLOW_REGISTRATION)" },
 	[USERS_E_THROTTLED] = { 429, "too_many_attempts",

@@ -118,6 +118,9 @@ static const struct setting table[] = {
 	{ "MOZAIKS_REFRESH_TOKEN_SECONDS", SETTING_SECONDS, AT(refresh_ms), "2592000", 1000,
 		366 * 24 * HOUR_MS,
 		.help = "A session that is not refreshed for this long ends." },
+	{ "MOZAIKS_MAX_SESSIONS_PER_USER", SETTING_NUMBER, AT(user_sessions), "100", 0, 100000,
+		.help = "Sessions of a user at a time: a login beyond that ends the one that was not "
+			"refreshed for longest. 0: any number." },
 	{ "MOZAIKS_REVOCATION_POLL_SECONDS", SETTING_SECONDS, AT(revocation_poll_ms), "5", 100, HOUR_MS,
 		.help = "How often a director that shares a MongoDB server asks what others have ended: "
 			"until then a session that ended there is good here." },

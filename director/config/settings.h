@@ -71,6 +71,7 @@ struct settings {
 	bool allow_registration;
 	uint64_t access_minutes;
 	uint64_t refresh_ms;
+	uint64_t user_sessions; /* of a user; 0: any number */
 	uint64_t revocation_poll_ms;
 	uint64_t password_characters;
 	uint64_t password_bytes;

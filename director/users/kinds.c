@@ -238,7 +238,8 @@ KIND(users_register, "register",
 
 KIND(users_login, "login",
 	step_throttle_login, step_find_by_name, step_verify, step_judge_login, step_find_roles,
-	step_open_session, step_make_access_token, note_login, renew_hash, step_tell_login);
+	step_open_session, step_find_surplus, step_end_surplus, step_make_access_token, note_login, renew_hash,
+	step_tell_login);
 
 KIND(users_refresh, "refresh",
 	step_parse_refresh, step_rotate, step_judge_reuse, step_end_session, step_find_by_id,

@@ -169,6 +169,9 @@ enum step_result step_switched(struct operation *o);
 /* session_steps.c */
 
 enum step_result step_open_session(struct operation *o);
+/** Behind it: finds those that are too many, and ends them. */
+enum step_result step_find_surplus(struct operation *o);
+enum step_result step_end_surplus(struct operation *o);
 enum step_result step_make_access_token(struct operation *o);
 enum step_result step_end_sessions(struct operation *o);
 enum step_result step_note_ended(struct operation *o);

@@ -12,6 +12,9 @@
 
 #define SESSIONS SLICE("sessions")
 
+/* Sessions that one login ends at most, where there were any number before: the next one goes on. */
+enum { SURPLUS_AT_ONCE = 500 };
+
 int64_t session_gone_ms(const struct users *u, int64_t now_ms)
 {
 	return now_ms + ((int64_t)u->config.access_s + TOKEN_MARGIN_S) * 1000;
@@ -131,16 +134,21 @@ static void take_rotated(struct operation *o, const struct store_result *r)
 	o->match = r->documents.n > 0 && take_session_user(o, r->documents);
 }
 
-/* {_id, revoked_at: {$exists: false}, expires_at: {$gt: now}} */
-static void write_live(struct operation *o, struct document_writer *w)
+/* revoked_at: {$exists: false}, expires_at: {$gt: now} */
+static void write_not_ended(struct operation *o, struct document_writer *w)
 {
-	writer_string(w, SLICE("_id"), slice_str(o->session));
 	size_t inner = writer_open_in(w, BT_OBJECT, SLICE("revoked_at"));
 	writer_bool(w, SLICE("$exists"), false);
 	writer_close(w, inner);
 	inner = writer_open_in(w, BT_OBJECT, SLICE("expires_at"));
 	writer_date(w, SLICE("$gt"), o->now_ms);
 	writer_close(w, inner);
+}
+
+static void write_live(struct operation *o, struct document_writer *w)
+{
+	writer_string(w, SLICE("_id"), slice_str(o->session));
+	write_not_ended(o, w);
 }
 
 /* In one command, so that of two who use a token at once one is too late. */
@@ -276,6 +284,94 @@ enum step_result step_end_sessions(struct operation *o)
 	write_ending(o, &update);
 	struct store_command c = { .op = STORE_UPDATE, .collection = SESSIONS, .multi = true };
 	return operation_submit_written(o, &c, &filter, &update, take_ended);
+}
+
+static void take_surplus(struct operation *o, const struct store_result *r)
+{
+	free(o->rows);
+	o->rows = store_result_steal_documents(r, &o->rows_n);
+}
+
+/* {user_id, _id: {$ne: the new one}, revoked_at: {$exists: false}, expires_at: {$gt: now}}, the latest
+ * first. After the new one was stored, so that of two logins at once one sees the other's. */
+enum step_result step_find_surplus(struct operation *o)
+{
+	unsigned most = o->users->config.sessions;
+	struct document_writer filter;
+	struct document_writer sort;
+	if (most == 0) {
+		return STEP_ON;
+	}
+	size_t root = filter_open(&filter);
+	writer_string(&filter, SLICE("user_id"), slice_str(o->user.id));
+	size_t inner = writer_open_in(&filter, BT_OBJECT, SLICE("_id"));
+	writer_string(&filter, SLICE("$ne"), slice_str(o->token.session));
+	writer_close(&filter, inner);
+	write_not_ended(o, &filter);
+	writer_close(&filter, root);
+	root = filter_open(&sort);
+	writer_int32(&sort, SLICE("refreshed_at"), -1);
+	writer_close(&sort, root);
+	struct store_command c = {
+		.op = STORE_FIND,
+		.collection = SESSIONS,
+		.sort = buffer_slice(&sort.b),
+		.skip = most - 1,
+		.limit = SURPLUS_AT_ONCE,
+	};
+	enum step_result r = operation_submit_written(o, &c, &filter, NULL, take_surplus);
+	writer_deinit(&sort);
+	return r;
+}
+
+static void take_surplus_ended(struct operation *o, const struct store_result *r)
+{
+	if (r->error != STORE_OK) {
+		(void)operation_end(o, USERS_E_STORE, r->message);
+	}
+}
+
+/* In memory first, as step_end_session(). */
+enum step_result step_end_surplus(struct operation *o)
+{
+	struct users *u = o->users;
+	struct document_writer filter;
+	struct document_writer update;
+	struct slice rows = slice_of(o->rows, o->rows_n);
+	struct slice row;
+	char number[24];
+	uint64_t n = 0;
+	int e = 0;
+	if (rows.n == 0) {
+		return STEP_ON;
+	}
+	size_t root = filter_open(&filter);
+	size_t inner = writer_open_in(&filter, BT_OBJECT, SLICE("_id"));
+	size_t list = writer_open_in(&filter, BT_ARRAY, SLICE("$in"));
+	while (document_take(&rows, &row)) {
+		struct value id = document_find(row, SLICE("_id"));
+		if (id.type == BT_STRING) {
+			writer_value(&filter, index_name(n++, number), id);
+			e = e < 0 ? e
+				  : revocations_end_session(&u->revocations, value_string(id),
+					    session_gone_ms(u, o->now_ms), o->now_ms);
+		}
+	}
+	writer_close(&filter, list);
+	writer_close(&filter, inner);
+	write_not_ended(o, &filter);
+	writer_close(&filter, root);
+	write_ending(o, &update);
+	if (e < 0) {
+		writer_deinit(&filter);
+		writer_deinit(&update);
+		return operation_end(o, USERS_E_STORE, "no memory");
+	}
+	struct log_field fields[] = { { "user_id", slice_str(o->user.id) } };
+	log_fields(LOG_INFO, "users.sessions_full", fields, 1,
+		"the oldest sessions of a user end (MOZAIKS_MAX_SESSIONS_PER_USER)");
+	struct store_command c = { .op = STORE_UPDATE, .collection = SESSIONS, .multi = true };
+	return operation_submit_written(o, &c, &filter, &update, take_surplus_ended);
 }
 
 int sessions_note(struct users *u, struct slice documents, unsigned *ret_n)

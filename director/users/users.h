@@ -31,6 +31,7 @@ struct users_config {
 	struct throttle_policy throttle;
 	unsigned access_s;  /* life of an access token */
 	unsigned refresh_s; /* of a session that is not refreshed */
+	unsigned sessions;  /* of a user; 0: any number */
 	bool registration;
 	uint64_t poll_ms; /* 0: never */
 	/* user:registered, user:login. The user is a reference of the caller's. May be NULL. */

@@ -148,6 +148,29 @@ def test_of_refreshes_at_once_one_wins(runtime):
     assert sorted(a.status for a in answers) == [200] + [401] * 7
 
 
+def test_the_oldest_sessions_make_room():
+    with Runtime({"answers": PLUGINS / "answers"}, None,
+                 {**CHEAP, "MOZAIKS_MAX_SESSIONS_PER_USER": "3"}) as r:
+        first = register(r)
+        name = first["username"]
+        other = register(r)
+        second, third = (login(r, name).json for _ in range(2))
+        # Who refreshes is not the oldest any more.
+        first = post(r, "refresh", {"refresh_token": first["refresh_token"]}).json
+        fourth = login(r, name).json
+        assert [works(r, s["access_token"]) for s in (first, second, third, fourth, other)] \
+            == [200, 401, 200, 200, 200]
+        answer = post(r, "refresh", {"refresh_token": second["refresh_token"]})
+        refused(answer, 401, "invalid_refresh_token")
+        assert "MOZAIKS_MAX_SESSIONS_PER_USER" in answer.json["detail"]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            at_once = list(pool.map(lambda _: login(r, name).json, range(8)))
+        latest = login(r, name).json
+        all_of_it = [first, third, fourth, *at_once, latest]
+        assert sum(works(r, s["access_token"]) == 200 for s in all_of_it) == 3
+        assert works(r, latest["access_token"]) == works(r, other["access_token"]) == 200
+
+
 def test_logout(runtime):
     first = register(runtime)
     second = login(runtime, first["username"]).json
