@@ -13,6 +13,7 @@
 enum { RETRY_MS = 100, COMPLAIN_MS = 10000 };
 
 /* Of MOZAIKS_RATE_PER_ADDRESS, and how many addresses are remembered: 512 KiB. */
+/* Addresses that are remembered: one that is pushed out is forgiven, none is refused for it. */
 enum { RATE_WINDOW_MS = 60000, HTTP_ADDRESSES = 32768 };
 
 static const struct http_limits default_limits = {

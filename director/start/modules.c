@@ -93,6 +93,7 @@ int start_users(struct director *d)
 		},
 		.access_s = (unsigned)s->access_minutes * 60,
 		.refresh_s = (unsigned)(s->refresh_ms / 1000),
+		.sessions = (unsigned)s->user_sessions,
 		.registration = s->allow_registration,
 		.poll_ms = shared ? s->revocation_poll_ms : 0,
 		.event = on_user_event,
@@ -129,7 +130,11 @@ static int open_registry(struct director *d)
 	return r < 0 ? start_refuse("registry.failed", why[0] != '\0' ? why : strerror(-r)) : 0;
 }
 
-/* Users and plugins that are remembered at a time: 512 KiB for the first. */
+/* Users and plugins that are remembered at a time, in 512 and 64 KiB. Fixed, because too small a number
+ * refuses nobody: who does not fit takes the place of the one with the most left of its allowance, who is
+ * forgiven what it has used (common/base/limiter.h). So with more users at once the limit is less strict for
+ * those who come seldom, and holds for those who come often. Plugins are counted once they are found, and
+ * one machine has no 4,096 that are busy within a minute. */
 enum { RATE_WINDOW_MS = 60000, RATE_USERS = 32768, RATE_PLUGINS = 4096 };
 
 static int open_rates(struct director *d)
