@@ -794,6 +794,16 @@ const struct store_case store_cases[] = {
 	INDEX(SHARED, "{key: {e: 1}, name: 'e_1', unique: true}"),
 	PUT(SHARED, "{_id: 1, e: 1} {_id: 2, e: 2} {_id: 3, e: 1.0} {_id: 4, e: 3}", REFUSED(STORE_E_DUPLICATE, "e_1"), .ordered = false, .n = 3, .refused = "2 duplicate_key"),
 	COUNT(SHARED, NULL, 3),
+	PUT(SHARED, "{_id: 5, e: 5, user_id: 'alice'}", .n = 1),
+	PUT(SHARED, "{_id: 6, e: 5, user_id: 'bob'}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
+} },
+{ "index: unique among what has no owner", {
+	INDEX(APP, "{key: {e: 1}, name: 'e_1', unique: true}"),
+	PUT(APP, "{_id: 1, e: 'x'}", .n = 1),
+	PUT(ALICE, "{_id: 2, e: 'x'}", .n = 1),
+	PUT(BOB, "{_id: 3, e: 'x'}", .n = 1),
+	PUT(APP, "{_id: 4, e: 'x'}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
+	PUT(ALICE, "{_id: 5, e: 'x'}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
 } },
 { "index: unique and sparse", {
 	INDEX(ALICE, "{key: {e: 1}, name: 'e_1', unique: true, sparse: true}"),

@@ -204,8 +204,10 @@ def test_without_a_good_token_the_close_code_says_so(runtime, headers, path):
 
 def test_two_tokens_are_none(runtime):
     offer = f"mozaiks, {mint('alice')}, {mint('bob')}"
-    with Client(runtime.port, PATH, headers={"Sec-WebSocket-Protocol": offer}) as ws:
-        assert ws.closed()[0] == 4001
+    # Nor is a third one looked at.
+    for path in (PATH, f"{PATH}?access_token={mint('carol')}"):
+        with Client(runtime.port, path, headers={"Sec-WebSocket-Protocol": offer}) as ws:
+            assert ws.closed()[0] == 4001
 
 
 def test_the_path_is_the_callers(runtime):
@@ -436,6 +438,21 @@ def test_a_call_is_the_posts(runtime):
         assert result(ws, 8)["status"] == 400
         ws.send('{"type":"execute","id":9,"plugin":"talk","data":{"a":1,"a":2}}')
         assert result(ws, 9)["status"] == runtime.execute("talk", b'{"a":1,"a":2}').status == 400
+
+
+def test_a_call_needs_a_session_that_goes_on(runtime):
+    """Not only the clock looks: what comes right after the logout is no call any more."""
+    name = f"user{time.monotonic_ns()}"
+    made = runtime.request("POST", "/api/auth/register", json.dumps({
+        "username": name, "password": "correct horse 1"}), {"Content-Type": "application/json"}).json
+    with Client(runtime.port, PATH, token=made["access_token"]) as ws:
+        assert ws.receive()["type"] == "connection_ack"
+        call(ws, 1, {"a": 1})
+        assert result(ws, 1)["status"] == 200
+        runtime.request("POST", "/api/auth/logout", b"", token=made["access_token"])
+        call(ws, 2, {"a": 2})
+        opcode, payload = ws.frame()
+        assert (opcode, payload[:2]) == (CLOSE, close_payload(4401)[:2]), payload
 
 
 def test_calls_overtake_each_other(runtime):

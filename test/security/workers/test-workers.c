@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <mntent.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,21 @@ static void limits_of(pid_t pid, const struct worker_limits *l)
 			"%.80s, not %llu", line == NULL ? rows[i].name : line,
 			(unsigned long long)rows[i].most);
 	}
+}
+
+/* Nobody in the worker's namespace of ids makes another one, whatever seccomp says. */
+static void nested_namespaces(void)
+{
+	int status = -1;
+	pid_t child = fork();
+	if (child == 0) {
+		if (setns(harness_host.user_ns, CLONE_NEWUSER) < 0) {
+			_exit(2);
+		}
+		_exit(unshare(CLONE_NEWUSER) == 0 ? 1 : errno == ENOSPC ? 0 : 3);
+	}
+	check(waitpid(child, &status, 0) == child && (status == 0 || harness_host.nested_user_ns),
+		"a namespace in the namespace: %d", status);
 }
 
 static bool is_path(const struct mntent *m, const char *path)
@@ -395,6 +411,7 @@ int main(int argc, char **argv)
 	}
 	check((harness_host.uids == SANDBOX_UIDS_BLOCK) == (strcmp(mode, "plain") != 0), "uids");
 	int tier = sandbox_host_tier(&harness_host);
+	nested_namespaces();
 	all_of(WORKER_PYTHON, tier);
 	all_of(WORKER_NATIVE, tier);
 	pluginhost_death();
