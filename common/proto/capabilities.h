@@ -27,6 +27,7 @@
  *                    -> {results: [{i, …as of the single command without ids, or code, message}, ...]}, in
  *                    any order; `i` is the place of the write. Each is a change by itself; `ordered` (true
  *                    unless said otherwise): those behind the first that fails are not made, and have no result
+ * database.collections {} -> {values: [names]}: the plugin's own that are there, whosever documents they hold
  *
  * find, count, distinct, insert, update, delete, modify, aggregate and bulk also take {all_users: true}: the
  * documents of all users and of nobody, as they are. It needs the permission database.cross_user, too.
@@ -57,6 +58,7 @@
 	X(DATABASE_DROP_INDEX, 12, "database.drop_index",  "database.write") \
 	X(DATABASE_INDEXES,    13, "database.indexes",     "database.read") \
 	X(DATABASE_BULK,       14, "database.bulk",        "database.write") \
+	X(DATABASE_COLLECTIONS,15, "database.collections", "database.read") \
 	X(SETTINGS_GET,        32, "settings.get",         "") \
 	X(SETTINGS_SAVE,       33, "settings.save",        "") \
 	X(EVENTS_PUBLISH,      48, "events.publish",       "events.publish") \

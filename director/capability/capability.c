@@ -106,6 +106,13 @@ struct slice capability_collection_alias(const struct capability_call *c, struct
 	return grants_alias(&c->director->registry.grants, c->plugin->id, collection);
 }
 
+void capability_each_alias(const struct capability_call *c,
+	void (*fn)(void *arg, struct slice collection, struct slice physical),
+	void *arg)
+{
+	grants_each_alias(&c->director->registry.grants, c->plugin->id, fn, arg);
+}
+
 bool capability_may(const struct capability_call *c, enum capability_code permission)
 {
 	return c->plugin->manifest.granted[permission];

@@ -44,6 +44,11 @@ bool capability_collection_is_shared(const struct capability_call *c, struct sli
 /** What an operator says that the collection is called in the database; empty: as all are. */
 struct slice capability_collection_alias(const struct capability_call *c, struct slice collection);
 
+/** Walks the collections that an operator has called otherwise. */
+void capability_each_alias(const struct capability_call *c,
+	void (*fn)(void *arg, struct slice collection, struct slice physical),
+	void *arg);
+
 /** Whether the plugin was granted a permission that widens what a capability does. */
 bool capability_may(const struct capability_call *c, enum capability_code permission);
 /** Answers that it was not; recorded as asked for. @param what needs the permission. */

@@ -257,6 +257,7 @@ static void on_done(void *owner, const struct store_result *result)
 		reply_find(c, result);
 		break;
 	case CAP_DATABASE_DISTINCT:
+	case CAP_DATABASE_COLLECTIONS:
 		reply_values(c, result);
 		break;
 	case CAP_DATABASE_MODIFY:
@@ -322,8 +323,38 @@ static bool insert_answer_fits(const struct store_command *c)
 	return bytes < DATABASE_REPLY_MAX;
 }
 
+static void write_alias(void *arg, struct slice collection, struct slice physical)
+{
+	writer_string((struct document_writer *)arg, collection, physical);
+}
+
+/* The plugin's own collections, whoever calls. */
+static void run_names(struct capability_call *c)
+{
+	struct document_writer aliases;
+	writer_init(&aliases, FRAME_PAYLOAD_MAX);
+	size_t start = writer_open(&aliases);
+	capability_each_alias(c, write_alias, &aliases);
+	writer_close(&aliases, start);
+	struct store_scope scope = {
+		.kind = STORE_SCOPE_SHARED, .app = capability_app(c), .plugin = capability_plugin(c)
+	};
+	struct store_command command = { .op = STORE_NAMES, .aliases = buffer_slice(&aliases.b) };
+	int r = aliases.error;
+	r = r < 0 ? r : store_submit(capability_director(c)->store, &scope, &command, on_done, c);
+	writer_deinit(&aliases);
+	if (r < 0) {
+		capability_fail(c, "unavailable", "%s",
+			r == -ECANCELED ? "the store is closed" : "no memory");
+	}
+}
+
 static void run_command(struct capability_call *c, struct database_args *a)
 {
+	if (a->command.op == STORE_NAMES) {
+		run_names(c);
+		return;
+	}
 	if (a->command.op == STORE_INSERT && !insert_answer_fits(&a->command)) {
 		capability_fail(c, "limit_exceeded",
 			"too many documents in one insert: its answer would have more than %d bytes",

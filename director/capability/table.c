@@ -15,6 +15,7 @@
 #define handler_DATABASE_DROP_INDEX   capability_database, false
 #define handler_DATABASE_INDEXES      capability_database, false
 #define handler_DATABASE_BULK         capability_database, false
+#define handler_DATABASE_COLLECTIONS  capability_database, false
 #define handler_SETTINGS_GET          capability_settings, true
 #define handler_SETTINGS_SAVE         capability_settings, true
 #define handler_EVENTS_PUBLISH        capability_events, true

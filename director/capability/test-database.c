@@ -108,6 +108,13 @@ struct slice capability_collection_alias(const struct capability_call *c, struct
 	return slice_eq(collection, SLICE("renamed")) ? SLICE("app/p/c") : SLICE_NULL;
 }
 
+void capability_each_alias(const struct capability_call *c,
+	void (*fn)(void *arg, struct slice collection, struct slice physical),
+	void *arg)
+{
+	fn(arg, SLICE("renamed"), SLICE("app/p/c"));
+}
+
 bool capability_may(const struct capability_call *c, enum capability_code permission)
 {
 	assert_int_equal(permission, CAP_DATABASE_CROSS_USER);
@@ -315,6 +322,23 @@ static void every_command_is_answered(void **state)
 	expect(&c, CAP_DATABASE_MODIFY, "{collection: 'c', filter: {_id: 9}, remove: true}", "{value: null}");
 	expect(&c, CAP_DATABASE_DELETE, "{collection: 'c', filter: {_id: 5}}", "{deleted: 1L}");
 	expect(&c, CAP_DATABASE_DELETE, "{collection: 'c', filter: {}, multi: true}", "{deleted: 4L}");
+}
+
+static void names_are_the_plugin_s_own(void **state)
+{
+	struct capability_call alice = call_of("alice");
+	struct capability_call nobody = call_of(NULL);
+	struct capability_call other = call_of("alice");
+	other.plugin = "q";
+	expect(&alice, CAP_DATABASE_COLLECTIONS, "{}", "{values: []}");
+	expect(&alice, CAP_DATABASE_INSERT, "{collection: 'a', documents: [{_id: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	expect(&other, CAP_DATABASE_INSERT, "{collection: 'b', documents: [{_id: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	expect(&alice, CAP_DATABASE_COLLECTIONS, "{}", "{values: ['a']}");
+	expect(&nobody, CAP_DATABASE_COLLECTIONS, "{}", "{values: ['a']}");
+	expect(&alice, CAP_DATABASE_INSERT, "{collection: 'renamed', documents: [{_id: 1}]}", "{inserted: 1L, ids: [1], errors: []}");
+	expect(&alice, CAP_DATABASE_COLLECTIONS, "{}", "{values: ['a', 'c', 'renamed']}");
+	expect_fail(&alice, CAP_DATABASE_COLLECTIONS, "{plugin: 'q'}", "invalid_argument", "unknown field 'plugin'");
+	expect_fail(&alice, CAP_DATABASE_COLLECTIONS, "{collection: 'a'}", "invalid_argument", "unknown field 'collection'");
 }
 
 static void a_list_of_writes_is_one_call(void **state)
@@ -757,6 +781,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(every_command_is_answered),
+		TEST(names_are_the_plugin_s_own),
 		TEST(a_list_of_writes_is_one_call),
 		TEST(a_list_is_refused_as_a_whole),
 		TEST(a_long_list_fits_its_answer),

@@ -3,11 +3,14 @@
 #include "common/base/buffer.h"
 #include "common/json/tree.h"
 #include "common/proto/capabilities.h"
+#include "director/config/file.h"
 #include "director/hosts/plugin.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LIST_MAX = 64, NAME_MAX_BYTES = 64 };
@@ -246,6 +249,203 @@ void grants_apply(const struct grants *g, const char *plugin, struct plugin_mani
 	}
 }
 
+/* --- changing it --- */
+
+/* Whether the plugin's entry still has to say it: several capabilities may need one permission. */
+static bool is_missing(const struct grants *g,
+	const char *plugin,
+	const struct plugin_manifest *m,
+	struct slice permission,
+	bool granted)
+{
+	struct plugin_manifest then = { 0 };
+	bool missing = false;
+	memcpy(then.asked, m->asked, sizeof(then.asked));
+	grants_apply(g, plugin, &then);
+	for (size_t i = 0; i < PERMISSIONS; i++) {
+		missing = missing ||
+			(slice_eq(slice_str(permissions[i].permission), permission) &&
+				then.granted[permissions[i].code] != granted);
+	}
+	return missing;
+}
+
+static void remove_from(json_t *entry, const char *list, struct slice permission)
+{
+	json_t *names = json_object_get(entry, list);
+	for (size_t i = json_array_size(names); i > 0; i--) {
+		const char *name = json_string_value(json_array_get(names, i - 1));
+		if (slice_eq(slice_str(name), permission)) {
+			(void)json_array_remove(names, i - 1);
+		}
+	}
+	if (names != NULL && json_array_size(names) == 0) {
+		(void)json_object_del(entry, list);
+	}
+}
+
+/* The object's member, which is made when it is missing. NULL: no memory. */
+static json_t *member(json_t *object, const char *name, json_t *(*make)(void))
+{
+	json_t *found = json_object_get(object, name);
+	if (found == NULL && json_object_set_new(object, name, make()) == 0) {
+		found = json_object_get(object, name);
+	}
+	return found;
+}
+
+/* Takes it out of the one list, and puts it into the other when that is not enough. @return 0; -ENOMEM. */
+static int edit(struct grants *next,
+	const char *plugin,
+	const struct plugin_manifest *m,
+	struct slice permission,
+	bool granted)
+{
+	json_t *plugins = member(next->tree, "plugins", json_object);
+	json_t *entry = member(plugins, plugin, json_object);
+	const char *list = granted ? "grant" : "deny";
+	if (entry == NULL) {
+		return -ENOMEM;
+	}
+	remove_from(entry, granted ? "deny" : "grant", permission);
+	if (is_missing(next, plugin, m, permission, granted)) {
+		json_t *name = json_stringn((const char *)permission.p, permission.n);
+		if (json_array_append_new(member(entry, list, json_array), name) < 0) {
+			return -ENOMEM;
+		}
+	}
+	if (json_object_size(entry) == 0) {
+		(void)json_object_del(plugins, plugin);
+	}
+	return 0;
+}
+
+static bool is_first(size_t row)
+{
+	struct slice name = slice_str(permissions[row].permission);
+	for (size_t i = 0; i < row; i++) {
+		if (slice_eq(slice_str(permissions[i].permission), name)) {
+			return false;
+		}
+	}
+	return name.n > 0;
+}
+
+/* With those that there are. */
+static void refuse_name(struct slice permission, char why[static GRANTS_WHY_SIZE])
+{
+	struct buffer b;
+	buffer_init(&b, GRANTS_WHY_SIZE - 1);
+	int r = buffer_printf(&b, "there is no permission \"%.*s\"; there are",
+		permission.n > NAME_MAX_BYTES ? NAME_MAX_BYTES : (int)permission.n,
+		(const char *)permission.p);
+	for (size_t i = 0; i < PERMISSIONS && r == 0; i++) {
+		r = is_first(i) ? buffer_printf(&b, " %s", permissions[i].permission) : 0;
+	}
+	memcpy(why, b.p, b.n);
+	why[b.n] = 0;
+	buffer_deinit(&b);
+}
+
+static int append_tree(const json_t *tree, struct buffer *out)
+{
+	char *dump = json_dumps(tree, JSON_INDENT(4) | JSON_PRESERVE_ORDER);
+	int r = dump == NULL ? -ENOMEM : buffer_append(out, slice_str(dump));
+	free(dump);
+	return r < 0 ? r : buffer_append_byte(out, '\n');
+}
+
+/* The file as a whole, with the mode that it had. */
+static int replace(const char *path, struct slice text)
+{
+	char folder[sizeof(((struct grants *)NULL)->path)];
+	struct stat st;
+	/* It is one in MOZAIKS_CONFIGS_PATH. */
+	const char *slash = strrchr(path, '/');
+	if (slash == NULL) {
+		return -EINVAL;
+	}
+	size_t n = (size_t)(slash - path);
+	memcpy(folder, path, n);
+	folder[n] = '\0';
+	mode_t mode = stat(path, &st) == 0 ? st.st_mode & 0777 : 0644;
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0) {
+		return -errno;
+	}
+	int r = file_replace(dir, slash + 1, mode, text);
+	(void)close(dir);
+	return r;
+}
+
+/* Checks the new tree as if it had been read, and writes it. */
+static int store(struct grants *next, char why[static GRANTS_WHY_SIZE])
+{
+	struct grants checked = { 0 };
+	struct buffer text;
+	buffer_init(&text, GRANTS_FILE_MAX);
+	int r = append_tree(next->tree, &text);
+	if (r < 0) {
+		(void)snprintf(why, GRANTS_WHY_SIZE, "plugin_policy.json: %s",
+			strerrordesc_np(r == -ENOBUFS ? EFBIG : ENOMEM));
+	} else {
+		r = grants_parse(&checked, buffer_slice(&text), why);
+	}
+	if (r == 0) {
+		r = replace(next->path, buffer_slice(&text));
+		if (r < 0) {
+			(void)snprintf(why, GRANTS_WHY_SIZE, "cannot write %.300s: %s", next->path,
+				strerrordesc_np(-r));
+		}
+	}
+	grants_deinit(&checked);
+	buffer_deinit(&text);
+	return r;
+}
+
+int grants_set(struct grants *g,
+	const char *plugin,
+	const struct plugin_manifest *m,
+	struct slice permission,
+	bool granted,
+	char ret_why[static GRANTS_WHY_SIZE])
+{
+	char name[NAME_MAX_BYTES + 1] = "";
+	if (permission.n <= NAME_MAX_BYTES && permission.n > 0) {
+		memcpy(name, permission.p, permission.n);
+	}
+	if (!is_permission(name)) {
+		refuse_name(permission, ret_why);
+		return -EINVAL;
+	}
+	if (g->path[0] == '\0') {
+		(void)snprintf(ret_why, GRANTS_WHY_SIZE,
+			"plugin_policy.json has no place: MOZAIKS_CONFIGS_PATH is not set");
+		return -EINVAL;
+	}
+	/* What an operator has written meanwhile stays. */
+	int r = grants_read(g, ret_why);
+	if (r < 0) {
+		return r;
+	}
+	struct grants next = *g;
+	next.tree = g->tree == NULL ? json_object() : json_deep_copy(g->tree);
+	r = next.tree == NULL ? -ENOMEM : edit(&next, plugin, m, permission, granted);
+	if (r < 0) {
+		(void)snprintf(ret_why, GRANTS_WHY_SIZE, "no memory");
+	}
+	r = r < 0 ? r : store(&next, ret_why);
+	if (r < 0) {
+		json_decref(next.tree);
+		return r;
+	}
+	json_decref(g->tree);
+	g->tree = next.tree;
+	return 0;
+}
+
+/* --- how it is told --- */
+
 static bool is_listed(const struct plugin_manifest *m, bool granted, size_t i)
 {
 	uint16_t code = permissions[i].code;
@@ -279,6 +479,17 @@ int grants_append_json(const struct plugin_manifest *m, bool granted, struct buf
 		first = false;
 	}
 	return r < 0 ? r : buffer_append_byte(out, ']');
+}
+
+void grants_each_alias(const struct grants *g, const char *plugin, grants_alias_fn fn, void *arg)
+{
+	const char *name;
+	const json_t *value;
+	json_object_foreach(
+		mutable(json_object_get(entry_of(g, plugin), "collections")), name, value)
+	{
+		fn(arg, slice_str(name), slice_str(json_string_value(value)));
+	}
 }
 
 struct slice grants_alias(const struct grants *g, const char *plugin, struct slice collection)

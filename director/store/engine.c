@@ -310,6 +310,16 @@ static int run_index(struct run *run)
 	return end_with(run, r != 0 ? r : written(run, &run->t->out));
 }
 
+static int run_names(struct run *run)
+{
+	if (run->s->ops->names == NULL) {
+		return end_with(run,
+			store_fail(&run->failure, STORE_E_UNSUPPORTED, "there are no names here"));
+	}
+	int r = run->s->ops->names(run->s);
+	return end_with(run, r != 0 ? r : written(run, &run->t->out));
+}
+
 /* --- insert --- */
 
 static int outside(struct run *run)
@@ -770,6 +780,7 @@ static int run_operation(struct run *run)
 		[STORE_INDEX_CREATE] = run_index,
 		[STORE_INDEX_DROP] = run_index,
 		[STORE_INDEX_LIST] = run_index,
+		[STORE_NAMES] = run_names,
 	};
 	int r = operations[run->t->op](run);
 	store_task_finish(run->t);

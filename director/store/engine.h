@@ -31,6 +31,8 @@ struct engine_source_ops {
 	/* INDEX_CREATE, INDEX_DROP, INDEX_LIST: does it and fills in the task's writer. NULL: there
 	 * are no indexes. -EEXIST as of insert(). */
 	int (*index)(struct engine_source *s);
+	/* NAMES: fills in the task's writer. NULL: there is one collection, without a name. */
+	int (*names)(struct engine_source *s);
 };
 
 struct engine_source {

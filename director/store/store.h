@@ -48,6 +48,8 @@ enum store_op {
 	STORE_INDEX_CREATE,
 	STORE_INDEX_DROP,
 	STORE_INDEX_LIST,
+	/* The names of the plugin's collections that are there, whosever documents they hold. */
+	STORE_NAMES,
 };
 
 /*
@@ -75,6 +77,7 @@ struct store_command {
 	struct slice field;         /* DISTINCT; INDEX_DROP: its name, or "*" */
 	struct slice index;         /* INDEX_CREATE: {key, name, unique?, …} (query/index.h) */
 	struct slice pipeline;      /* AGGREGATE: a BSON array of stages */
+	struct slice aliases;       /* NAMES: {name: "what the database calls it", …} */
 	uint64_t skip;
 	uint64_t limit; /* 0: all */
 	bool multi, upsert, ordered, remove, return_new;
@@ -94,7 +97,7 @@ struct store_result {
 	 * says how many went in, write_errors which did not. */
 	enum store_error error;
 	char message[STORE_MESSAGE_MAX]; /* for the plugin's author; no data of others in it */
-	/* FIND, AGGREGATE, INDEX_LIST: documents in a row. DISTINCT: one document {values: […]}. INSERT: {ids: […]}, of all
+	/* FIND, AGGREGATE, INDEX_LIST: documents in a row. DISTINCT, NAMES: one document {values: […]}. INSERT: {ids: […]}, of all
 	 * documents in their order, inserted or not. MODIFY: the document or empty. Owned by the
 	 * result. */
 	struct slice documents;

@@ -199,6 +199,7 @@ enum part {
 	PART_FIELD,
 	PART_PIPELINE,
 	PART_INDEX,
+	PART_ALIASES,
 	PARTS
 };
 
@@ -421,6 +422,7 @@ static int make_parts(struct making *m)
 	copy(m, PART_SORT, c->sort);
 	copy(m, PART_FIELD, c->field);
 	copy(m, PART_INDEX, c->index);
+	copy(m, PART_ALIASES, c->aliases);
 	return r;
 }
 
@@ -447,6 +449,7 @@ static void take_parts(struct making *m)
 	t->field = part_of(m, PART_FIELD);
 	t->pipeline = part_of(m, PART_PIPELINE);
 	t->index = part_of(m, PART_INDEX);
+	t->aliases = part_of(m, PART_ALIASES);
 }
 
 /* Every document may grow by its _id and its owner. */
@@ -454,7 +457,7 @@ static size_t room_for(const struct store_command *c)
 {
 	size_t documents = c->documents.n / DOCUMENT_EMPTY_BYTES + 4;
 	return c->filter.n + c->projection.n + c->sort.n + c->update.n + c->array_filters.n +
-		c->documents.n + c->field.n + c->pipeline.n + c->index.n +
+		c->documents.n + c->field.n + c->pipeline.n + c->index.n + c->aliases.n +
 		documents * SCOPE_BYTES_MAX;
 }
 
@@ -485,7 +488,8 @@ int store_task_init(struct store_task *t,
 	writer_init(&t->id, limits->document_bytes + SCOPE_BYTES_MAX);
 	writer_init(&t->duplicates, DUPLICATES_BYTES);
 	oid_next(ids, t->oid);
-	int r = scope_check_names(scope, c->collection, &m.failure);
+	struct slice collection = c->op == STORE_NAMES ? SLICE("any") : c->collection;
+	int r = scope_check_names(scope, collection, &m.failure);
 	r = r != 0 ? r : check_shape(&m);
 	r = r != 0 ? r : check_sizes(&m);
 	if (r != 0) {

@@ -59,6 +59,7 @@ struct store_task {
 	struct slice documents; /* INSERT: each with its _id first, scoped */
 	struct slice field;
 	struct slice index;
+	struct slice aliases;
 	/* AGGREGATE: a BSON array; a $match at its beginning has become part of `filter`. */
 	struct slice pipeline;
 	uint64_t skip;

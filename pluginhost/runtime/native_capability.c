@@ -35,7 +35,7 @@ static uint16_t find_code(const char *name)
 
 static bool speaks_bson(uint16_t code)
 {
-	return code >= CAP_DATABASE_FIND && code <= CAP_DATABASE_BULK;
+	return code >= CAP_DATABASE_FIND && code <= CAP_DATABASE_COLLECTIONS;
 }
 
 /* ---- One CALL and its REPLY ---- */

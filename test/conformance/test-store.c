@@ -643,6 +643,68 @@ static bool test_chain(const char *collection)
 	return ok;
 }
 
+/* What a plugin sees of names: its own, in its app, by its own words. */
+static bool expect_names(enum who who, const char *aliases, const char *expected)
+{
+	struct store_scope scope = scope_of(who);
+	struct store_command c = { .op = STORE_NAMES, .aliases = parse_row(aliases) };
+	struct reply r;
+	struct buffer text;
+	buffer_init(&text, 10000);
+	client_run(&client, &scope, &c, &r);
+	bool ok = r.error == STORE_OK || complain("\n  %s", r.message);
+	struct slice values = document_find(r.documents, SLICE("values")).data;
+	struct document_iter it = document_iter(values);
+	struct element e;
+	while (ok && document_next(&it, &e)) {
+		struct slice name = value_string(e.value);
+		/* Of this test alone: others of the run have made some, too. */
+		if (slice_starts(name, SLICE("names_"))) {
+			invariant(buffer_printf(
+					  &text, "%.*s ", (int)name.n, (const char *)name.p) == 0);
+		}
+	}
+	invariant(buffer_append_byte(&text, 0) == 0);
+	ok = ok &&
+		(strcmp((const char *)text.p, expected) == 0 ||
+			complain(
+				"\n  expected \"%s\", got \"%s\"", expected, (const char *)text.p));
+	buffer_deinit(&text);
+	reply_deinit(&r);
+	release(c.aliases);
+	return ok;
+}
+
+static bool put_one(enum who who, const char *collection)
+{
+	struct step put = { .op = STORE_INSERT, .insert = "{a: 1}", .n = ANY, .modified = ANY };
+	struct reply r;
+	run(who, &put, collection, &r);
+	bool ok = check(&put, &r);
+	reply_deinit(&r);
+	return ok;
+}
+
+static bool test_names(const char *collection)
+{
+	struct store_scope mine = scope_of(SHARED);
+	struct buffer aliases;
+	bool ok = expect_names(SHARED, "{}", "") && put_one(ALICE, "names_a") &&
+		put_one(OTHER_APP, "names_b") && put_one(OTHER_PLUGIN, "names_c") &&
+		expect_names(SHARED, "{}", "names_a ") && expect_names(BOB, "{}", "names_a ") &&
+		expect_names(OTHER_APP, "{}", "names_b ") &&
+		expect_names(OTHER_PLUGIN, "{}", "names_c ");
+	/* What is called otherwise is there when that is, and hides what has the name. */
+	buffer_init(&aliases, 1000);
+	invariant(buffer_printf(&aliases,
+			  "{names_a: 'nowhere', names_z: '%.*s/%.*s/names_a', x: 'nowhere/either'}",
+			  STORE_NAME(mine.app), STORE_NAME(mine.plugin)) == 0 &&
+		buffer_append_byte(&aliases, 0) == 0);
+	ok = ok && expect_names(SHARED, (char *)aliases.p, "names_z ");
+	buffer_deinit(&aliases);
+	return ok;
+}
+
 struct extra {
 	const char *name;
 	test_fn function;
@@ -654,6 +716,7 @@ static const struct extra extras[] = {
 	{ "at once: two users make one document", test_race },
 	{ "at once: a chain ends with what fails", test_chain },
 	{ "find: many batches", test_batches },
+	{ "names of collections: the plugin's own", test_names },
 };
 static const struct extra tight_extras[] = {
 	{ "limits: collections of a plugin", test_collections },

@@ -148,6 +148,36 @@ def test_only_an_operator_s_word_shows_all_users(store):
         assert "inserted_id" in granted("insert_one", {})
 
 
+NAMES = {"logic.py": """
+from core.config.database import db
+
+async def execute(data):
+    if "put" in data:
+        await db[data["put"]].insert_one({"a": 1})
+    return {"names": await db.list_collection_names(filter=data.get("filter"))}
+"""}
+
+
+def test_a_plugin_sees_its_own_names(store):
+    """Never another plugin's, another app's or core's; by its own words, whatever an operator calls them."""
+    app = f"app-{uuid.uuid4().hex[:12]}"
+    r = Runtime({"one": NAMES, "two": NAMES}, store, app=app)
+    policy(r, {"two": {"collections": {"theirs": f"{app}/one/shared", "none": "nowhere"}}})
+    with r:
+        def names(plugin, user="alice", **data):
+            return r.execute(plugin, data, user=user).json["names"]
+        assert names("one") == [] and names("two") == []
+        assert names("one", put="a") == ["a"]
+        assert names("one", "bob", put="b") == ["a", "b"], "whosever documents they hold"
+        assert names("two", put="c") == ["c"]
+        assert names("one", filter={"name": {"$in": ["b", "c"]}}) == ["b"]
+        names("one", put="shared")
+        assert names("two") == ["c", "theirs"]
+        assert names("one") == ["a", "b", "shared"]
+    with Runtime({"one": NAMES}, store, app=f"{app}.other") as other:
+        assert other.execute("one", {}, user="alice").json["names"] == []
+
+
 def test_a_policy_that_cannot_be_meant_stops_the_start():
     r = Runtime()
     policy(r, {"store": {"grant": ["database.everything"]}})

@@ -30,6 +30,7 @@ void mongodb_find(struct mongodb_command *c);
 void mongodb_aggregate(struct mongodb_command *c);
 void mongodb_index_create(struct mongodb_command *c);
 void mongodb_index_drop(struct mongodb_command *c);
+void mongodb_names(struct mongodb_command *c);
 void mongodb_index_list(struct mongodb_command *c);
 void mongodb_count(struct mongodb_command *c);
 void mongodb_distinct(struct mongodb_command *c);

@@ -1,4 +1,5 @@
 #include "common/base/clock.h"
+#include "director/store/collection_names.h"
 #include "director/store/mongodb/command.h"
 
 /* Documents of one reply: more would only be held in memory longer. */
@@ -213,4 +214,39 @@ void mongodb_distinct(struct mongodb_command *c)
 		(void)mongodb_fail(c->t, &error, &reply, false);
 	}
 	bson_destroy(&reply);
+}
+
+/* --- names --- */
+
+static int add_name(void *arg, struct slice name)
+{
+	collection_names_add((struct collection_names *)arg, name);
+	return 0;
+}
+
+static int collection_exists(void *arg, struct slice physical)
+{
+	struct mongodb_command *c = (struct mongodb_command *)arg;
+	char name[512];
+	bson_error_t error = { 0 };
+	if (physical.n >= sizeof(name)) {
+		return 0; /* no name is that long */
+	}
+	memcpy(name, physical.p, physical.n);
+	name[physical.n] = '\0';
+	if (mongoc_database_has_collection(c->session->database, name, &error)) {
+		return 1;
+	}
+	/* A number that is neither: the task is answered. */
+	return error.code == 0 ? 0 : -(int)mongodb_fail(c->t, &error, NULL, false);
+}
+
+void mongodb_names(struct mongodb_command *c)
+{
+	struct collection_names names;
+	collection_names_begin(&names, c->t);
+	if (mongodb_collections_each(c->session->database, c->t, add_name, &names) == 0) {
+		(void)collection_names_add_aliases(&names, collection_exists, c);
+	}
+	collection_names_end(&names);
 }

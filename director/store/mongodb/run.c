@@ -103,6 +103,7 @@ static void run_once(struct mongodb_session *s, struct store_task *t)
 		[STORE_INDEX_CREATE] = mongodb_index_create,
 		[STORE_INDEX_DROP] = mongodb_index_drop,
 		[STORE_INDEX_LIST] = mongodb_index_list,
+		[STORE_NAMES] = mongodb_names,
 	};
 	struct quota_claim claim;
 	if (!connect_first(s, t)) {

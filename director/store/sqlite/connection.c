@@ -30,6 +30,8 @@ static const char *const texts[STATEMENTS] = {
 	[ST_ROLLBACK_TO] = "ROLLBACK TO task",
 	[ST_COLLECTION_FIND] = "SELECT cid FROM collection WHERE name = ?1",
 	[ST_COLLECTION_COUNT] = "SELECT count(*) FROM collection WHERE name >= ?1 AND name < ?2",
+	[ST_COLLECTION_NAMES] =
+		"SELECT name FROM collection WHERE name >= ?1 AND name < ?2 ORDER BY name",
 	[ST_COLLECTION_ADD] = "INSERT INTO collection (name, plugin) "
 			      "VALUES (?1, (SELECT pid FROM plugin WHERE name = ?2))",
 	[ST_DOC_BY_ID] = "SELECT rid, doc FROM doc WHERE cid = ?1 AND id = ?2",
@@ -247,23 +249,47 @@ static int find_collection(struct connection *c, struct slice name, int64_t *ret
 	return r;
 }
 
-/* How many names begin with the plugin's prefix, which ends in '/'. */
-static int count_collections(struct connection *c, struct slice plugin, uint64_t *ret_n)
+/* About the names that begin with the plugin's prefix, which ends in '/'. @return NULL: failed. */
+static sqlite3_stmt *start_names(struct connection *c, enum statement which, struct slice plugin)
 {
 	char end[160];
-	sqlite3_stmt *st = sqlite_connection_statement(c, ST_COLLECTION_COUNT);
+	sqlite3_stmt *st = sqlite_connection_statement(c, which);
 	if (st == NULL || plugin.n == 0 || plugin.n > sizeof(end)) {
-		return -EIO;
+		return NULL;
 	}
 	memcpy(end, plugin.p, plugin.n);
 	end[plugin.n - 1]++;
-	int r = bind_text(c, st, 1, plugin);
-	r = r < 0 ? r : bind_text(c, st, 2, slice_of(end, plugin.n));
-	r = r < 0 ? r : sqlite_connection_step(c, st);
+	return bind_text(c, st, 1, plugin) < 0 ||
+			sqlite3_bind_text64(st, 2, end, plugin.n, SQLITE_TRANSIENT, SQLITE_UTF8) !=
+				SQLITE_OK
+		? NULL
+		: st;
+}
+
+int sqlite_connection_names(struct connection *c, struct slice plugin, sqlite_name_fn fn, void *arg)
+{
+	sqlite3_stmt *st = start_names(c, ST_COLLECTION_NAMES, plugin);
+	int r = st == NULL ? -EIO : 0;
+	while (r == 0 && (r = sqlite_connection_step(c, st)) > 0) {
+		r = fn(arg,
+			slice_of(sqlite3_column_text(st, 0), (size_t)sqlite3_column_bytes(st, 0)));
+	}
+	if (st != NULL) {
+		(void)sqlite3_reset(st);
+	}
+	return r;
+}
+
+static int count_collections(struct connection *c, struct slice plugin, uint64_t *ret_n)
+{
+	sqlite3_stmt *st = start_names(c, ST_COLLECTION_COUNT, plugin);
+	int r = st == NULL ? -EIO : sqlite_connection_step(c, st);
 	if (r > 0) {
 		*ret_n = (uint64_t)sqlite3_column_int64(st, 0);
 	}
-	(void)sqlite3_reset(st);
+	if (st != NULL) {
+		(void)sqlite3_reset(st);
+	}
 	return r < 0 ? r : 0;
 }
 

@@ -17,6 +17,7 @@ enum statement {
 	ST_ROLLBACK_TO,
 	ST_COLLECTION_FIND,
 	ST_COLLECTION_COUNT,
+	ST_COLLECTION_NAMES,
 	ST_COLLECTION_ADD,
 	ST_DOC_BY_ID,
 	ST_DOC_BY_OWNER,
@@ -116,6 +117,13 @@ int sqlite_connection_collection(struct connection *c,
 	struct slice plugin,
 	unsigned most,
 	int64_t *ret_cid);
+
+/* One name. @return 0; negative ends the walk. */
+typedef int (*sqlite_name_fn)(void *arg, struct slice name);
+
+/** Walks the physical names of a plugin's collections. @return 0; -EIO; what `fn` returned. */
+int sqlite_connection_names(
+	struct connection *c, struct slice plugin, sqlite_name_fn fn, void *arg);
 
 /** Forgets what it knows about collections: after a rollback some may not exist. */
 void sqlite_connection_forget(struct connection *c);

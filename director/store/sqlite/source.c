@@ -1,5 +1,6 @@
 #include "director/store/sqlite/source.h"
 
+#include "director/store/collection_names.h"
 #include "director/store/query/key.h"
 #include "director/store/sqlite/undo.h"
 
@@ -277,7 +278,7 @@ static int plan_index(struct source *s)
 static bool looks_at_documents(const struct store_task *t)
 {
 	return t->op != STORE_INSERT && t->op != STORE_INDEX_CREATE && t->op != STORE_INDEX_DROP &&
-		t->op != STORE_INDEX_LIST;
+		t->op != STORE_INDEX_LIST && t->op != STORE_NAMES;
 }
 
 static int plan(struct source *s)
@@ -566,6 +567,30 @@ static int source_index(struct engine_source *engine)
 					    : indexes_drop(&s->indexes, s->c, s->cid, t));
 }
 
+static int add_name(void *arg, struct slice name)
+{
+	collection_names_add((struct collection_names *)arg, name);
+	return 0;
+}
+
+static int collection_exists(void *arg, struct slice name)
+{
+	struct source *s = (struct source *)arg;
+	int64_t cid = 0;
+	return sqlite_connection_collection(s->c, name, false, s->t->plugin, 0, &cid);
+}
+
+static int source_names(struct engine_source *engine)
+{
+	struct source *s = source_of(engine);
+	struct collection_names names;
+	collection_names_begin(&names, s->t);
+	int r = sqlite_connection_names(s->c, s->t->plugin, add_name, &names);
+	r = r < 0 ? r : collection_names_add_aliases(&names, collection_exists, s);
+	collection_names_end(&names);
+	return r;
+}
+
 /* --- life --- */
 
 static const struct engine_source_ops *operations(void)
@@ -578,6 +603,7 @@ static const struct engine_source_ops *operations(void)
 		.remove = source_remove,
 		.count = source_count,
 		.index = source_index,
+		.names = source_names,
 	};
 	return &ops;
 }

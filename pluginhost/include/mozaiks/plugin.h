@@ -333,6 +333,7 @@ static inline int mozaiks_plain(
  *   database.indexes   {collection} -> [documents]
  *   database.bulk      {collection, writes: [{insert: {documents}} | {update: {filter, update, …}} |
  *                      {delete: {filter, multi?}}], ordered?} -> {results: [{i, …}]}
+ *   database.collections {} -> {values}
  *   settings.get       {} -> the value           settings.save {settings} -> {success}
  *   events.publish     {event, data} -> {}       events.subscribe {events} -> {}
  *   websocket.send     {user_id, message} -> {recipients}

@@ -671,6 +671,30 @@ return [result.inserted_count, result.matched_count]
     assert [r.capability for r in worker.requests] == [fd.BULK, fd.INSERT, fd.INSERT, fd.UPDATE]
 
 
+def test_names_of_collections(start):
+    worker = start(plugin("""
+names = db.list_collection_names
+refused = []
+for filter in ({"type": "view"}, {"name": {"$regex": "^a"}}, {"name": 5}, {"name": {"$in": ["a", 5]}}):
+    try:
+        await names(filter=filter)
+    except NotImplementedError as error:
+        refused.append(str(error))
+return [await names(), await names(filter={}), await names(filter={"name": "a"}),
+        await names(filter={"name": {"$in": ["c", "x", "b"]}}), await names(filter={"name": {"$eq": "x"}}),
+        await db.all_users.list_collection_names(nameOnly=True), refused]
+"""))
+    worker.capabilities[fd.COLLECTIONS] = lambda r: bson.encode({"values": ["c", "a", "b"]})
+    everything = ["a", "b", "c"]
+    assert worker.call().value == [everything, everything, ["a"], ["b", "c"], [], everything, [
+        "list_collection_names() filters by 'name' alone, not by 'type'",
+        "list_collection_names() knows $eq and $in alone, not '$regex'",
+        "list_collection_names() compares names with text, not with 5",
+        "list_collection_names() compares names with text, not with 5",
+    ]]
+    assert all(r.bson() == {} for r in worker.requests)
+
+
 def test_indexes(start):
     worker = start(plugin("""
 items = db.items

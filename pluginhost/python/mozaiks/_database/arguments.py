@@ -93,6 +93,30 @@ def sort(value: Sort, direction: Optional[Any] = None) -> Optional[Dict[str, Any
     return dict(pairs)
 
 
+def names(value: Filter) -> Optional[List[str]]:
+    """The names that a filter of ``list_collection_names()`` asks for; None: all of them."""
+    if value is None or not mapping("filter", value):
+        return None
+    others = [field for field in value if field != "name"]
+    if others:
+        raise Unsupported(f"list_collection_names() filters by 'name' alone, not by {others[0]!r}")
+    wanted = value["name"]
+    if isinstance(wanted, Mapping) and len(wanted) == 1:
+        ((operator, wanted),) = wanted.items()
+        if operator not in ("$eq", "$in"):
+            raise Unsupported(f"list_collection_names() knows $eq and $in alone, not {operator!r}")
+        if operator == "$in" and isinstance(wanted, (list, tuple)):
+            found = list(wanted)
+        else:
+            found = [wanted]
+    else:
+        found = [wanted]
+    for name in found:
+        if not isinstance(name, str):
+            raise Unsupported(f"list_collection_names() compares names with text, not with {name!r}")
+    return found
+
+
 def batch_size(value: Any) -> int:
     """Of a cursor: checked, and then the runtime chooses its batches all the same."""
     return count("batch_size", value)

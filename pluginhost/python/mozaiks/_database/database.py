@@ -1,7 +1,9 @@
 """The plugin's database: a collection for every name."""
 
-from typing import Any, NoReturn
+from typing import Any, List, Mapping, NoReturn, Optional
 
+import _mozaiks
+from mozaiks import _client
 from mozaiks._database import arguments
 from mozaiks._database.collection import Collection
 from mozaiks.errors import Unsupported
@@ -77,6 +79,21 @@ class Database:
         """Not offered."""
         raise Unsupported("drop_collection() is not offered: use delete_many({})")
 
-    async def list_collection_names(self, *args: Any, **options: Any) -> NoReturn:
-        """Not offered."""
-        raise Unsupported("list_collection_names() is not offered to plugins")
+    async def list_collection_names(
+        self,
+        session: None = None,
+        filter: Optional[Mapping[str, Any]] = None,
+        **options: Any,
+    ) -> List[str]:
+        """The plugin's collections that are there, whosever documents they hold.
+
+        ``filter`` may ask for names: ``{"name": "items"}``, ``{"name": {"$in": [...]}}``.
+        """
+        arguments.refuse(
+            "list_collection_names",
+            {"session": session, **options},
+            ("nameOnly", "authorizedCollections"),
+        )
+        wanted = arguments.names(filter)
+        result = await _client.request(_mozaiks.DATABASE_COLLECTIONS, _client.BSON, {})
+        return sorted(name for name in result["values"] if wanted is None or name in wanted)
