@@ -45,6 +45,8 @@ extern const struct http_handler admin_plugin_reset;
 extern const struct http_handler admin_plugin_restart;
 extern const struct http_handler admin_plugin_enable;
 extern const struct http_handler admin_plugin_disable;
+extern const struct http_handler admin_plugin_grant;
+extern const struct http_handler admin_plugin_revoke;
 
 struct director;
 struct plugin;

@@ -1,8 +1,10 @@
 /* What operators do to a plugin: POST /admin/plugins/{plugin}/ACTION. Answered with its status. */
 #include "common/base/log.h"
+#include "common/json/tree.h"
 #include "director/api/api.h"
 #include "director/api/plugin_status.h"
 #include "director/director.h"
+#include "director/hosts/registry.h"
 #include "director/hosts/supervise.h"
 
 #include <errno.h>
@@ -165,6 +167,58 @@ static void disable(void *owner, struct http_request *r, struct slice body)
 	set_enabled(owner, r, false);
 }
 
+/* --- permissions --- */
+
+/* {"permission": "…"} */
+static void answer_grant(
+	struct http_request *r, struct plugin *p, const json_t *request, bool granted)
+{
+	char why[GRANTS_WHY_SIZE];
+	const json_t *name = json_object_get(request, "permission");
+	if (!json_is_string(name)) {
+		http_problem(r, 400, "invalid_argument", 0, "permission must be a string");
+		return;
+	}
+	log_action(r, p, granted ? "grant" : "revoke");
+	int e = registry_set_grant(
+		p, slice_of(json_string_value(name), json_string_length(name)), granted, why);
+	if (e == -EINVAL) {
+		http_problem(r, 400, "invalid_argument", 0, "%s", why);
+	} else if (e < 0) {
+		http_problem(r, 503, "policy_not_written", 0, "Nothing was changed: %s", why);
+	} else {
+		answer_status(r, p);
+	}
+}
+
+static void set_grant(void *owner, struct http_request *r, struct slice body, bool granted)
+{
+	struct plugin *p = api_find_plugin(owner, r);
+	json_t *request = NULL;
+	struct json_why why = { "no memory" };
+	if (p == NULL) {
+		return;
+	}
+	if (json_tree_parse(body, &request, &why) < 0) {
+		http_problem(r, 400, "invalid_json", 0, "Invalid JSON payload: %s", why.text);
+		return;
+	}
+	answer_grant(r, p, request, granted);
+	json_decref(request);
+}
+
+static void on_grant(void *owner, struct http_request *r, struct slice body)
+{
+	set_grant(owner, r, body, true);
+}
+
+static void on_revoke(void *owner, struct http_request *r, struct slice body)
+{
+	set_grant(owner, r, body, false);
+}
+
+const struct http_handler admin_plugin_grant = { .on_head = api_admin_head, .on_body = on_grant };
+const struct http_handler admin_plugin_revoke = { .on_head = api_admin_head, .on_body = on_revoke };
 const struct http_handler admin_plugin_reset = { .on_head = api_admin_head, .on_body = reset };
 const struct http_handler admin_plugin_restart = { .on_head = api_admin_head, .on_body = restart };
 const struct http_handler admin_plugin_enable = {

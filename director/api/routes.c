@@ -59,6 +59,8 @@ static const struct row admin_rows[] = {
 	{ HTTP_M_POST, "/admin/plugins/{plugin}/restart", &admin_plugin_restart },
 	{ HTTP_M_POST, "/admin/plugins/{plugin}/enable", &admin_plugin_enable },
 	{ HTTP_M_POST, "/admin/plugins/{plugin}/disable", &admin_plugin_disable },
+	{ HTTP_M_POST, "/admin/plugins/{plugin}/grant", &admin_plugin_grant },
+	{ HTTP_M_POST, "/admin/plugins/{plugin}/revoke", &admin_plugin_revoke },
 	{ HTTP_M_POST, "/admin/plugins/refresh", &admin_refresh },
 };
 

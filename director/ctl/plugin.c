@@ -4,6 +4,7 @@
 #include "director/ctl/table.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static int print_plugins(const json_t *plugins)
 {
@@ -122,4 +123,96 @@ int ctl_plugin_enable(const struct ctl *ctl)
 int ctl_plugin_disable(const struct ctl *ctl)
 {
 	return act(ctl, "/disable");
+}
+
+/* --- permissions --- */
+
+static int set_grant(const struct ctl *ctl, const char *action)
+{
+	struct document d;
+	json_t *body = json_pack("{s:s}", "permission", ctl->args[1]);
+	char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+	json_decref(body);
+	if (text == NULL) {
+		output_error("the name of a permission must be valid UTF-8");
+		return CTL_USAGE;
+	}
+	int status = document_post_named(
+		ctl, "/admin/plugins", ctl->args[0], action, slice_str(text), &d);
+	free(text);
+	if (status != CTL_OK) {
+		return status;
+	}
+	status = ctl->output == CTL_JSON ? output_document(buffer_slice(&d.answer.body))
+					 : print_state(d.tree);
+	document_deinit(&d);
+	return status;
+}
+
+int ctl_plugin_grant(const struct ctl *ctl)
+{
+	return set_grant(ctl, "/grant");
+}
+
+int ctl_plugin_revoke(const struct ctl *ctl)
+{
+	return set_grant(ctl, "/revoke");
+}
+
+/* A row for each: which plugin, which permission, whether it has it. */
+static void add_permissions(struct table *t, const json_t *plugin)
+{
+	static const struct {
+		const char *member;
+		struct slice word;
+	} kinds[] = {
+		{ "granted", SLICE("granted") },
+		{ "asked", SLICE("asked for, not granted") },
+	};
+	const json_t *permissions = json_object_get(plugin, "permissions");
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		size_t i;
+		json_t *name;
+		json_array_foreach(json_object_get(permissions, kinds[k].member), i, name)
+		{
+			table_add(t, member_text(plugin, "id"));
+			table_add(t, slice_of(json_string_value(name), json_string_length(name)));
+			table_add(t, kinds[k].word);
+		}
+	}
+}
+
+static int print_grants(const json_t *tree)
+{
+	static const char *const head[] = { "ID", "PERMISSION", "STATE" };
+	const json_t *plugins = json_object_get(tree, "plugins");
+	struct table t;
+	table_init(&t, head, sizeof(head) / sizeof(head[0]));
+	size_t i;
+	json_t *p;
+	json_array_foreach(plugins, i, p)
+	{
+		add_permissions(&t, p);
+	}
+	if (plugins == NULL) {
+		add_permissions(&t, tree);
+	}
+	int status = table_print(&t);
+	table_deinit(&t);
+	return status;
+}
+
+int ctl_plugin_grants(const struct ctl *ctl)
+{
+	struct document d;
+	int status = ctl->n_args == 0
+		? document_fetch(ctl, "/admin/plugins", false, &d)
+		: document_fetch_named(ctl, "/admin/plugins", ctl->args[0], "", false, &d);
+	if (status != CTL_OK) {
+		return status;
+	}
+	status = ctl->output == CTL_JSON ? output_document(buffer_slice(&d.answer.body))
+					 : print_grants(d.tree);
+	document_deinit(&d);
+	return status;
 }

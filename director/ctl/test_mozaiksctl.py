@@ -111,6 +111,7 @@ class CommandLine(Case):
             text = self.expect(OK, flag).stdout.decode()
             for command in ("token", "plugin list", "plugin status", "plugin refresh",
                             "plugin restart", "plugin reset", "plugin enable", "plugin disable",
+                            "plugin grant", "plugin revoke", "plugin grants",
                             "call"):
                 self.assertIn("  mozaiksctl " + command, text)
         text = self.expect(OK, "token", "--help").stdout.decode()
@@ -148,6 +149,9 @@ class CommandLine(Case):
             (["plugin", "status", "a", "b"], "plugin status takes at most 1 arguments, not 2"),
             (["plugin", "reset"], "plugin reset takes 1 arguments, not 0"),
             (["plugin", "disable", "a", "b"], "plugin disable takes 1 arguments, not 2"),
+            (["plugin", "grant", "a"], "plugin grant takes 2 arguments, not 1"),
+            (["plugin", "revoke", "a", b"\xff"], "must be valid UTF-8"),
+            (["plugin", "grants", "a", "b"], "plugin grants takes at most 1 arguments, not 2"),
             (["call", "p", "{}"], "call needs --user U"),
             (["call", "p", "--user", "a"], "call takes 2 arguments, not 1"),
             (["call", "p", "{}", "--user", "a", "--ttl", "5"], "call takes no --ttl"),
@@ -172,7 +176,7 @@ class CommandLine(Case):
         text = self.expect(OK, "--help").stdout.decode()
         commands = re.findall(r"^  mozaiksctl ((?:[a-z]+ ?)+)", text, re.M)
         options = re.findall(r"--[a-z]+", text)
-        self.assertEqual(len(commands), 18)
+        self.assertEqual(len(commands), 21)
         self.assertGreaterEqual(len(set(options)), 8)
         for command in commands:
             self.assertIn("\n.B %s\n" % command.strip(), manual)

@@ -9,11 +9,16 @@
 /* clang-format on */
 
 #include "common/base/map.h"
+#include "common/base/test-folder.h"
+#include "director/config/file.h"
 #include "director/hosts/grants.h"
 #include "director/hosts/plugin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static char why[GRANTS_WHY_SIZE];
 
@@ -182,6 +187,119 @@ static void a_file_that_is_not_there(void **state)
 	grants_deinit(&g);
 }
 
+/* --- grants_set() --- */
+
+static char folder[TEST_FOLDER_BYTES];
+
+static int make_folder(void **state)
+{
+	return test_folder_make(folder, "test-grants");
+}
+
+static int remove_folder(void **state)
+{
+	return test_folder_remove(folder);
+}
+
+static struct grants in_folder(const char *text)
+{
+	struct grants g = { 0 };
+	(void)snprintf(g.path, sizeof(g.path), "%s/plugin_policy.json", folder);
+	if (text != NULL) {
+		int dir = open(folder, O_RDONLY | O_DIRECTORY);
+		assert_int_equal(file_replace(dir, "plugin_policy.json", 0640, slice_str(text)), 0);
+		assert_int_equal(close(dir), 0);
+	}
+	return g;
+}
+
+static void set(struct grants *g, const char *permission, bool granted)
+{
+	struct plugin_manifest m = { 0 };
+	m.asked[CAP_DATABASE_FIND] = m.asked[CAP_DATABASE_COUNT] = true;
+	if (grants_set(g, "notes", &m, slice_str(permission), granted, why) != 0) {
+		fail_msg("%s: %s", permission, why);
+	}
+}
+
+/* The file as a JSON text without spaces. */
+static void expect_file(const struct grants *g, const char *expected)
+{
+	json_t *tree = json_load_file(g->path, 0, NULL);
+	char *text = json_dumps(tree, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	assert_non_null(text);
+	assert_string_equal(text, expected);
+	free(text);
+	json_decref(tree);
+}
+
+/* No further than it takes: neither what is asked for nor what "*" grants is said again. */
+static void a_grant_is_written(void **state)
+{
+	struct grants g = in_folder(NULL);
+	set(&g, "database.cross_user", true);
+	expect_file(&g, "{\"plugins\":{\"notes\":{\"grant\":[\"database.cross_user\"]}}}");
+	assert_true(applied(&g, "notes").granted[CAP_DATABASE_CROSS_USER]);
+	assert_false(applied(&g, "other").granted[CAP_DATABASE_CROSS_USER]);
+	set(&g, "database.cross_user", true);
+	expect_file(&g, "{\"plugins\":{\"notes\":{\"grant\":[\"database.cross_user\"]}}}");
+	set(&g, "database.cross_user", false);
+	expect_file(&g, "{\"plugins\":{}}");
+	/* It asks for some of what needs this; all of it is meant. */
+	set(&g, "database.read", true);
+	expect_file(&g, "{\"plugins\":{\"notes\":{\"grant\":[\"database.read\"]}}}");
+	set(&g, "database.read", false);
+	expect_file(&g, "{\"plugins\":{\"notes\":{\"deny\":[\"database.read\"]}}}");
+	assert_false(applied(&g, "notes").granted[CAP_DATABASE_FIND]);
+	grants_deinit(&g);
+}
+
+/* What else is in the file stays, also what an operator has written since it was read. */
+static void other_entries_stay(void **state)
+{
+	struct grants g = in_folder("{\"plugins\": {\"*\": {\"grant\": [\"users.any\"]}}}");
+	assert_int_equal(grants_read(&g, why), 0);
+	(void)in_folder(
+		"{\"plugins\": {\"*\": {\"grant\": [\"users.any\"]}, \"notes\": {\"collections\": "
+		"{\"a\": \"b/c\"}, \"deny\": [\"websocket.send\"]}}}");
+	set(&g, "users.any", true);
+	set(&g, "users.any", false);
+	expect_file(&g,
+		"{\"plugins\":{\"*\":{\"grant\":[\"users.any\"]},\"notes\":{\"collections\":"
+		"{\"a\":\"b/c\"},\"deny\":[\"websocket.send\",\"users.any\"]}}}");
+	set(&g, "users.any", true);
+	set(&g, "websocket.send", true);
+	struct stat st;
+	assert_int_equal(stat(g.path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	expect_file(&g,
+		"{\"plugins\":{\"*\":{\"grant\":[\"users.any\"]},\"notes\":{\"collections\":"
+		"{\"a\":\"b/c\"},\"grant\":[\"websocket.send\"]}}}");
+	grants_deinit(&g);
+}
+
+static void what_cannot_be_granted_changes_nothing(void **state)
+{
+	static const char wrong[] = "{\"plugins\": {\"notes\": {\"grants\": []}}}";
+	struct plugin_manifest m = { 0 };
+	struct grants g = in_folder(wrong);
+	assert_int_equal(grants_set(&g, "notes", &m, SLICE("database.all"), true, why), -EINVAL);
+	assert_non_null(
+		strstr(why, "there is no permission \"database.all\"; there are database.read "));
+	assert_non_null(strstr(why, " database.cross_user users.any"));
+	/* A file that is wrong is the operator's to mend. */
+	assert_int_equal(grants_set(&g, "notes", &m, SLICE("users.any"), true, why), -EBADMSG);
+	assert_non_null(strstr(why, "plugins.notes.grants"));
+	(void)snprintf(g.path, sizeof(g.path), "%s/nowhere/plugin_policy.json", folder);
+	assert_int_equal(grants_set(&g, "notes", &m, SLICE("users.any"), true, why), -ENOENT);
+	assert_non_null(strstr(why, "cannot write "));
+	assert_false(applied(&g, "notes").granted[CAP_USERS_ANY]);
+	g.path[0] = '\0';
+	assert_int_equal(grants_set(&g, "notes", &m, SLICE("users.any"), true, why), -EINVAL);
+	assert_non_null(strstr(why, "MOZAIKS_CONFIGS_PATH"));
+	grants_deinit(&g);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -191,6 +309,10 @@ int main(void)
 		cmocka_unit_test(collections_have_other_names),
 		cmocka_unit_test(what_cannot_be_meant_is_refused),
 		cmocka_unit_test(a_file_that_is_not_there),
+		cmocka_unit_test_setup_teardown(a_grant_is_written, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(other_entries_stay, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(
+			what_cannot_be_granted_changes_nothing, make_folder, remove_folder),
 	};
 	return map_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

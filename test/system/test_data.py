@@ -1,6 +1,7 @@
 """What a plugin can reach in the store: its caller's documents, and nothing else, by any spelling."""
 import contextlib
 import json
+import re
 import uuid
 
 import pytest
@@ -146,6 +147,41 @@ def test_only_an_operator_s_word_shows_all_users(store):
         r.ctl("plugin", "refresh")
         wait_for(lambda: "failed" in asking("find", {}, all_users=True), "the end of the grant")
         assert "inserted_id" in granted("insert_one", {})
+
+
+def test_grants_by_command():
+    """mozaiksctl plugin grant, revoke, grants: at once, without a restart, and kept in the policy."""
+    with Runtime({"store": PLUGINS / "store"}) as r:
+        alice, bob = Caller(r, "alice", "c"), Caller(r, "bob", "c")
+        for n, caller in enumerate((alice, bob)):
+            caller("insert_one", {"n": n})
+        assert alice("find", {}, all_users=True)["failed"] == "PermissionDenied"
+        assert r.ctl("plugin", "grant", "store", "database.cross_user").stdout == "store: ready\n"
+        assert sorted(values(alice.find({}, all_users=True))) == [0, 1]
+        written = json.loads((r.configs / "plugin_policy.json").read_text())
+        assert written == {"plugins": {"store": {"grant": ["database.cross_user"]}}}
+        listed = r.ctl("plugin", "grants", "store").stdout
+        assert re.search(r"^store +database\.cross_user +granted$", listed, re.M), listed
+        r.ctl("plugin", "revoke", "store", "database.cross_user")
+        r.ctl("plugin", "revoke", "store", "database.write")
+        assert alice("find", {}, all_users=True)["failed"] == "PermissionDenied"
+        refused = alice("insert_one", {"n": 5})
+        assert refused["failed"] == "PermissionDenied" and "database.write" in refused["message"]
+        listed = r.ctl("plugin", "grants").stdout
+        assert re.search(r"^store +database\.write +asked for, not granted$", listed, re.M), listed
+        r.ctl("plugin", "grant", "store", "database.write")
+        assert "inserted_id" in alice("insert_one", {"n": 5})
+        for arguments, status, words in (
+                (("grant", "store", "database.all"), 1, "there is no permission"),
+                (("revoke", "nobody", "database.write"), 4, "There is no plugin 'nobody'"),
+                (("grants", "nobody"), 4, "There is no plugin 'nobody'")):
+            done = r.ctl("plugin", *arguments, check=False)
+            assert done.returncode == status and words in done.stderr, done
+        assert "database.read" in r.ctl("plugin", "grant", "store", "x", check=False).stderr
+        (r.configs / "plugin_policy.json").write_text('{"plugins": []}')
+        done = r.ctl("plugin", "grant", "store", "users.any", check=False)
+        assert done.returncode == 1 and "plugin_policy.json: plugins" in done.stderr, done
+        assert (r.configs / "plugin_policy.json").read_text() == '{"plugins": []}'
 
 
 NAMES = {"logic.py": """
