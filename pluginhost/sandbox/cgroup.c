@@ -654,9 +654,7 @@ static int apply_memory(
 	const struct cgroup_root *root, const int dirs[static CGROUP_CONTROLLERS], uint64_t bytes)
 {
 	char full[32];
-	char soft[32];
 	(void)snprintf(full, sizeof(full), "%" PRIu64, bytes);
-	(void)snprintf(soft, sizeof(soft), "%" PRIu64, bytes / 10 * 9);
 	const struct {
 		struct limit_file file;
 		const char *text;
@@ -667,8 +665,9 @@ static int apply_memory(
 		{ { CGROUP_V1, CGROUP_MEMORY, "memory.limit_in_bytes", true }, full },
 		{ { CGROUP_V1, CGROUP_MEMORY, "memory.memsw.limit_in_bytes", false }, full },
 		{ { CGROUP_V1, CGROUP_MEMORY, "memory.swappiness", false }, "0" },
+		/* No memory.high: without swap there is nothing to reclaim, and the kernel would hold a
+		 * worker that grows between the two for minutes instead of ending it. */
 		{ { CGROUP_V2, CGROUP_MEMORY, "memory.max", true }, full },
-		{ { CGROUP_V2, CGROUP_MEMORY, "memory.high", true }, soft },
 		{ { CGROUP_V2, CGROUP_MEMORY, "memory.swap.max", false }, "0" },
 		{ { CGROUP_V2, CGROUP_MEMORY, "memory.oom.group", false }, "1" },
 	};

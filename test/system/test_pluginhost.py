@@ -501,6 +501,29 @@ def test_threads_are_limited():
             assert few < 64 and more < 50
 
 
+BUSY = {"logic.py": """
+import time
+
+async def execute(data):
+    started, used = time.monotonic(), time.process_time()
+    while time.monotonic() < started + 1:
+        pass
+    return (time.process_time() - used) / (time.monotonic() - started)
+"""}
+
+
+def test_the_processor_is_limited():
+    with Host({"busy": BUSY}) as host:
+        director = host.director
+        sandbox = director.host["sandbox"]
+        if sandbox["cgroup"] == "none" or "the cpu controller" in sandbox["missing"]:
+            needs_root("an ordinary user's workers are in no cgroup that limits the processor")
+            cannot_run("kernel: no cgroup limits the processor here")
+        worker = director.run_worker(1, "busy", limits={"cpu": 20})
+        status, share = worker.execute({})
+        assert status == 0 and share < 0.5
+
+
 DISK = {"logic.py": """
 async def execute(data):
     written = 0
