@@ -18,7 +18,12 @@ enter)
 	exec unshare --mount --pid --cgroup --uts --ipc --net --fork --kill-child --propagation private \
 		-- bash "$0" start "$folder"
 	;;
-start) ;;
+start)
+	# Until our parent has left the cgroup.
+	until [ -e "$folder/alone" ]; do
+		sleep 0.02
+	done
+	;;
 *) exit 2 ;;
 esac
 

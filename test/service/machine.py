@@ -23,6 +23,8 @@ from runtime import BUILD
 
 HERE = pathlib.Path(__file__).parent
 NAME = "mozaiks-boot-"
+# How much longer everything may take: an emulated processor is slow.
+SLOWNESS = int(os.environ.get("MOZAIKS_SLOWNESS", "1"))
 BOOT_SECONDS = 30
 
 # Units of the host's image that would reach the kernel of all, or are not needed.
@@ -171,6 +173,12 @@ class Machine:
             stdout=slave, stderr=slave, preexec_fn=die_with_parent)
         os.close(slave)
         threading.Thread(target=self._read, args=(master,), daemon=True).start()
+        self.wait(self._born, BOOT_SECONDS, "the namespaces")
+        if not self.hybrid:
+            # Who made the namespaces is one process too many there: a cgroup of version 2 that has
+            # any cannot hand its controllers down.
+            (self.cgroups[0].parent / "cgroup.procs").write_text(str(self.process.pid))
+        (self.folder / "alone").touch()
         self.wait(self._booted, BOOT_SECONDS, "the boot")
 
     def _read(self, master):
@@ -179,18 +187,23 @@ class Machine:
                 self.console += data
         os.close(master)
 
-    def _booted(self):
+    def _born(self):
         if self.process.poll() is not None:
             raise AssertionError("it did not boot:\n" + self.console.decode(errors="replace"))
-        with contextlib.suppress(OSError, ValueError, IndexError):
+        with contextlib.suppress(OSError, IndexError):
             children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
             self.pid = int(pathlib.Path(children).read_text().split()[0])
-            if "systemd" in pathlib.Path(f"/proc/{self.pid}/comm").read_text():
+        return self.pid
+
+    def _booted(self):
+        with contextlib.suppress(OSError):
+            if self._born() and "systemd" in pathlib.Path(f"/proc/{self.pid}/comm").read_text():
                 return self.run("systemctl", "is-active", "mozaiks-test.target",
                                 check=False).strip() == "active"
         return False
 
     def wait(self, condition, seconds, what):
+        seconds *= SLOWNESS
         deadline = time.monotonic() + seconds
         while True:
             value = condition()
