@@ -164,7 +164,13 @@ static bool begin_upload(struct director *d, struct execution *x, struct http_re
 	buffer_init(&data, UPLOAD_DATA_MAX);
 	int e = append_upload(&data, r);
 	bool running = false;
-	if (e == -ENOMEM) {
+	if (http_request_header(r, SLICE("Idempotency-Key")).p != NULL) {
+		/* Whoever sends one counts on it, and an upload runs while its body is still unknown: there
+		 * is nothing to compare a second one with. */
+		http_problem(r, 400, "idempotency_key_unsupported", 0,
+			"An upload cannot have an Idempotency-Key: its call begins before its body is "
+			"there. Send it without one, or as JSON");
+	} else if (e == -ENOMEM) {
 		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
 	} else if (e < 0) {
 		http_problem(r, 400, "invalid_query", 0,

@@ -304,6 +304,19 @@ def test_bodies_of_any_kind_go_to_plugins_that_ask_for_them(runtime):
     assert upload(runtime, "read+once", b"").json == {"size": 0}
 
 
+def test_an_upload_cannot_be_made_repeatable(runtime):
+    """Refused before its body is read: whoever sends a key counts on it."""
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=30) as s:
+        s.sendall((f"POST /api/execute/pieces?action=upload HTTP/1.1\r\nHost: x\r\n"
+                   f"Authorization: Bearer {mint('alice')}\r\nIdempotency-Key: a\r\n"
+                   "Content-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n"
+                   ).encode())
+        answer = s.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"idempotency_key_unsupported" in answer
+    answer = upload(runtime, "upload", b"abc")
+    assert answer.status == 200 and answer.json["size"] == 3
+
+
 def test_a_client_cannot_say_who_it_is_in_the_url(runtime):
     data = upload(runtime, "upload", b"x", "&user_id=eve&%75ser_id=eve&_context=1").json["data"]
     assert data["user_id"] == "alice" and data["_context"]["user_id"] == "alice"
