@@ -19,7 +19,8 @@ from runtime import PATIENCE_SECONDS, mint, wait_for
 KILL_POINTS = int(os.environ.get("KILL_POINTS", "20"))
 SEED = int(os.environ.get("KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 WRITERS = 6
-COLLECTION = "history"
+# Documents read back at a time: an answer has a limit, and a run may write more than it holds.
+PAGE = 5000
 # The kills are ours: no plugin is to be switched off for them, and no user to be slowed down.
 UNSUPERVISED = {"MOZAIKS_BREAKER_BURST": "0", "MOZAIKS_BREAKER_CRASHES": "0",
                 "MOZAIKS_BREAKER_FAILED_STARTS": "0", "MOZAIKS_QUARANTINE_CRASHES": "0",
@@ -29,9 +30,10 @@ UNSUPERVISED = {"MOZAIKS_BREAKER_BURST": "0", "MOZAIKS_BREAKER_CRASHES": "0",
 class Writer(threading.Thread):
     """One user that inserts 0, 1, 2 … and counts them in one document."""
 
-    def __init__(self, runtime, n):
+    def __init__(self, runtime, n, collection):
         super().__init__(daemon=True)
         self.runtime, self.user = runtime, f"writer-{n}-{uuid.uuid4().hex[:6]}"
+        self.collection = collection
         self.token = mint(self.user)
         self.ok, self.refused, self.unknown, self.wrong = [], [], [], []
         self.end = threading.Event()
@@ -46,7 +48,7 @@ class Writer(threading.Thread):
             n += 1
 
     def _write(self, n):
-        data = {"collection": COLLECTION, "op": "insert_one",
+        data = {"collection": self.collection, "op": "insert_one",
                 "args": [{"_id": f"{self.user}/{n}", "n": n, "fill": "x" * 200}]}
         try:
             answer = self.runtime.execute("store", data, token=self.token, timeout=60)
@@ -69,11 +71,13 @@ class Writer(threading.Thread):
 
 
 class Writers:
-    """With `with`: at work until the end of it; then check()."""
+    """With `with`: at work until the end of it; then check(). In a collection of their own: a server
+    that has no use for an index reads all of it for each of them."""
 
     def __init__(self, runtime):
         self.runtime = runtime
-        self.all = [Writer(runtime, n) for n in range(WRITERS)]
+        collection = f"history-{uuid.uuid4().hex[:6]}"
+        self.all = [Writer(runtime, n, collection) for n in range(WRITERS)]
 
     def __enter__(self):
         for w in self.all:
@@ -114,11 +118,28 @@ class Writers:
 
 
 def read_back(runtime, writer):
-    def answer():
-        got = runtime.execute("store", {"collection": COLLECTION, "op": "find",
-                                        "args": [{}, {"n": 1}]}, token=writer.token)
+    found, last = [], ""
+    while True:
+        page = read_page(runtime, writer, last)
+        found += [d["n"] for d in page]
+        if len(page) < PAGE:
+            return found
+        last = page[-1]["_id"]
+
+
+def read_page(runtime, writer, after):
+    got = None
+
+    def documents():
+        nonlocal got
+        got = runtime.execute("store", {"collection": writer.collection, "op": "find",
+                                        "args": [{"_id": {"$gt": after}}, {"n": 1}],
+                                        "sort": "_id", "limit": PAGE}, token=writer.token)
         return got.json if got.status == 200 and "documents" in got.json else None
-    return [d["n"] for d in wait_for(answer, "reading back")["documents"]]
+    try:
+        return wait_for(documents, "reading back")["documents"]
+    except AssertionError:
+        pytest.fail(f"not read back: {got} (seed {SEED})\n{runtime.log[-4000:]}", pytrace=False)
 
 
 def serving(runtime):
