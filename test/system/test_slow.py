@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import PLUGINS
+from conftest import PLUGINS, needs_root
 from runtime import PATIENCE_SECONDS, Runtime, mint, wait_for
 
 SLOW = 150  # of each kind
@@ -73,6 +73,7 @@ def descriptors(runtime):
 
 
 def test_slow_attackers_and_innocents(runtime):
+    needs_root("only root counts the descriptors of a director")
     innocents(runtime)
     before = descriptors(runtime)
     heads = [connect(runtime) for _ in range(SLOW)]
