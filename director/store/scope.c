@@ -136,7 +136,8 @@ static int copy_filter(struct filter_walk *walk, struct slice filter, bool requi
 	int r = 0;
 	if (++walk->depth > DOCUMENT_DEPTH_MAX) {
 		return store_fail(walk->failure, STORE_E_LIMIT,
-			"the filter is nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+			"the filter is nested deeper than %d levels (a fixed limit)",
+			DOCUMENT_DEPTH_MAX);
 	}
 	while (r == 0 && document_next(&it, &e)) {
 		bool owner = names_owner(e.name);

@@ -255,7 +255,8 @@ static int check_sizes(struct making *m)
 	}
 	if (c->field.n > FIELD_BYTES_MAX) {
 		return store_fail(&m->failure, STORE_E_LIMIT,
-			"a field name of %zu bytes; the limit is %d", c->field.n, FIELD_BYTES_MAX);
+			"a field name of %zu bytes; the limit is %d (fixed)", c->field.n,
+			FIELD_BYTES_MAX);
 	}
 	if (c->skip > l->skip) {
 		return store_fail(&m->failure, STORE_E_LIMIT,

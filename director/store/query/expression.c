@@ -245,7 +245,8 @@ static int compile_value(struct compiler *c, struct slice name, struct value v)
 	int r = 0;
 	if (++c->depth > DOCUMENT_DEPTH_MAX) {
 		return store_fail(c->failure, STORE_E_LIMIT,
-			"the expression is nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+			"the expression is nested deeper than %d levels (a fixed limit)",
+			DOCUMENT_DEPTH_MAX);
 	}
 	switch (v.type) {
 	case BT_STRING:
@@ -309,7 +310,7 @@ static struct value take_written(struct evaluation *x, struct document_writer *w
 	/* Everything that walks values counts on it. */
 	if (v.type != BT_MISSING && !document_depth_within(v.data, DOCUMENT_DEPTH_MAX)) {
 		x->error = store_fail(x->failure, STORE_E_LIMIT,
-			"an expression makes a value that is nested deeper than %d levels",
+			"an expression makes a value that is nested deeper than %d levels (a fixed limit)",
 			DOCUMENT_DEPTH_MAX);
 		return VALUE_MISSING;
 	}

@@ -59,7 +59,8 @@ static int take_name(struct index_spec *s, struct value v, struct store_failure 
 	struct slice name = v.type == BT_STRING ? value_string(v) : SLICE_NULL;
 	if (name.n == 0 || name.n > INDEX_NAME_MAX || memchr(name.p, 0, name.n) != NULL) {
 		return store_fail(f, STORE_E_INVALID,
-			"the name of an index has 1 to %d bytes and no NUL", INDEX_NAME_MAX);
+			"the name of an index has 1 to %d bytes (a fixed limit) and no NUL",
+			INDEX_NAME_MAX);
 	}
 	s->name = name;
 	return 0;

@@ -35,7 +35,8 @@ static int enter(struct compiler *c)
 {
 	if (++c->depth > DOCUMENT_DEPTH_MAX) {
 		return store_fail(c->failure, STORE_E_LIMIT,
-			"the filter is nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+			"the filter is nested deeper than %d levels (a fixed limit)",
+			DOCUMENT_DEPTH_MAX);
 	}
 	return 0;
 }

@@ -413,7 +413,7 @@ static int out_push(struct pipeline_run *run, unsigned i)
 	}
 	if (!document_depth_within(document, DOCUMENT_DEPTH_MAX)) {
 		return store_fail(run->failure, STORE_E_LIMIT,
-			"%s makes a document nested deeper than %d levels", s->name,
+			"%s makes a document nested deeper than %d levels (a fixed limit)", s->name,
 			DOCUMENT_DEPTH_MAX);
 	}
 	return push(run, i + 1, document);

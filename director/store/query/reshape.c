@@ -153,7 +153,8 @@ static int document_compile(struct compiler *c, struct slice document)
 	int r = 0;
 	if (++c->depth > DOCUMENT_DEPTH_MAX) {
 		return store_fail(c->failure, STORE_E_LIMIT,
-			"the stage is nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+			"the stage is nested deeper than %d levels (a fixed limit)",
+			DOCUMENT_DEPTH_MAX);
 	}
 	while (r == 0 && document_next(&it, &e)) {
 		r = element_compile(c, &e);

@@ -23,8 +23,8 @@ static int field_add(struct sort *s, const struct element *e, struct store_failu
 {
 	int64_t direction = 0;
 	if (s->n == SORT_FIELDS_MAX) {
-		return store_fail(
-			f, STORE_E_LIMIT, "a sort by more than %d fields", SORT_FIELDS_MAX);
+		return store_fail(f, STORE_E_LIMIT, "a sort by more than %d fields (a fixed limit)",
+			SORT_FIELDS_MAX);
 	}
 	if (name_is_operator(e->name)) {
 		return store_fail(f, STORE_E_UNSUPPORTED, "unsupported operator %.*s in a sort",

@@ -54,7 +54,8 @@ static int walk(struct slice document, bool array, struct store_failure *f)
 		}
 		if (depth == DOCUMENT_DEPTH_MAX) {
 			return store_fail(f, STORE_E_LIMIT,
-				"a document nested deeper than %d levels", DOCUMENT_DEPTH_MAX);
+				"a document nested deeper than %d levels (a fixed limit)",
+				DOCUMENT_DEPTH_MAX);
 		}
 		open[depth++] =
 			(struct level){ document_iter(e.value.data), e.value.type == BT_ARRAY, 0 };

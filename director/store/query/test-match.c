@@ -493,7 +493,7 @@ static void nesting_is_bounded(void **state)
 		(void)strncat(text, "}", sizeof(text) - strlen(text) - 1);
 	}
 	struct slice filter = notation_parse(text);
-	assert_refused(filter, &limits, STORE_E_LIMIT, "deeper than 64");
+	assert_refused(filter, &limits, STORE_E_LIMIT, "deeper than 64 levels (a fixed limit)");
 	free((void *)filter.p);
 }
 

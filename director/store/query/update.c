@@ -218,7 +218,7 @@ static int moved_depth(const struct apply *a, const struct pathset_entry *to, st
 		(to->n_parts >= DOCUMENT_DEPTH_MAX ||
 			!document_depth_within(v.data, DOCUMENT_DEPTH_MAX - to->n_parts))) {
 		return store_fail(a->failure, STORE_E_LIMIT,
-			"the field %.*s would be nested deeper than %d levels",
+			"the field %.*s would be nested deeper than %d levels (a fixed limit)",
 			STORE_NAME(to->text), DOCUMENT_DEPTH_MAX);
 	}
 	return 0;

@@ -59,8 +59,8 @@ static int depth_check(
 	if (used > DOCUMENT_DEPTH_MAX ||
 		(nested && !document_depth_within(v.data, DOCUMENT_DEPTH_MAX - used))) {
 		return store_fail(f, STORE_E_LIMIT,
-			"the field %.*s would be nested deeper than %d levels", STORE_NAME(path),
-			DOCUMENT_DEPTH_MAX);
+			"the field %.*s would be nested deeper than %d levels (a fixed limit)",
+			STORE_NAME(path), DOCUMENT_DEPTH_MAX);
 	}
 	return 0;
 }

@@ -114,8 +114,8 @@ static int visit_check(void *arg, struct slice key)
 	struct slice name = v->index->spec.name;
 	if (key.n > INDEX_KEY_BYTES) {
 		return store_fail(&v->x->failure, STORE_E_LIMIT,
-			"a key of more than %d bytes in the unique index %.*s", INDEX_KEY_BYTES,
-			STORE_NAME(name));
+			"a key of more than %d bytes (a fixed limit) in the unique index %.*s",
+			INDEX_KEY_BYTES, STORE_NAME(name));
 	}
 	int r = visit_run(v, key);
 	v->x->failed = v->index->spec.keys;

@@ -681,8 +681,8 @@ void source_answer(const struct source *s, int r)
 			"more than %u collections (MOZAIKS_MAX_COLLECTIONS)",
 			s->t->limits->collections);
 	} else if (r == -ENAMETOOLONG) {
-		(void)store_task_fail(
-			s->t, STORE_E_LIMIT, "an _id whose key has more than %d bytes", ID_KEY_MAX);
+		(void)store_task_fail(s->t, STORE_E_LIMIT,
+			"an _id whose key has more than %d bytes (a fixed limit)", ID_KEY_MAX);
 	} else {
 		(void)store_task_fail_errno(s->t, r);
 	}

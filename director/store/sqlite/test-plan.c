@@ -393,6 +393,23 @@ static void limits_are_named(void **state)
 	store_task_deinit(&t);
 	free((void *)(uintptr_t)c.index.p);
 	limits.index_fields = 16;
+	/* These are fixed, and say so. */
+	index_on(&alice, "{key: {u: 1}, name: 'u', unique: true}");
+	char text[1400];
+	(void)snprintf(text, sizeof(text), "{_id: 5, u: '%01100d'}", 0);
+	expect_limit(&(struct command){ &alice, STORE_INSERT, .document = text }, "a key of more than 1024 bytes (a fixed limit) in the unique index u");
+	(void)snprintf(text, sizeof(text), "{_id: '%01100d'}", 0);
+	struct store_task long_id;
+	struct source source;
+	assert_int_equal(sqlite_connection_run(&connection, ST_BEGIN), 0);
+	begin(&long_id, &source, &(struct command){ &alice, STORE_INSERT, .document = text });
+	int r = engine_run(&long_id, &source.engine);
+	source_answer(&source, r);
+	assert_non_null(strstr(long_id.result.message, "an _id whose key has more than 1024 bytes (a fixed limit)"));
+	source_deinit(&source);
+	store_task_deinit(&long_id);
+	assert_int_equal(sqlite_connection_run(&connection, ST_ROLLBACK), 0);
+	sqlite_connection_forget(&connection);
 }
 
 /* clang-format on */
