@@ -1,4 +1,4 @@
-/* Inside of expressions: what expression.c compiles and walks, and expression_ops.c calculates. */
+/* Inside of expressions: what expression.c compiles and walks, and the operators (operators.h) calculate. */
 #pragma once
 
 #include "director/store/query/expression.h"
