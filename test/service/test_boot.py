@@ -201,9 +201,9 @@ def workers_are_limited(machine, unit):
     assert re.search(rf"/{unit}/mozaiks-[^/]+/supervisor$", group), group
     folder = "/sys/fs/cgroup" + group.partition("::")[2].rpartition("/")[0]
     for file, most in (("pids.max", 256), ("memory.max", 256 << 20)):
-        limits = machine.run("sh", "-c", f"cat {folder}/workers/w*/{file}").split()
+        limits = machine.run("sh", "-c", f"cat '{folder}'/workers/w*/{file}").split()
         assert limits and all(int(n) <= most for n in limits), limits
-    assert machine.run("sh", "-c", f"cat {folder}/workers/w*/cgroup.procs").split()
+    assert machine.run("sh", "-c", f"cat '{folder}'/workers/w*/cgroup.procs").split()
 
 
 class Neighbour(threading.Thread):
