@@ -32,7 +32,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { KNOWN_MAX = 100, TESTS_MAX = 400, READY_MS = 20000 };
+enum { KNOWN_MAX = 100, TESTS_MAX = 400, READY_MS = 60000 };
 
 /* A test that is no table of steps. @return false and the reason in `wrong`. */
 typedef bool (*test_fn)(const char *collection);

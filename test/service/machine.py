@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).parent
 NAME = "mozaiks-boot-"
 # How much longer everything may take: an emulated processor is slow.
 SLOWNESS = int(os.environ.get("MOZAIKS_SLOWNESS", "1"))
-BOOT_SECONDS = 30
+BOOT_SECONDS = 120
 
 # Units of the host's image that would reach the kernel of all, or are not needed.
 MASKED = ["systemd-sysctl.service", "systemd-modules-load.service", "systemd-remount-fs.service",

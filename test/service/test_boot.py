@@ -235,7 +235,7 @@ def test_one_pluginhost_dies_alone(machine, client):
     before = restarts(machine, SECOND)
     with Neighbour(client, "hello") as neighbour:
         machine.run("systemctl", "kill", "-s", "KILL", SECOND)
-        machine.wait(lambda: restarts(machine, SECOND) == before + 1, 15, "the restart")
+        machine.wait(lambda: restarts(machine, SECOND) == before + 1, 60, "the restart")
         client.until("other", 200)
     assert not neighbour.bad, neighbour.bad[:3]
     assert neighbour.good > 3
@@ -248,7 +248,7 @@ def test_a_hung_pluginhost_is_started_anew(machine, client):
     before = restarts(machine, SECOND)
     with Neighbour(client, "hello") as neighbour:
         machine.run("kill", "-STOP", machine.show(SECOND)["MainPID"])
-        machine.wait(lambda: restarts(machine, SECOND) > before, 20, "the watchdog")
+        machine.wait(lambda: restarts(machine, SECOND) > before, 60, "the watchdog")
         client.until("other", 200)
     assert not neighbour.bad, neighbour.bad[:3]
 
@@ -259,7 +259,7 @@ def test_a_hung_director_is_started_anew(machine, client):
     machine.run("kill", "-STOP", machine.show(DIRECTOR)["MainPID"])
     answer = []
     waiting = threading.Thread(target=lambda: answer.append(client.get("/livez")))
-    machine.wait(lambda: restarts(machine, DIRECTOR) > before, 20, "the watchdog")
+    machine.wait(lambda: restarts(machine, DIRECTOR) > before, 60, "the watchdog")
     waiting.start()
     waiting.join(30)
     assert answer == [(200, "ok")]
@@ -316,7 +316,7 @@ def test_the_end(machine, client):
     """Stopped in time, by themselves, nothing left behind."""
     started = time.monotonic()
     machine.run("systemctl", "stop", DIRECTOR, FIRST, SECOND, "mozaiks-director.socket")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     for unit in (DIRECTOR, FIRST, SECOND):
         shown = machine.show(unit)
         assert (shown["ActiveState"], shown["Result"]) == ("inactive", "success"), (unit, shown["Result"])

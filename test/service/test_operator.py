@@ -42,5 +42,5 @@ def test_the_document(machine):
         text = machine.run("curl", "-s", "-m", "10", "-H", f"Authorization: Bearer {token}", "-d",
                            '{"name":"Ada"}', "http://127.0.0.1:8080/api/execute/hello", check=False)
         return text.startswith("{") and json.loads(text) == {"hello": "Ada"}
-    machine.wait(answer, 20, "the plugin's answer")
+    machine.wait(answer, 60, "the plugin's answer")
     assert any('"program":"director"' in text for text in said)

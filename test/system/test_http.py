@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import PLUGINS
-from runtime import DIRECTOR, Runtime, mint, wait_for
+from runtime import DIRECTOR, PATIENCE_SECONDS, Runtime, mint, wait_for
 
 BODY_LIMIT = 200_000
 
@@ -45,20 +45,21 @@ NONE = json.dumps({"action": "none"}).encode()
 
 
 def test_keep_alive(runtime):
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
         for _ in range(5):
             s.sendall(request(NONE))
             assert b" 200 " in s.recv(65536).split(b"\r\n")[0]
 
 
 def test_http_1_0_closes(runtime):
-    assert statuses(runtime.raw(request(NONE, version="1.0"), timeout=5)) == [200]
+    assert statuses(runtime.raw(request(NONE, version="1.0"))) == [200]
 
 
 def test_connection_close(runtime):
     started = time.monotonic()
     assert statuses(runtime.raw(request(NONE, ["Connection: close"]))) == [200]
-    assert time.monotonic() - started < 5
+    # It ended, and was not given up by us.
+    assert time.monotonic() - started < PATIENCE_SECONDS
 
 
 def test_pipelining_keeps_the_order(runtime):
@@ -76,7 +77,7 @@ def test_a_hundred_pipelined(runtime):
 
 
 def test_byte_by_byte(runtime):
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in request(ECHO, ["Connection: close"]):
             s.sendall(bytes([byte]))
@@ -124,13 +125,12 @@ def test_body_at_the_limit(runtime):
 
 def test_413_comes_before_the_body(runtime):
     """Only the head is sent; the answer does not wait for a body."""
-    started = time.monotonic()
-    received = runtime.raw(request(b"", [f"Content-Length: {BODY_LIMIT + 1}"]), timeout=5)
-    assert statuses(received) == [413] and time.monotonic() - started < 4
+    received = runtime.raw(request(b"", [f"Content-Length: {BODY_LIMIT + 1}"]))
+    assert statuses(received) == [413]
 
 
 def test_expect_100_continue(runtime):
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=10) as s:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
         s.sendall(request(b"", [f"Content-Length: {len(NONE)}", "Expect: 100-continue"]))
         assert s.recv(65536).startswith(b"HTTP/1.1 100 ")
         s.sendall(NONE)
@@ -140,7 +140,7 @@ def test_expect_100_continue(runtime):
 def test_no_100_for_what_is_refused(runtime):
     """A stranger is not asked for the body."""
     data = request(b"", ["Content-Length: 10", "Expect: 100-continue"], token="x.y.z")
-    assert statuses(runtime.raw(data, timeout=5))[0] == 401
+    assert statuses(runtime.raw(data))[0] == 401
 
 
 LONG = "x" * 20_000
@@ -208,7 +208,7 @@ REFUSED = {
 def test_refused_and_closed(runtime, name):
     """One answer, then the connection ends: what follows is never taken for a request."""
     data, allowed = REFUSED[name]
-    received = runtime.raw(data + request(NONE), timeout=5)
+    received = runtime.raw(data + request(NONE))
     assert received, "no answer"
     assert len(statuses(received)) == 1 and statuses(received)[0] in allowed, received
     assert runtime.get("/livez").status == 200
@@ -217,7 +217,7 @@ def test_refused_and_closed(runtime, name):
 @pytest.mark.parametrize("data", [request(headers=[f"X-Long: {LONG}"]), request(path="/" + LONG)],
                          ids=["header", "target"])
 def test_a_problem_names_the_limit(runtime, data):
-    assert b"MOZAIKS_MAX_HEAD_BYTES" in runtime.raw(data, timeout=5)
+    assert b"MOZAIKS_MAX_HEAD_BYTES" in runtime.raw(data)
 
 
 def test_trace_echoes_nothing(runtime):
@@ -228,8 +228,8 @@ def test_trace_echoes_nothing(runtime):
 
 def test_half_a_head_is_no_request(runtime):
     """A client that ends in the middle of a head is never answered with success."""
-    assert b" 200 " not in runtime.raw(request(NONE)[:60], timeout=3, close=True)
-    assert b" 200 " not in runtime.raw(request(NONE)[:-1], timeout=3, close=True)
+    assert b" 200 " not in runtime.raw(request(NONE)[:60], close=True)
+    assert b" 200 " not in runtime.raw(request(NONE)[:-1], close=True)
 
 
 def test_many_idle_connections_disturb_nobody(runtime):
@@ -247,9 +247,10 @@ def test_a_client_that_leaves(runtime):
     """The call is cancelled, and its place is free again."""
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", runtime.port)) as s:
-            s.sendall(request(b'{"action":"sleep","seconds":20}', path="/api/execute/busy"))
+            s.sendall(request(b'{"action":"sleep","seconds":600}', path="/api/execute/busy"))
             time.sleep(0.02)
-    deadline = time.monotonic() + 10
+    # Before its deadline, that is.
+    deadline = time.monotonic() + 25
     while True:
         stats = runtime.execute("busy", {"action": "stats"}).json
         if stats["now"] == 0:
@@ -271,9 +272,9 @@ def test_who_does_not_read_is_cut_off(impatient):
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.connect(("127.0.0.1", impatient.port))
-        s.settimeout(10)
+        s.settimeout(PATIENCE_SECONDS)
         with pytest.raises(OSError):
-            for _ in range(50):
+            for _ in range(500):
                 s.sendall(request(body))
     assert impatient.get("/livez").status == 200
 
@@ -298,7 +299,7 @@ def test_out_of_descriptors(short_of_descriptors):
     """Who is one too many waits; the others are served, and nothing spins."""
     r = short_of_descriptors
     assert any(x.get("id") == "http.few_descriptors" for x in r.records)
-    held = [socket.create_connection(("127.0.0.1", r.port), timeout=5) for _ in range(120)]
+    held = [socket.create_connection(("127.0.0.1", r.port)) for _ in range(120)]
     try:
         held[-1].settimeout(0.5)
         held[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n")

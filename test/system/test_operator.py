@@ -29,7 +29,7 @@ def runtime():
     plugins = {f"ends_{way}": PLUGINS / "ends" for way in ENDS}
     plugins.update({"quiet": PLUGINS / "ends", "answers": PLUGINS / "answers",
                     "unloadable": {"logic.py": "raise ValueError('of the import')\n"}})
-    with Runtime(plugins, env={"MOZAIKS_PLUGIN_TIMEOUT_SECONDS": "2"}) as r:
+    with Runtime(plugins, env={"MOZAIKS_PLUGIN_TIMEOUT_SECONDS": "4"}) as r:
         yield r
 
 

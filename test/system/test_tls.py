@@ -13,9 +13,9 @@ import time
 import pytest
 
 from conftest import PLUGINS, needs_root
-from runtime import DIRECTOR, Program, Runtime, mint, wait_for
+from runtime import DIRECTOR, PATIENCE_SECONDS, Program, Runtime, mint, wait_for
 
-HANDSHAKE_SECONDS = 1.0
+HANDSHAKE_SECONDS = 3.0
 # A sanitizer keeps freed memory; what leaks it says itself.
 SANITIZED = b"__asan_init" in DIRECTOR.read_bytes()
 
@@ -84,7 +84,7 @@ def runtime():
 
 @contextlib.contextmanager
 def connect(runtime, context=None, session=None):
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=20) as plain:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as plain:
         with (context or client_context()).wrap_socket(
                 plain, suppress_ragged_eofs=False, session=session) as s:
             yield s
@@ -155,7 +155,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 def test_garbage_ends_the_connection(runtime, garbage):
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
         with contextlib.suppress(ConnectionError):
             s.sendall(garbage)
             while s.recv(4096):
@@ -183,10 +183,10 @@ def test_a_handshake_has_its_time(runtime):
     first = hello()[2].read()
     sockets = []
     for start in (b"", first[:40], first):
-        s = socket.create_connection(("127.0.0.1", runtime.port), timeout=20)
+        s = socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS)
         s.sendall(start)
         sockets.append(s)
-    slow = socket.create_connection(("127.0.0.1", runtime.port), timeout=20)
+    slow = socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS)
     started = time.monotonic()
     with contextlib.suppress(ConnectionError):
         for byte in first:
@@ -204,7 +204,7 @@ def test_a_handshake_has_its_time(runtime):
 def test_byte_by_byte_in_time(runtime):
     """Each byte of the handshake and of the request in a packet of its own."""
     client, incoming, outgoing = hello()
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=20) as s:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as s:
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
         def send():
@@ -257,7 +257,7 @@ def test_large_bodies(runtime):
 
 def test_a_slow_reader_gets_everything(runtime):
     body = b'{"action":"echo","fill":"' + b"x" * 800_000 + b'"}'
-    with socket.create_connection(("127.0.0.1", runtime.port), timeout=20) as plain:
+    with socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS) as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         with client_context().wrap_socket(plain, suppress_ragged_eofs=False) as s:
             s.sendall(execute(body))
@@ -295,7 +295,7 @@ def test_aborted_handshakes_leave_nothing(runtime):
     def abort(n):
         first = hello()[2].read()
         for i in range(n):
-            s = socket.create_connection(("127.0.0.1", runtime.port), timeout=20)
+            s = socket.create_connection(("127.0.0.1", runtime.port), timeout=PATIENCE_SECONDS)
             s.sendall(first[:len(first) * (i % 5) // 4])
             if i % 5 == 4:
                 s.recv(100)

@@ -23,6 +23,9 @@ import bson
 PROGRAM = os.environ["PYTHON_WORKER"]
 PACKAGES = os.environ["PYTHON_PACKAGES"]
 
+# What has not happened by then does not.
+PATIENCE_SECONDS = 60
+SEND_BUFFER = 106_496
 HANDSHAKE = b"\x00SP\x00\x00\x10\x00\x00"
 HEADER = struct.Struct("<IBBHQ")
 
@@ -130,6 +133,8 @@ class Worker:
         self.shook_hands = False
         self.closed = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        # What an unread worker can write is this, and not what the machine is set to.
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self.socket = ours
         self.process = subprocess.Popen(
             [PROGRAM, PACKAGES, plugin, str(directory)],
@@ -188,7 +193,7 @@ class Worker:
         payload = b"".join(frames)
         data = memoryview(b"\x01" + struct.pack(">Q", len(payload)) + payload)
         self.socket.setblocking(False)
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_SECONDS
         while data:
             assert time.monotonic() < end, "the worker does not read"
             readable, writable, _ = select.select([self.socket], [self.socket], [], 1)
@@ -266,7 +271,7 @@ class Worker:
             self.frames.append(Frame(type, flags, capability, call_id, payload))
         assert count > 0
 
-    def pump(self, timeout: float = 10) -> None:
+    def pump(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Waits for bytes and sorts the frames that came."""
         if not self.frames:
             self.socket.settimeout(timeout)
@@ -314,7 +319,7 @@ class Worker:
         payload = struct.pack("<IB", request.seq, status) + result
         return self.frame(REPLY, request.call_id, payload, request.capability)
 
-    def until(self, condition: Callable[[], Any], timeout: float = 10) -> Any:
+    def until(self, condition: Callable[[], Any], timeout: float = PATIENCE_SECONDS) -> Any:
         """Pumps until the condition gives something true, and returns it."""
         end = time.monotonic() + timeout
         while not (value := condition()):
@@ -326,10 +331,10 @@ class Worker:
                 raise AssertionError(f"timeout; logs: {self.logs[-5:]}") from None
         return value
 
-    def result(self, call_id: int, timeout: float = 10) -> Result:
+    def result(self, call_id: int, timeout: float = PATIENCE_SECONDS) -> Result:
         return self.until(lambda: self.results.get(call_id), timeout)
 
-    def wait_for(self, type: int, timeout: float = 10) -> Frame:
+    def wait_for(self, type: int, timeout: float = PATIENCE_SECONDS) -> Frame:
         def find() -> Optional[Frame]:
             return next((f for f in self.others if f.type == type), None)
 
@@ -337,7 +342,7 @@ class Worker:
         self.others.remove(frame)
         return frame
 
-    def log(self, part: str, timeout: float = 10) -> Log:
+    def log(self, part: str, timeout: float = PATIENCE_SECONDS) -> Log:
         """The first log record whose message contains a text."""
         found: Log = self.until(
             lambda: next((r for r in self.logs if part in r.message), None), timeout

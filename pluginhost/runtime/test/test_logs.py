@@ -168,4 +168,4 @@ async def execute(data):
     return 1
 """)
     worker.call()
-    worker.log("much later", timeout=3)
+    worker.log("much later")

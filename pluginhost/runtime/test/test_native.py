@@ -320,23 +320,23 @@ static int execute(struct mozaiks_call *call)
 
 def test_a_slow_call_does_not_hold_up_others():
     with running(SLOW) as worker:
-        slow = worker.execute({"ms": 3000})
-        begin = time.monotonic()
+        slow = worker.execute({"ms": 600_000})
         for _ in range(50):
             assert worker.call(ms=0).value == 1
-        assert time.monotonic() - begin < 2
         assert slow not in worker.results
+        worker.send(fd.CANCEL, slow)
+        assert worker.result(slow).outcome == fd.CANCELLED
 
 
 def test_one_message_with_slow_and_fast_calls():
     with running(SLOW) as worker:
-        frames = [worker.execute_frame({"ms": 2000 if i == 0 else 0}) for i in range(100)]
-        begin = time.monotonic()
+        frames = [worker.execute_frame({"ms": 600_000 if i == 0 else 0}) for i in range(100)]
         worker.send_frames([frame for _, frame in frames])
         for call_id, _ in frames[1:]:
             assert worker.result(call_id).value == 1
-        assert time.monotonic() - begin < 1.5
         assert frames[0][0] not in worker.results
+        worker.send(fd.CANCEL, frames[0][0])
+        assert worker.result(frames[0][0]).outcome == fd.CANCELLED
 
 
 def test_one_thread_takes_turns():
@@ -403,7 +403,7 @@ static int execute(struct mozaiks_call *call)
             worker.execute({})
         time.sleep(0.1)
         worker.send(fd.PING, 0)
-        worker.wait_for(fd.PONG, 5)
+        worker.wait_for(fd.PONG)
 
 
 def test_events():
