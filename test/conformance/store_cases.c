@@ -805,6 +805,12 @@ const struct store_case store_cases[] = {
 	PUT(APP, "{_id: 4, e: 'x'}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
 	PUT(ALICE, "{_id: 5, e: 'x'}", REFUSED(STORE_E_DUPLICATE, "e_1"), .n = 0),
 } },
+{ "index: one of each owner is not one of all", {
+	INDEX(ALICE, "{key: {e: 1}, name: 'e_1'}"),
+	INDEX(BOB, "{key: {e: 1}, name: 'e_1'}"),
+	INDEX(SHARED, "{key: {e: 1}, name: 'e_1'}", REFUSED(STORE_E_INVALID, "another index with the name e_1")),
+	INDEXES(SHARED, ID_INDEX " {key: {e: 1}, name: 'e_1'}"),
+} },
 { "index: unique and sparse", {
 	INDEX(ALICE, "{key: {e: 1}, name: 'e_1', unique: true, sparse: true}"),
 	PUT(ALICE, "{_id: 1} {_id: 2} {_id: 3, e: 1}", .n = 3),
