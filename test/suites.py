@@ -17,7 +17,7 @@ import sys
 
 # From fast to slow; a suite that is not named here comes last. The long ones run with --all only.
 ORDER = ["lint", "unit", "fuzz", "conformance", "system", "security", "service", "fault", "bench"]
-LONG = ["fuzz-long", "security-long"]
+LONG = ["fuzz-long", "security-long", "vm"]
 
 CMOCKA = re.compile(r"^\[  (PASSED|FAILED)  \] (\d+) test\(s\)", re.M)
 PYTEST = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.M)
