@@ -4,7 +4,7 @@
 #include "director/api/api.h"
 #include "director/api/plugin_status.h"
 #include "director/director.h"
-#include "director/hosts/registry.h"
+#include "director/hosts/grant_change.h"
 #include "director/hosts/supervise.h"
 
 #include <errno.h>
@@ -81,79 +81,91 @@ static void restart(void *owner, struct http_request *r, struct slice body)
 	answer_status(r, p);
 }
 
-/* A request that waits for the store. Its client may go before the answer comes, and the other way
- * round: whoever is last frees it. */
-struct switching {
+/* A request that waits for the store or a file. Its client may go before the answer comes, and the other
+ * way round: whoever is last frees it. */
+struct waiting {
 	struct http_request *r; /* NULL: gone or answered */
 	struct plugin *plugin;
-	bool enabled;
+	bool wanted; /* enabled, granted */
 	unsigned refs;
 };
 
-static void switching_unref(struct switching *s)
+static void waiting_unref(struct waiting *w)
 {
-	if (--s->refs == 0) {
-		plugin_unref(s->plugin);
-		free(s);
+	if (--w->refs == 0) {
+		plugin_unref(w->plugin);
+		free(w);
 	}
 }
 
-static void switching_release(void *context)
+static void waiting_release(void *context)
 {
-	struct switching *s = context;
-	s->r = NULL;
-	switching_unref(s);
+	struct waiting *w = context;
+	w->r = NULL;
+	waiting_unref(w);
 }
 
 static void on_abort(void *owner, struct http_request *r)
 {
-	struct switching *s = http_request_context(r);
-	if (s != NULL) {
-		s->r = NULL;
+	struct waiting *w = http_request_context(r);
+	if (w != NULL) {
+		w->r = NULL;
 	}
 }
 
-static void answer_switched(struct switching *s, bool stored, const char *why)
+/* With two references: the request's, and that of whoever will answer. @return NULL after answering. */
+static struct waiting *waiting_new(struct http_request *r, struct plugin *p, bool wanted)
 {
-	struct http_request *r = s->r;
-	s->r = NULL;
-	if (stored) {
-		answer_status(r, s->plugin);
-	} else {
+	struct waiting *w = calloc(1, sizeof(*w));
+	if (w == NULL) {
+		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
+		return NULL;
+	}
+	plugin_ref(p);
+	*w = (struct waiting){ .r = r, .plugin = p, .wanted = wanted, .refs = 2 };
+	http_request_set_context(r, w, waiting_release);
+	return w;
+}
+
+/* @return the request, which is to be answered now; NULL: nobody waits for it. */
+static struct http_request *waiting_end(struct waiting *w)
+{
+	struct http_request *r = w->r;
+	w->r = NULL;
+	return r;
+}
+
+/* --- enabling and disabling --- */
+
+static void answer_switched(struct waiting *w, bool stored, const char *why)
+{
+	struct http_request *r = waiting_end(w);
+	if (r != NULL && stored) {
+		answer_status(r, w->plugin);
+	} else if (r != NULL) {
 		http_problem(r, 503, "db_unavailable", 1,
 			"Plugin '%s' is %s on this node, but that could not be stored: %s",
-			s->plugin->id, s->enabled ? "enabled" : "disabled", why);
+			w->plugin->id, w->wanted ? "enabled" : "disabled", why);
 	}
+	waiting_unref(w);
 }
 
 static void on_stored(void *owner, const struct store_result *result)
 {
-	struct switching *s = owner;
-	if (s->r != NULL) {
-		answer_switched(s, result->error == STORE_OK, result->message);
-	}
-	switching_unref(s);
+	answer_switched(owner, result->error == STORE_OK, result->message);
 }
 
 static void set_enabled(struct director *d, struct http_request *r, bool enabled)
 {
 	struct plugin *p = api_find_plugin(d, r);
-	struct switching *s = p == NULL ? NULL : calloc(1, sizeof(*s));
-	if (p == NULL) {
-		return;
-	}
-	if (s == NULL) {
-		http_problem(r, 503, "out_of_memory", 1, "No memory for this request now");
+	struct waiting *w = p == NULL ? NULL : waiting_new(r, p, enabled);
+	if (w == NULL) {
 		return;
 	}
 	log_action(r, p, enabled ? "enable" : "disable");
-	plugin_ref(p);
-	*s = (struct switching){ .r = r, .plugin = p, .enabled = enabled, .refs = 2 };
-	http_request_set_context(r, s, switching_release);
-	int e = plugin_set_enabled(p, enabled, on_stored, s);
+	int e = plugin_set_enabled(p, enabled, on_stored, w);
 	if (e < 0) {
-		answer_switched(s, false, strerrordesc_np(-e));
-		switching_unref(s);
+		answer_switched(w, false, strerrordesc_np(-e));
 	}
 }
 
@@ -169,25 +181,37 @@ static void disable(void *owner, struct http_request *r, struct slice body)
 
 /* --- permissions --- */
 
+static void on_changed(void *owner, int error, const char *why)
+{
+	struct waiting *w = owner;
+	struct http_request *r = waiting_end(w);
+	if (r != NULL && error == 0) {
+		answer_status(r, w->plugin);
+	} else if (r != NULL && error == -EINVAL) {
+		http_problem(r, 400, "invalid_argument", 0, "%s", why);
+	} else if (r != NULL) {
+		http_problem(r, 503, "policy_not_written", 0, "Nothing was changed: %s", why);
+	}
+	waiting_unref(w);
+}
+
 /* {"permission": "…"} */
-static void answer_grant(
+static void change_grant(
 	struct http_request *r, struct plugin *p, const json_t *request, bool granted)
 {
-	char why[GRANTS_WHY_SIZE];
 	const json_t *name = json_object_get(request, "permission");
 	if (!json_is_string(name)) {
 		http_problem(r, 400, "invalid_argument", 0, "permission must be a string");
 		return;
 	}
+	struct waiting *w = waiting_new(r, p, granted);
+	if (w == NULL) {
+		return;
+	}
 	log_action(r, p, granted ? "grant" : "revoke");
-	int e = registry_set_grant(
-		p, slice_of(json_string_value(name), json_string_length(name)), granted, why);
-	if (e == -EINVAL) {
-		http_problem(r, 400, "invalid_argument", 0, "%s", why);
-	} else if (e < 0) {
-		http_problem(r, 503, "policy_not_written", 0, "Nothing was changed: %s", why);
-	} else {
-		answer_status(r, p);
+	struct slice permission = slice_of(json_string_value(name), json_string_length(name));
+	if (grant_change_start(p, permission, granted, on_changed, w) < 0) {
+		on_changed(w, -ENOMEM, "no memory");
 	}
 }
 
@@ -203,7 +227,7 @@ static void set_grant(void *owner, struct http_request *r, struct slice body, bo
 		http_problem(r, 400, "invalid_json", 0, "Invalid JSON payload: %s", why.text);
 		return;
 	}
-	answer_grant(r, p, request, granted);
+	change_grant(r, p, request, granted);
 	json_decref(request);
 }
 
@@ -217,8 +241,16 @@ static void on_revoke(void *owner, struct http_request *r, struct slice body)
 	set_grant(owner, r, body, false);
 }
 
-const struct http_handler admin_plugin_grant = { .on_head = api_admin_head, .on_body = on_grant };
-const struct http_handler admin_plugin_revoke = { .on_head = api_admin_head, .on_body = on_revoke };
+const struct http_handler admin_plugin_grant = {
+	.on_head = api_admin_head,
+	.on_body = on_grant,
+	.on_abort = on_abort,
+};
+const struct http_handler admin_plugin_revoke = {
+	.on_head = api_admin_head,
+	.on_body = on_revoke,
+	.on_abort = on_abort,
+};
 const struct http_handler admin_plugin_reset = { .on_head = api_admin_head, .on_body = reset };
 const struct http_handler admin_plugin_restart = { .on_head = api_admin_head, .on_body = restart };
 const struct http_handler admin_plugin_enable = {

@@ -15,7 +15,7 @@
  * been there before the plugin was.
  *
  * The file is read at the start, and again whenever the list of plugins is refreshed; mozaiksctl plugin
- * grant and revoke change it (grants_set()). Loop thread.
+ * grant and revoke change it (grant_change.h). Each struct belongs to one thread.
  */
 #pragma once
 

@@ -26,36 +26,18 @@ int registry_init(struct registry *r,
 	return e < 0 ? e : registry_file_new(&r->file, d->loop, path);
 }
 
-static void apply_grants(struct registry *r)
-{
-	struct plugin *p;
-	struct plugin *next;
-	HASH_ITER (hh, r->plugins, p, next) {
-		grants_apply(&r->grants, p->id, &p->manifest);
-	}
-}
-
-int registry_set_grant(struct plugin *p,
-	struct slice permission,
-	bool granted,
-	char ret_why[static GRANTS_WHY_SIZE])
-{
-	struct registry *r = &p->director->registry;
-	int e = grants_set(&r->grants, p->id, &p->manifest, permission, granted, ret_why);
-	/* Also what an operator has written meanwhile. */
-	apply_grants(r);
-	return e;
-}
-
-/* What an operator has written meanwhile; a policy that cannot be read leaves the one before. */
-static void read_grants(struct registry *r)
+void registry_read_grants(struct registry *r)
 {
 	char why[GRANTS_WHY_SIZE];
+	struct plugin *p;
+	struct plugin *next;
 	if (grants_read(&r->grants, why) < 0) {
 		log_event(LOG_WARNING, "registry.policy", "the permissions stay as they were: %s",
 			why);
 	}
-	apply_grants(r);
+	HASH_ITER (hh, r->plugins, p, next) {
+		grants_apply(&r->grants, p->id, &p->manifest);
+	}
 }
 
 /* Takes a plugin out of the table; it is freed when nothing uses it any more. */
@@ -217,7 +199,7 @@ int registry_update(struct registry *r, struct director *d, const char *host, st
 	}
 	/* What other nodes have changed meanwhile, or what this one does not know yet. */
 	(void)switches_load(d);
-	read_grants(r);
+	registry_read_grants(r);
 	size_t i;
 	json_t *entry;
 	r->listing++;

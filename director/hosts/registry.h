@@ -60,11 +60,8 @@ void registry_sync_file(struct registry *r, struct director *d);
  * switches_save(). */
 int registry_set_enabled(struct plugin *p, bool enabled, store_done_fn saved, void *owner);
 
-/** Grants a plugin a permission or takes it away, for good: grants_set(). It counts at once. */
-int registry_set_grant(struct plugin *p,
-	struct slice permission,
-	bool granted,
-	char ret_why[static GRANTS_WHY_SIZE]);
+/** Reads the policy again and applies it to all plugins; one that cannot be read leaves the one before. */
+void registry_read_grants(struct registry *r);
 
 /** The store has said which plugins are disabled (switches.h): does so, and writes the file. */
 void registry_take_switches(struct registry *r, struct director *d);

@@ -1,4 +1,5 @@
 """What a plugin can reach in the store: its caller's documents, and nothing else, by any spelling."""
+import concurrent.futures
 import contextlib
 import json
 import re
@@ -171,6 +172,12 @@ def test_grants_by_command():
         assert re.search(r"^store +database\.write +asked for, not granted$", listed, re.M), listed
         r.ctl("plugin", "grant", "store", "database.write")
         assert "inserted_id" in alice("insert_one", {"n": 5})
+        # Changes at once are made one after the other: none is lost.
+        names = ["events.publish", "events.subscribe", "websocket.send", "websocket.broadcast"]
+        with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(lambda name: r.ctl("plugin", "revoke", "store", name), names))
+        written = json.loads((r.configs / "plugin_policy.json").read_text())
+        assert sorted(written["plugins"]["store"]["deny"]) == sorted(names)
         for arguments, status, words in (
                 (("grant", "store", "database.all"), 1, "there is no permission"),
                 (("revoke", "nobody", "database.write"), 4, "There is no plugin 'nobody'"),
