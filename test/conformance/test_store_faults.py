@@ -22,7 +22,7 @@ import runtime as runtime_module
 import servers
 from conftest import EXAMPLES, PLUGINS, cannot_run
 from history import KILL_POINTS, SEED, UNSUPERVISED, Writers, serving
-from runtime import Runtime
+from runtime import PATIENCE_SECONDS, Runtime
 
 LOAD = runtime_module.BUILD / "test" / "conformance" / "store-load"
 
@@ -31,8 +31,6 @@ KEEPS = {"ferretdb", "mongod"}
 # Of a server that is gone without a word; shorter than by default, so that the tests are.
 SHORT = "?connectTimeoutMS=700&serverSelectionTimeoutMS=1500&socketTimeoutMS=1000"
 USERS = 8
-# After the server is back.
-RECOVERY_SECONDS = 60
 # Longer than the socket's timeout in SHORT.
 LATE_SECONDS = 1.5
 # How a change begins on the wire: an OP_MSG whose document has the command's name first.
@@ -69,7 +67,7 @@ class Server(servers.Server):
             stats = [stat.read_text() for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")]
             return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
-        runtime_module.wait_for(frozen, 5, "every thread to stop")
+        runtime_module.wait_for(frozen, "every thread to stop")
 
     def thaw(self):
         os.kill(self.victim(), signal.SIGCONT)
@@ -194,20 +192,20 @@ class Store:
         self.process.stdin.write(f"{tag} {words}\n")
         return tag
 
-    def wait(self, tag, seconds=20):
+    def wait(self, tag):
         with self.changed:
-            assert self.changed.wait_for(lambda: tag in self.replies, seconds), f"no answer: {tag}"
+            assert self.changed.wait_for(lambda: tag in self.replies, PATIENCE_SECONDS), \
+                f"no answer: {tag}"
             return self.replies.pop(tag)
 
-    def run(self, words, seconds=20):
-        return self.wait(self.send(words), seconds)
+    def run(self, words):
+        return self.wait(self.send(words))
 
     def is_ready(self):
         return self.run("ready").code == "yes"
 
-    def wait_ready(self, ready=True, seconds=RECOVERY_SECONDS):
-        runtime_module.wait_for(lambda: self.is_ready() == ready, seconds,
-                                "ready" if ready else "not ready")
+    def wait_ready(self, ready=True):
+        runtime_module.wait_for(lambda: self.is_ready() == ready, "ready" if ready else "not ready")
 
     def documents(self):
         """{id: n} of all there is."""
@@ -243,7 +241,7 @@ def settled(store):
     """A server may still be at work on what nobody waits for any more: until nothing has changed for
     half a second."""
     last = None
-    deadline = time.monotonic() + RECOVERY_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (now := store.documents()) != last:
         assert time.monotonic() < deadline
         last = now
@@ -306,7 +304,7 @@ def test_not_there_at_start(server, proxy, opened):
     assert store.run(insert(1)).code == "unavailable"
     proxy.target = server.port
     store.wait_ready()
-    runtime_module.wait_for(lambda: store.run(insert(1)).code == "ok", RECOVERY_SECONDS, "an ok")
+    runtime_module.wait_for(lambda: store.run(insert(1)).code == "ok", "an ok")
     assert store.documents() == {1: 0}
 
 
@@ -341,7 +339,7 @@ class Load:
             self.inserts[key] = code
         return code
 
-    def acknowledge(self, n, seconds=RECOVERY_SECONDS):
+    def acknowledge(self, n):
         """Goes on until so many more are acknowledged."""
         done = 0
 
@@ -349,11 +347,11 @@ class Load:
             nonlocal done
             done += self.step()
             return done >= n
-        runtime_module.wait_for(enough, seconds, f"{n} acknowledgements (seed {SEED})")
+        runtime_module.wait_for(enough, f"{n} acknowledgements (seed {SEED})")
 
     def finish(self):
         for tag in list(self.tags):
-            runtime_module.wait_for(lambda tag=tag: tag in self.store.replies, RECOVERY_SECONDS,
+            runtime_module.wait_for(lambda tag=tag: tag in self.store.replies,
                                     "an answer to every command")
             self._note(tag)
 
@@ -391,7 +389,7 @@ def test_server_killed_under_writes(server, proxy, opened):
         refused = load.codes().count("unavailable")
         runtime_module.wait_for(
             lambda: load.step() or load.codes().count("unavailable") > refused + 10,
-            RECOVERY_SECONDS, "refusals")
+            "refusals")
         server.start_again()
         proxy.target = server.port
     load.acknowledge(50)
@@ -489,7 +487,7 @@ def test_replies_lost(server, proxy, opened):
     proxy.cut()
     proxy.replies = True
     store.wait_ready()
-    runtime_module.wait_for(lambda: store.run(insert(51)).code == "ok", RECOVERY_SECONDS, "an ok")
+    runtime_module.wait_for(lambda: store.run(insert(51)).code == "ok", "an ok")
     assert set(store.documents()) == set(found) | {51}
 
 
@@ -506,7 +504,7 @@ def test_connections_reset(server, proxy, opened):
             outcomes[key] = store.run(insert(key)).code
     store.wait_ready()
     # Refused only by a machine that is so busy that half a second is over at once.
-    runtime_module.wait_for(lambda: store.run(insert(999)).code == "ok", RECOVERY_SECONDS, "an ok")
+    runtime_module.wait_for(lambda: store.run(insert(999)).code == "ok", "an ok")
     outcomes[999] = "ok"
     check(outcomes, store.documents(), True)
 
@@ -553,11 +551,10 @@ def test_director_without_its_database(server, proxy):
         # No token is taken while nobody knows who is disabled: the operator asks.
         runtime_module.wait_for(lambda: "ready" in [
             p["state"] for p in json.loads(runtime.ctl("plugin", "list", "--json").stdout)["plugins"]
-        ], 30, "the plugin's start")
+        ], "the plugin's start")
         assert create().status != 200
         proxy.target = server.port
-        runtime_module.wait_for(lambda: runtime.get("/readyz").status == 200, RECOVERY_SECONDS,
-                                "readiness")
+        runtime_module.wait_for(lambda: runtime.get("/readyz").status == 200, "readiness")
         assert create().status == 200
     except BaseException:
         print(runtime.log)
@@ -586,8 +583,7 @@ def test_runtime_while_its_server_is_killed(server, proxy, running):
             proxy.target = None
             server.kill()
             refused = writers.refused()
-            runtime_module.wait_for(lambda: writers.refused() > refused + 5, RECOVERY_SECONDS,
-                                    "refusals")
+            runtime_module.wait_for(lambda: writers.refused() > refused + 5, "refusals")
             server.start_again()
             proxy.target = server.port
             runtime_module.account_for(server.process.pid)

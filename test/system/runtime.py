@@ -332,7 +332,7 @@ class Runtime:
         assert answer.status == 200, answer
         return answer.json
 
-    def wait_plugin(self, name, condition, seconds=PATIENCE_SECONDS):
+    def wait_plugin(self, name, condition):
         """Waits until the list's entry of a plugin (None: not listed) fulfils a condition."""
         seen = []
 
@@ -340,7 +340,7 @@ class Runtime:
             seen[:] = [self.plugin(name)]
             return condition(seen[0])
         try:
-            wait_for(fulfilled, f"the change of {name}", seconds)
+            wait_for(fulfilled, f"the change of {name}")
         except AssertionError as error:
             raise AssertionError(f"{error}; last seen: {seen}") from None
         return seen[0]
