@@ -92,17 +92,20 @@ static int print_state(const json_t *plugin)
 	return status;
 }
 
+/* The plugin after what was done to it. Takes the document. */
+static int print_acted(const struct ctl *ctl, struct document *d)
+{
+	int status = ctl->output == CTL_JSON ? output_document(buffer_slice(&d->answer.body))
+					     : print_state(d->tree);
+	document_deinit(d);
+	return status;
+}
+
 static int act(const struct ctl *ctl, const char *action)
 {
 	struct document d;
 	int status = document_fetch_named(ctl, "/admin/plugins", ctl->args[0], action, true, &d);
-	if (status != CTL_OK) {
-		return status;
-	}
-	status = ctl->output == CTL_JSON ? output_document(buffer_slice(&d.answer.body))
-					 : print_state(d.tree);
-	document_deinit(&d);
-	return status;
+	return status != CTL_OK ? status : print_acted(ctl, &d);
 }
 
 int ctl_plugin_reset(const struct ctl *ctl)
@@ -140,13 +143,7 @@ static int set_grant(const struct ctl *ctl, const char *action)
 	int status = document_post_named(
 		ctl, "/admin/plugins", ctl->args[0], action, slice_str(text), &d);
 	free(text);
-	if (status != CTL_OK) {
-		return status;
-	}
-	status = ctl->output == CTL_JSON ? output_document(buffer_slice(&d.answer.body))
-					 : print_state(d.tree);
-	document_deinit(&d);
-	return status;
+	return status != CTL_OK ? status : print_acted(ctl, &d);
 }
 
 int ctl_plugin_grant(const struct ctl *ctl)

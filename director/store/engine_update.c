@@ -78,14 +78,17 @@ int run_next_of_job(
 	return match && store_task_owns(run->t, *document) ? FOUND : NONE;
 }
 
-static int update_rids(struct run *run, struct engine_job *job)
+/* Goes on with a job until it is done, it fails, or its step is long enough. */
+static int each_of_job(struct run *run,
+	struct engine_job *job,
+	int (*change)(struct run *run, int64_t rid, struct slice document))
 {
 	struct slice document;
 	int64_t rid = 0;
 	int error = 0;
 	while (job->next < job->n) {
 		int found = run_next_of_job(run, job, &rid, &document, &error);
-		error = found == FOUND ? run_update_one(run, rid, document, NULL) : error;
+		error = found == FOUND ? change(run, rid, document) : error;
 		if (error != 0) {
 			return error;
 		}
@@ -97,26 +100,20 @@ static int update_rids(struct run *run, struct engine_job *job)
 	return 0;
 }
 
+static int update_found(struct run *run, int64_t rid, struct slice document)
+{
+	return run_update_one(run, rid, document, NULL);
+}
+
+static int delete_found(struct run *run, int64_t rid, struct slice document)
+{
+	run->t->result.n++;
+	return run->s->ops->remove(run->s, rid);
+}
+
 int step_delete(struct run *run, struct engine_job *job)
 {
-	struct slice document;
-	int64_t rid = 0;
-	int error = 0;
-	while (job->next < job->n) {
-		int found = run_next_of_job(run, job, &rid, &document, &error);
-		if (found == FOUND) {
-			error = run->s->ops->remove(run->s, rid);
-			run->t->result.n++;
-		}
-		if (error != 0) {
-			return error;
-		}
-		if (run_pauses(run)) {
-			return 0;
-		}
-	}
-	job->done = true;
-	return 0;
+	return each_of_job(run, job, delete_found);
 }
 
 int run_upsert(struct run *run, struct slice *ret_document)
@@ -152,7 +149,7 @@ static int upsert_if_none(struct run *run)
 
 int step_update(struct run *run, struct engine_job *job)
 {
-	int r = update_rids(run, job);
+	int r = each_of_job(run, job, update_found);
 	return r != 0 || !job->done ? r : upsert_if_none(run);
 }
 
@@ -180,7 +177,7 @@ int run_update(struct run *run)
 		error = update_best(run);
 	} else if (run->t->multi) {
 		error = run_collect(run, &job);
-		error = error != 0 ? error : update_rids(run, &job);
+		error = error != 0 ? error : each_of_job(run, &job, update_found);
 	} else if (run_next(run, &rid, &document, &error) == FOUND) {
 		error = run_update_one(run, rid, document, NULL);
 	}
